@@ -1,0 +1,119 @@
+"""The errors that seviz raises on purpose.
+
+    SevizError
+    ├── OptionError               (ValueError)         an option outside its range
+    ├── ModelError
+    │   ├── UnknownModelError     (LookupError)        no network of that name
+    │   ├── WeightsError          (ValueError)         weights not found, or not of this network
+    │   ├── NoSEBlocksError       (ValueError)         the network has no SE block
+    │   ├── CompiledModelError    (RuntimeError)       hooks would be ignored by compiled code
+    │   └── GatesNotSeenError     (LookupError)        no forward pass was captured for this block
+    ├── DataError
+    │   ├── DataNotFoundError     (FileNotFoundError)  no such directory
+    │   ├── EmptyDataError        (ValueError)         no image, or no class, in it
+    │   ├── UnknownClassError     (LookupError)        a class was asked for that is not there
+    │   ├── ImageFormatError      (ValueError)         a file that does not decode to an image
+    │   └── TooManyFailuresError  (RuntimeError)       more images failed than allowed
+    └── RunError
+        ├── RunNotFoundError      (FileNotFoundError)  no run in that directory
+        ├── RunExistsError        (FileExistsError)    another run, or other files, in the way
+        ├── RunIncompleteError    (RuntimeError)       a capture that has not finished
+        ├── RunLockedError        (RuntimeError)       another capture writes to this run
+        ├── DamagedRunError       (ValueError)         a file of the run is not what was written
+        └── MissingSignalError    (LookupError)        a signal or block the run does not hold
+
+Each also inherits the builtin in brackets. A message names what was given, what was expected, and what to do.
+"""
+
+
+class SevizError(Exception):
+    """Any error that seviz raises on purpose."""
+
+    exit_code = 2
+    """What a command that ends with this error returns: 2 for wrong use, 1 for a failure of the work."""
+
+
+class ModelError(SevizError):
+    """Something about the network."""
+
+
+class UnknownModelError(ModelError, LookupError):
+    """No network of that name."""
+
+
+class WeightsError(ModelError, ValueError):
+    """Weights that are not there, or not of this network."""
+
+
+class NoSEBlocksError(ModelError, ValueError):
+    """The network scales no feature map by a per-channel gate computed from it."""
+
+
+class CompiledModelError(ModelError, RuntimeError):
+    """Compiled code ignores hooks that are registered after compiling."""
+
+
+class GatesNotSeenError(ModelError, LookupError):
+    """No forward pass went through this block while gates were captured."""
+
+
+class DataError(SevizError):
+    """Something about the images."""
+
+
+class DataNotFoundError(DataError, FileNotFoundError):
+    """No such data set."""
+
+
+class EmptyDataError(DataError, ValueError):
+    """A data set without images or without classes."""
+
+
+class UnknownClassError(DataError, LookupError):
+    """A class that is not in the data."""
+
+
+class ImageFormatError(DataError, ValueError):
+    """A file that does not decode to an image."""
+
+
+class TooManyFailuresError(DataError, RuntimeError):
+    """More images failed than allowed."""
+
+    exit_code = 1
+
+
+class RunError(SevizError):
+    """Something about a run on disk."""
+
+
+class RunNotFoundError(RunError, FileNotFoundError):
+    """No run in that directory."""
+
+
+class RunExistsError(RunError, FileExistsError):
+    """Another run, or files of another kind, are in the way."""
+
+
+class RunIncompleteError(RunError, RuntimeError):
+    """A capture that has not finished."""
+
+    exit_code = 1
+
+
+class RunLockedError(RunError, RuntimeError):
+    """Another capture writes to this run."""
+
+
+class DamagedRunError(RunError, ValueError):
+    """A file of the run is not what was written."""
+
+    exit_code = 1
+
+
+class MissingSignalError(RunError, LookupError):
+    """A signal or a block that the run does not hold."""
+
+
+class OptionError(SevizError, ValueError):
+    """An option outside its range."""
