@@ -1,0 +1,301 @@
+from collections.abc import Callable
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seviz.errors import CompiledModelError, NoSEBlocksError
+from seviz.network.blocks import find_se_blocks
+
+SE_RESNET_50 = [f"SE_{s}_{b}" for s, n in ((2, 3), (3, 4), (4, 6), (5, 3)) for b in range(1, n + 1)]
+
+# Worked out by hand from the published strides: blocks, first and last name, channels and squeezed channels of
+# the last block, gate.
+ARCHITECTURES = {
+    "timm/legacy_seresnet50": (16, "SE_2_1", "SE_5_3", 2048, 128, "sigmoid"),
+    "timm/seresnet50": (16, "SE_2_1", "SE_5_3", 2048, 128, "sigmoid"),
+    "timm/legacy_senet154": (50, "SE_2_1", "SE_5_3", 2048, 128, "sigmoid"),
+    "timm/seresnext50_32x4d": (16, "SE_2_1", "SE_5_3", 2048, 128, "sigmoid"),
+    # 16 MBConv blocks; the first runs at stride 2 and opens stage 2, the last at stride 32 is in stage 6 with the
+    # four of the stage before it. The bottleneck is a quarter of the block's input, 192 / 4.
+    "timm/efficientnet_b0": (16, "SE_2_1", "SE_6_5", 1152, 48, "sigmoid"),
+    # The three 40-channel blocks (stride 8), then two at stride 16, then three at stride 32.
+    "timm/mobilenetv3_large_100": (8, "SE_3_1", "SE_5_3", 960, 240, "hard_sigmoid"),
+    # RegNetY-200MF: depths 1, 1, 4, 7 at strides 4 to 32; width 368, a quarter is 92.
+    "timm/regnety_002": (13, "SE_2_1", "SE_5_7", 368, 92, "sigmoid"),
+    # ECA has no bottleneck: as narrow as its 2048 channels.
+    "timm/ecaresnet26t": (8, "SE_2_1", "SE_5_2", 2048, 2048, "sigmoid"),
+    "timm/ese_vovnet19b_dw": (4, "SE_2_1", "SE_5_1", 1024, 1024, "hard_sigmoid"),
+    # Nine blocks: one at stride 4, five at stride 16, three at stride 32.
+    "torchvision/mobilenet_v3_small": (9, "SE_2_1", "SE_5_3", 576, 144, "hard_sigmoid"),
+    "torchvision/efficientnet_b0": (16, "SE_2_1", "SE_6_5", 1152, 48, "sigmoid"),
+    # RegNetY-400MF: depths 1, 3, 6, 6; width 440, a quarter is 110.
+    "torchvision/regnet_y_400mf": (16, "SE_2_1", "SE_5_6", 440, 110, "sigmoid"),
+}
+
+
+def build(spec: str) -> nn.Module:
+    source, name = spec.split("/")
+    return timm.create_model(name) if source == "timm" else torchvision.models.get_model(name)
+
+
+@pytest.mark.parametrize("spec", ARCHITECTURES)
+def test_finds_every_block_of_known_architectures(spec: str) -> None:
+    count, first, last, channels, squeezed, gate = ARCHITECTURES[spec]
+    blocks = find_se_blocks(build(spec), (1, 3, 224, 224))
+    assert len(blocks) == count
+    assert (next(iter(blocks)), list(blocks)[-1]) == (first, last)
+    final = blocks[last]
+    assert (final.channels, final.squeezed_channels, final.stride) == (channels, squeezed, 32)
+    assert {block.gate for block in blocks.values()} == {gate}
+    assert all(block.name == name for name, block in blocks.items())
+
+
+def test_se_resnet_50_is_named_as_in_the_paper() -> None:
+    for spec in ("timm/legacy_seresnet50", "timm/seresnet50"):
+        assert list(find_se_blocks(build(spec), (1, 3, 224, 224))) == SE_RESNET_50
+
+
+def test_paths_point_at_the_block_and_its_gate() -> None:
+    block = find_se_blocks(build("timm/seresnet50"), (1, 3, 64, 64))["SE_4_6"]
+    assert (block.path, block.gate_path) == ("layer3.5.se", "layer3.5.se.gate")
+    assert block.weights == ("layer3.5.se.fc1.weight", "layer3.5.se.fc2.weight")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnextv2_atto", "vit_tiny_patch16_224", "resnetblur50"])
+def test_networks_without_channel_gates_are_an_error(name: str) -> None:
+    with pytest.raises(NoSEBlocksError, match="no SE block in"):
+        find_se_blocks(timm.create_model(name), (1, 3, 224, 224))
+
+
+class Gated(nn.Module):
+    """A network of one hand-written block of 8 channels at stride 2."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.block = block
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.block(self.stem(images)).mean((2, 3))
+
+
+class Excite(nn.Module):
+    """From u to s, as (batch, 8)."""
+
+    def __init__(self, last: nn.Module | None = None) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(nn.Linear(8, 2), nn.ReLU(inplace=True), nn.Linear(2, 8), *([last] if last else []))
+
+    def forward(self, u: Tensor) -> Tensor:
+        return self.fc(F.adaptive_avg_pool2d(u, 1).view(len(u), -1))
+
+
+class SELayer(nn.Module):
+    """The form most copied: pool, linear layers in a Sequential, view, expand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Sequential(nn.Linear(8, 2), nn.ReLU(inplace=True), nn.Linear(2, 8), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, _, _ = x.size()
+        y = self.fc(self.pool(x).view(b, c)).view(b, c, 1, 1)
+        return x * y.expand_as(x)
+
+
+class Written(nn.Module):
+    """A block whose forward is given as a function of u and s, or of u and the excitation module."""
+
+    def __init__(self, form: Callable[[Tensor, Tensor], Tensor], last: nn.Module | None = None) -> None:
+        super().__init__()
+        self.excite, self.form = Excite(last), form
+
+    def forward(self, u: Tensor) -> Tensor:
+        return self.form(u, self.excite(u)[:, :, None, None])
+
+
+class InPlaceSigmoid(nn.Module):
+    """The pre-activation becomes the gate in place."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sigmoid_()
+
+
+S = "block.excite.fc.3"
+FORMS: dict[str, tuple[nn.Module, str | None, str]] = {
+    # name: block, path of the gate, activation
+    "linear layers, view and expand": (SELayer(), "block.fc.3", "sigmoid"),
+    "scaled in the parent": (Written(lambda u, s: u * s, nn.Sigmoid()), S, "sigmoid"),
+    "factor first": (Written(lambda u, s: s * u, nn.Sigmoid()), S, "sigmoid"),
+    "torch.mul": (Written(torch.mul, nn.Sigmoid()), S, "sigmoid"),
+    "in place": (Written(lambda u, s: u.mul_(s), nn.Sigmoid()), S, "sigmoid"),
+    "in place by operator": (Written(lambda u, s: u.__imul__(s), nn.Sigmoid()), S, "sigmoid"),
+    "addcmul": (Written(lambda u, s: torch.addcmul(u, u, s), nn.Sigmoid()), S, "sigmoid"),
+    "addcmul of a tensor": (Written(lambda u, s: u.addcmul(s, u, value=2), nn.Sigmoid()), S, "sigmoid"),
+    "keyword": (Written(lambda u, s: torch.mul(u, other=s), nn.Sigmoid()), S, "sigmoid"),
+    "a function call": (Written(lambda u, s: u * torch.sigmoid(s)), None, "sigmoid"),
+    "hard sigmoid by hand": (Written(lambda u, s: u * (F.relu6(s + 3) / 6)), None, "hard_sigmoid"),
+    "one plus tanh": (Written(lambda u, s: u * (1 + torch.tanh(s))), None, "one_plus_tanh"),
+    "tanh": (Written(lambda u, s: u * s, nn.Tanh()), S, "tanh"),
+    "hard sigmoid module": (Written(lambda u, s: u * s, nn.Hardsigmoid()), S, "hard_sigmoid"),
+    "sigmoid in place": (Written(lambda u, s: u * s, InPlaceSigmoid()), S, "sigmoid"),
+    "dropout after the gate": (Written(lambda u, s: u * F.dropout(s, 0.1, False), nn.Sigmoid()), S, "sigmoid"),
+    "channels last": (
+        Written(lambda u, s: u.contiguous(memory_format=torch.channels_last) * s, nn.Sigmoid()),
+        S,
+        "sigmoid",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_finds_hand_written_blocks(form: str) -> None:
+    module, gate_path, gate = FORMS[form]
+    blocks = find_se_blocks(Gated(module), (1, 3, 16, 16))
+    assert list(blocks) == ["SE_2_1"]
+    block = blocks["SE_2_1"]
+    assert (block.path, block.gate_path, block.gate) == ("block", gate_path, gate)
+    assert (block.channels, block.squeezed_channels, block.stride) == (8, 2, 2)
+
+
+class Residual(nn.Module):
+    """A residual branch whose last BatchNorm starts at zero, so that u is zero and every gate equal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.bn, self.se = nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), Excite(nn.Sigmoid())
+        nn.init.zeros_(self.bn.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u = self.bn(self.conv(x))
+        return torch.relu(x + u * self.se(u)[:, :, None, None])
+
+
+def test_a_zero_feature_map_hides_no_block() -> None:
+    blocks = find_se_blocks(Gated(Residual()), (1, 3, 16, 16))
+    assert [block.path for block in blocks.values()] == ["block"]
+    assert blocks["SE_2_1"].gate_path == "block.se.fc.3"
+
+
+def test_gates_that_start_constant_are_found() -> None:
+    layer = SELayer()
+    for parameter in layer.fc.parameters():
+        nn.init.zeros_(parameter)
+    assert list(find_se_blocks(Gated(layer), (1, 3, 16, 16))) == ["SE_2_1"]
+
+
+class LayerScale(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.rand(1, 8, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gamma
+
+
+class InstanceNorm(nn.Module):
+    """Scales each channel of each image by something computed from it, without learning what."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - x.mean((2, 3), keepdim=True)) * x.var((2, 3), keepdim=True).add(1e-5).rsqrt()
+
+
+class SpatialGate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.conv(x))
+
+
+class DropPath(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rand(len(x), 1, 1, 1)
+
+
+class GateOfAnother(nn.Module):
+    """The factor does not come from the feature map it scales."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.excite = nn.Conv2d(8, 8, 3, padding=1), Excite(nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) * self.excite(x)[:, :, None, None]
+
+
+@pytest.mark.parametrize("other", [LayerScale, InstanceNorm, SpatialGate, DropPath, GateOfAnother, nn.SiLU])
+def test_other_scaling_is_no_se_block(other: type[nn.Module]) -> None:
+    with pytest.raises(NoSEBlocksError, match="no SE block in Gated"):
+        find_se_blocks(Gated(other()), (1, 3, 16, 16))
+
+
+def test_a_block_called_twice_is_two_blocks() -> None:
+    layer = SELayer()
+    blocks = find_se_blocks(Gated(nn.Sequential(layer, nn.ReLU(), layer)), (1, 3, 16, 16))
+    assert list(blocks) == ["SE_2_1", "SE_2_2"]
+    assert [(b.path, b.call, b.calls) for b in blocks.values()] == [("block.0", 0, 2), ("block.0", 1, 2)]
+
+
+def test_shape_and_tensor_are_the_same_example(tiny_net: nn.Module) -> None:
+    assert find_se_blocks(tiny_net, (3, 16, 16)) == find_se_blocks(tiny_net, torch.zeros(5, 3, 16, 16))
+
+
+def test_a_network_without_strided_stem_starts_at_stage_2(tiny_net: nn.Module) -> None:
+    assert list(find_se_blocks(tiny_net, (3, 16, 16))) == ["SE_2_1", "SE_3_1", "SE_4_1"]
+
+
+def test_half_precision() -> None:
+    block = find_se_blocks(Gated(SELayer()).to(torch.bfloat16), (1, 3, 16, 16))["SE_2_1"]
+    assert (block.gate_path, block.gate) == ("block.fc.3", "sigmoid")
+
+
+def test_leaves_the_model_and_the_random_state_as_they_were() -> None:
+    model = timm.create_model("mobilenetv3_small_050").train()
+    model.blocks[0].eval()
+    seen = []
+    model.register_forward_hook(lambda *_: seen.append(1))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    modes = [module.training for module in model.modules()]
+    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()]
+    random = torch.get_rng_state()
+    find_se_blocks(model, (1, 3, 64, 64))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert [module.training for module in model.modules()] == modes
+    assert [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()] == hooks
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+class Failing(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = SELayer()
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError("no way through")
+
+
+def test_leaves_no_hook_after_an_exception() -> None:
+    model = Gated(Failing()).train()
+    with pytest.raises(RuntimeError, match="no way through"):
+        find_se_blocks(model, (1, 3, 16, 16))
+    assert all(not m._forward_hooks and not m._forward_pre_hooks and m.training for m in model.modules())
+
+
+def test_compiled_models_are_refused(tiny_net: nn.Module) -> None:
+    with pytest.raises(CompiledModelError, match="it was compiled"):
+        find_se_blocks(torch.compile(tiny_net), (3, 16, 16))
+    tiny_net.stages[0].compile()
+    with pytest.raises(CompiledModelError, match=r"its module 'stages.0' was compiled"):
+        find_se_blocks(tiny_net, (3, 16, 16))
+
+
+def test_example_must_be_an_image(tiny_net: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"example has shape \(16,\), expected \(batch, channels, height, width\)"):
+        find_se_blocks(tiny_net, (16,))
