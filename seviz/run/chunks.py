@@ -1,0 +1,180 @@
+"""One chunk of a run: gates of every image, moments of its classes, prediction and status of each sample."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seviz.run.files import read_arrays, write_arrays
+from seviz.run.moments import Moments
+
+STATUSES = ("ok", "coerced", "failed")
+BOUNDED_GATES = ("sigmoid", "hard_sigmoid")
+_CODES = 65534  # between the code of exactly 0 and the code of exactly 1
+
+
+def encode_gates(gates: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Gates in [0, 1] as 16-bit fixed point: 0 is exactly 0, 65535 exactly 1, the rest linear between.
+
+    The error is below 8e-6 everywhere, also near 0 and 1, where float16 would lose what saturation is about.
+    """
+    x = np.asarray(gates, np.float64)
+    inner = np.clip(np.floor(x * _CODES) + 1, 1, _CODES)
+    codes: NDArray[np.uint16] = np.where(x <= 0, 0, np.where(x >= 1, _CODES + 1, inner)).astype(np.uint16)
+    return codes
+
+
+def decode_gates(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Gates from their 16-bit codes, float32."""
+    inner = (codes.astype(np.float64) - 0.5) / _CODES
+    gates: NDArray[np.float32] = np.clip(inner, 0, 1).astype(np.float32)
+    gates[codes == 0] = 0
+    gates[codes == _CODES + 1] = 1
+    return gates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """The images of a chunk, in the order of the data set.
+
+    Attributes
+    ----------
+    paths
+        Relative to the root of the data set; percent-encoded where they are no UTF-8.
+    labels
+        (image) int64.
+    statuses
+        Of each image one of "ok", "coerced", "failed".
+    reasons
+        What was done to a coerced image, or why one failed; else empty.
+    predictions
+        The five classes of the model with the greatest logits (fewer if it has fewer), best first,
+        (image, 5) int32; -1 for a failed image.
+    """
+
+    paths: tuple[str, ...]
+    labels: NDArray[np.int64]
+    statuses: tuple[str, ...]
+    reasons: tuple[str, ...]
+    predictions: NDArray[np.int32]
+
+    @property
+    def good(self) -> NDArray[np.bool_]:
+        """Which images have gates, (image)."""
+        return np.array([status != "failed" for status in self.statuses], dtype=bool)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """The result of one chunk.
+
+    Attributes
+    ----------
+    index
+        Its number in the run, from 0.
+    samples
+        Its images.
+    gates
+        By signal and block, (image, channel), as stored: uint16 codes for gates that are bounded by 0 and 1,
+        else float32. Rows of failed images hold 0.
+    classes
+        The labels that occur, ascending, (class) int64.
+    moments
+        By signal and block, of the classes that occur.
+    totals
+        By signal and block, of all images together, as a single class.
+    """
+
+    index: int
+    samples: Samples
+    gates: Mapping[tuple[str, str], NDArray[Any]]
+    classes: NDArray[np.int64]
+    moments: Mapping[tuple[str, str], Moments]
+    totals: Mapping[tuple[str, str], Moments]
+
+    @classmethod
+    def of(
+        cls,
+        index: int,
+        samples: Samples,
+        values: Mapping[tuple[str, str], NDArray[np.float32]],
+        bounded: Mapping[str, bool],
+    ) -> "Chunk":
+        """Make a chunk out of the values of its images.
+
+        Parameters
+        ----------
+        index, samples
+            As in the attributes.
+        values
+            By signal and block, (image, channel), with a row for each image; rows of failed images are ignored.
+        bounded
+            By block, whether its gates lie in [0, 1].
+        """
+        good = samples.good
+        labels = samples.labels[good]
+        classes = np.unique(labels)
+        position = np.searchsorted(classes, labels)
+        gates, moments, totals = {}, {}, {}
+        for (signal, block), value in values.items():
+            kept = np.where(good[:, None], value, 0)
+            encoded = signal == "excitation" and bounded[block]
+            gates[signal, block] = encode_gates(kept) if encoded else kept.astype(np.float32)
+            moments[signal, block] = Moments.of(value[good], position, len(classes))
+            totals[signal, block] = Moments.of(value[good], np.zeros_like(labels), 1)
+        return cls(index=index, samples=samples, gates=gates, classes=classes, moments=moments, totals=totals)
+
+    def write(self, path: Path) -> None:
+        """Write the chunk; when this returns it is on the disk, whole."""
+        arrays: dict[str, NDArray[Any]] = {
+            "samples/label": self.samples.labels,
+            "samples/prediction": self.samples.predictions,
+            "classes": self.classes,
+        }
+        for (signal, block), codes in self.gates.items():
+            arrays[f"gates/{signal}/{block}"] = codes
+        for kind, table in (("moments", self.moments), ("totals", self.totals)):
+            for (signal, block), moments in table.items():
+                arrays[f"{kind}/{signal}/{block}"] = moments.to_array()
+                arrays[f"{kind}/{signal}/{block}/count"] = moments.count
+        samples = self.samples
+        facts = {
+            "chunk": self.index,
+            "paths": samples.paths,
+            "statuses": samples.statuses,
+            "reasons": samples.reasons,
+        }
+        write_arrays(path, arrays, {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()})
+
+    @classmethod
+    def read(cls, path: Path) -> "Chunk":
+        """Read a chunk and verify it; raises DamagedRunError."""
+        arrays, facts = read_arrays(path)
+        gates: dict[tuple[str, str], NDArray[Any]] = {}
+        moments: dict[tuple[str, str], Moments] = {}
+        totals: dict[tuple[str, str], Moments] = {}
+        for name, array in arrays.items():
+            kind, *key = name.split("/")
+            if kind == "gates":
+                gates[key[0], key[1]] = array
+            elif kind in ("moments", "totals") and len(key) == 2:
+                table = moments if kind == "moments" else totals
+                table[key[0], key[1]] = Moments.from_array(arrays[f"{name}/count"], array)
+        samples = Samples(
+            paths=tuple(facts["paths"]),
+            labels=arrays["samples/label"],
+            statuses=tuple(facts["statuses"]),
+            reasons=tuple(facts["reasons"]),
+            predictions=arrays["samples/prediction"],
+        )
+        return cls(
+            index=facts["chunk"],
+            samples=samples,
+            gates=gates,
+            classes=arrays["classes"],
+            moments=moments,
+            totals=totals,
+        )

@@ -1,0 +1,185 @@
+"""What a run is: written once, when the run is created, and never changed."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seviz.errors import DamagedRunError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """The network of a run.
+
+    Attributes
+    ----------
+    spec, weights
+        As it was loaded: "timm/seresnet50"; "pretrained", "none" or a file.
+    weights_sha256
+        Fingerprint of all parameters and buffers.
+    input_size
+        (channels, height, width).
+    preprocessing
+        What was done to each image.
+    class_ids, class_names
+        In the order of the logits; None where they are not known.
+    """
+
+    spec: str
+    weights: str
+    weights_sha256: str
+    input_size: tuple[int, ...]
+    preprocessing: dict[str, Any]
+    class_ids: tuple[str, ...] | None
+    class_names: tuple[str, ...] | None
+
+    @property
+    def trained(self) -> bool:
+        """Whether the weights are other than freshly drawn."""
+        return self.weights != "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockRecord:
+    """One SE block of the network, with the singular values of the product of its weights."""
+
+    name: str
+    path: str
+    gate_path: str | None
+    channels: int
+    squeezed_channels: int
+    gate: str
+    stage: int
+    block: int
+    stride: int
+    singular_values: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecord:
+    """The data set of a run.
+
+    Attributes
+    ----------
+    spec
+        As it was given: a folder, "bundled", or "batches" for images handed over in memory.
+    root
+        Where the files lay; None for images handed over in memory.
+    class_ids, class_names
+        In the order of the labels.
+    model_classes
+        The index of each class among the model's, or None where the two do not correspond.
+    labels
+        "single": one class an image.
+    images
+        Number of images; None for images handed over in memory, which are not counted beforehand.
+    fingerprint
+        Of relative path, size and label of each file; None for images handed over in memory.
+    """
+
+    spec: str
+    root: str | None
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    model_classes: tuple[int, ...] | None
+    labels: str
+    images: int | None
+    fingerprint: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRecord:
+    """How the network is run: chosen when the run is created, used again when it is resumed."""
+
+    name: str
+    device: str
+    precision: str
+    batch_size: int
+    threads: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All that is known of a run before its first image."""
+
+    schema: int
+    created: str
+    versions: dict[str, str]
+    model: ModelRecord
+    blocks: tuple[BlockRecord, ...]
+    data: DataRecord
+    engine: EngineRecord
+    signals: tuple[str, ...]
+    chunk_size: int
+
+    def to_json(self) -> str:
+        """The text of manifest.json."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> "Manifest":
+        """Read the text of a manifest.
+
+        Raises
+        ------
+        DamagedRunError
+            If it is no manifest, of another schema, or a field is missing or too many.
+        """
+        try:
+            raw = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DamagedRunError(f"{path} is not JSON ({error}); the run cannot be read without it") from error
+        schema = raw.get("schema") if isinstance(raw, dict) else None
+        if schema != SCHEMA:
+            raise DamagedRunError(f"{path} has schema {schema!r}, this seviz reads schema {SCHEMA}")
+        try:
+            return cls(
+                **{
+                    **raw,
+                    "model": ModelRecord(**_tuples(raw["model"])),
+                    "blocks": tuple(BlockRecord(**_tuples(block)) for block in raw["blocks"]),
+                    "data": DataRecord(**_tuples(raw["data"])),
+                    "engine": EngineRecord(**raw["engine"]),
+                    "signals": tuple(raw["signals"]),
+                }
+            )
+        except (TypeError, KeyError) as error:
+            raise DamagedRunError(f"{path} has a missing or unknown field: {error}") from error
+
+    def differences(self, other: "Manifest") -> list[str]:
+        """What keeps `other` from continuing this run, a phrase each; empty if nothing does.
+
+        The engine is not compared: a resumed run keeps its own.
+        """
+        pairs = {
+            "model": (self.model.spec, other.model.spec),
+            "weights": (self.model.weights_sha256[:12], other.model.weights_sha256[:12]),
+            "preprocessing": (self.model.preprocessing, other.model.preprocessing),
+            "blocks": ([b.name for b in self.blocks], [b.name for b in other.blocks]),
+            "data": (self.data.spec, other.data.spec),
+            "images": (self.data.images, other.data.images),
+            "files": (self.data.fingerprint, other.data.fingerprint),
+            "classes": (list(self.data.class_ids), list(other.data.class_ids)),
+            "signals": (list(self.signals), list(other.signals)),
+            "chunk size": (self.chunk_size, other.chunk_size),
+        }
+        # A data set that was moved is the same data set.
+        same_files = self.data.fingerprint is not None and self.data.fingerprint == other.data.fingerprint
+        return [
+            f"{what}: {_short(mine)} there, {_short(theirs)} now"
+            for what, (mine, theirs) in pairs.items()
+            if mine != theirs and not (what == "data" and same_files)
+        ]
+
+
+def _tuples(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in record.items()}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

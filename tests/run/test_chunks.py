@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seviz.errors import DamagedRunError
+from seviz.run.chunks import Chunk, Samples, decode_gates, encode_gates
+
+
+def test_codes_err_by_less_than_8e_6_everywhere() -> None:
+    near = np.geomspace(1e-12, 0.5, 20000)
+    gates = np.concatenate([near, 1 - near, np.linspace(0, 1, 200001), [5e-324, np.nextafter(1, 0)]])
+    decoded = decode_gates(encode_gates(gates)).astype(np.float64)
+    assert np.abs(decoded - gates).max() < 8e-6
+
+
+def test_exactly_0_and_1_and_only_they_have_codes_of_their_own() -> None:
+    codes = encode_gates(np.array([0, 1, 1e-30, np.float32(1) - np.float32(2) ** -24]))
+    np.testing.assert_array_equal(codes, [0, 65535, 1, 65534])
+    np.testing.assert_array_equal(decode_gates(codes[:2]), [0, 1])
+    assert 0 < decode_gates(codes[2:])[0] < decode_gates(codes[2:])[1] < 1
+
+
+def test_every_code_comes_back_as_itself() -> None:
+    codes = np.arange(65536, dtype=np.uint16)
+    np.testing.assert_array_equal(encode_gates(decode_gates(codes)), codes)
+
+
+def make_chunk() -> tuple[Chunk, dict[tuple[str, str], np.ndarray]]:
+    random = np.random.default_rng(1)
+    values = {
+        ("excitation", "SE_2_1"): random.random((6, 4), np.float32),
+        ("squeeze", "SE_2_1"): random.normal(size=(6, 4)).astype(np.float32),
+        ("excitation", "SE_3_1"): random.normal(size=(6, 2)).astype(np.float32),
+    }
+    samples = Samples(
+        paths=tuple(f"a/{k}.png" for k in range(6)),
+        labels=np.array([7, 7, 2, 2, 2, 9]),
+        statuses=("ok", "ok", "failed", "coerced", "ok", "failed"),
+        reasons=("", "", "truncated", "L converted to RGB", "", "empty"),
+        predictions=np.arange(12, dtype=np.int32).reshape(6, 2),
+    )
+    return Chunk.of(5, samples, values, {"SE_2_1": True, "SE_3_1": False}), values
+
+
+def test_failed_images_count_for_nothing() -> None:
+    chunk, values = make_chunk()
+    good = np.array([True, True, False, True, True, False])
+    np.testing.assert_array_equal(chunk.classes, [2, 7])  # of class 9 no image is left
+    for key, value in values.items():
+        np.testing.assert_array_equal(chunk.moments[key].count, [2, 2])
+        np.testing.assert_allclose(chunk.moments[key].mean[1], value[:2].mean(0, dtype=np.float64))
+        np.testing.assert_allclose(chunk.totals[key].mean[0], value[good].mean(0, dtype=np.float64))
+        assert not chunk.gates[key][~good].any()
+
+
+def test_bounded_gates_are_stored_in_16_bits_and_nothing_else_is() -> None:
+    chunk, _ = make_chunk()
+    assert {key: gates.dtype for key, gates in chunk.gates.items()} == {
+        ("excitation", "SE_2_1"): np.uint16,
+        ("squeeze", "SE_2_1"): np.float32,
+        ("excitation", "SE_3_1"): np.float32,
+    }
+
+
+def test_written_and_read_back(tmp_path: Path) -> None:
+    chunk, _ = make_chunk()
+    chunk.write(tmp_path / "c")
+    again = Chunk.read(tmp_path / "c")
+    assert again.index == 5
+    assert (again.samples.paths, again.samples.statuses, again.samples.reasons) == (
+        chunk.samples.paths,
+        chunk.samples.statuses,
+        chunk.samples.reasons,
+    )
+    np.testing.assert_array_equal(again.samples.predictions, chunk.samples.predictions)
+    for key in chunk.gates:
+        np.testing.assert_array_equal(again.gates[key], chunk.gates[key])
+        np.testing.assert_array_equal(again.moments[key].to_array(), chunk.moments[key].to_array())
+        np.testing.assert_array_equal(again.totals[key].count, chunk.totals[key].count)
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    chunk, _ = make_chunk()
+    chunk.write(tmp_path / "c")
+    content = bytearray((tmp_path / "c").read_bytes())
+    content[-3] ^= 4
+    (tmp_path / "c").write_bytes(content)
+    with pytest.raises(DamagedRunError, match=r"/c is damaged: its checksum does not match its content"):
+        Chunk.read(tmp_path / "c")
