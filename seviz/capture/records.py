@@ -1,0 +1,77 @@
+"""What the manifest of a run says of the network and of the data."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from seviz.capture.datasets import ImageFolder
+from seviz.errors import OptionError
+from seviz.network.blocks import SEBlock
+from seviz.network.models import Network
+from seviz.run.manifest import BlockRecord, DataRecord, ModelRecord
+
+
+def model_record(network: Network) -> ModelRecord:
+    """What is written down of a network."""
+    return ModelRecord(
+        spec=network.spec,
+        weights=network.weights,
+        weights_sha256=network.weights_sha256,
+        input_size=network.input_size,
+        preprocessing=network.preprocessing,
+        class_ids=network.classes.ids if network.classes else None,
+        class_names=network.classes.names if network.classes else None,
+    )
+
+
+def block_record(model: nn.Module, block: SEBlock) -> BlockRecord:
+    """What is written down of a block, with the singular values of its weights."""
+    shared = {k: v for k, v in asdict(block).items() if k in BlockRecord.__dataclass_fields__}
+    return BlockRecord(**shared, singular_values=_singular_values(model, block))
+
+
+@torch.no_grad()
+def _singular_values(model: nn.Module, block: SEBlock) -> tuple[float, ...]:
+    """Of W2·W1, greatest first; none where the matrices between squeeze and gate do not form such a product."""
+    matrices = [model.get_parameter(name).detach().cpu().double().flatten(1) for name in block.weights]
+    widths = [block.channels, *(len(m) for m in matrices)]
+    if not matrices or widths[-1] != block.channels:
+        return ()
+    if any(m.shape[1] != width for m, width in zip(matrices, widths, strict=False)):
+        return ()
+    if len(matrices) == 2:  # by the small factors of both, never the channels-by-channels product
+        right, left = torch.linalg.qr(matrices[0].T).R, torch.linalg.qr(matrices[1]).R
+        product = left @ right.T
+    else:
+        product = torch.linalg.multi_dot(matrices[::-1]) if len(matrices) > 2 else matrices[0]
+    return tuple(torch.linalg.svdvals(product).tolist())
+
+
+def data_record(data: ImageFolder | Iterable[Any], network: Network) -> DataRecord:
+    """What is written down of a data set; raises OptionError if labels in memory have no classes to mean."""
+    if isinstance(data, ImageFolder):
+        return DataRecord(
+            spec=data.spec,
+            root=str(data.root.resolve()),
+            class_ids=data.classes.ids,
+            class_names=data.classes.names,
+            model_classes=data.classes.match(network.classes) if network.classes else None,
+            labels="single",
+            images=len(data.samples),
+            fingerprint=data.fingerprint(),
+        )
+    if network.classes is None:
+        raise OptionError("labels of batches in memory are indices of the network's classes, and this one has none")
+    return DataRecord(
+        spec="batches",
+        root=None,
+        class_ids=network.classes.ids,
+        class_names=network.classes.names,
+        model_classes=tuple(range(len(network.classes))),
+        labels="single",
+        images=None,
+        fingerprint=None,
+    )

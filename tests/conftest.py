@@ -1,0 +1,104 @@
+"""A tiny SE network with known weights, and folders of real image files."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torchvision.transforms import v2
+
+import seviz
+from seviz.classes import Classes
+from seviz.network.models import Network
+from seviz.run.store import Run
+
+torch.set_num_threads(1)  # the test processes already use every core
+
+
+class TinyBlock(nn.Module):
+    """Squeeze, two matrices, sigmoid, scale: the paper's block, written down plainly."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.reduce = nn.Linear(channels, squeezed)
+        self.expand = nn.Linear(squeezed, channels)
+        self.gate = nn.Sigmoid()
+        with torch.no_grad():  # so that gates differ visibly between images
+            self.reduce.weight *= 8
+            self.expand.weight *= 8
+
+    def forward(self, u: torch.Tensor) -> torch.Tensor:
+        s = self.gate(self.expand(torch.relu(self.reduce(u.mean((2, 3))))))
+        return u * s[:, :, None, None]
+
+
+class TinyNet(nn.Module):
+    """Three stages of one SE block each, for images of 16x16, at strides 1, 2 and 4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stages = nn.Sequential(
+            *(
+                nn.Sequential(nn.Conv2d(i, o, 3, stride=stride, padding=1), nn.ReLU(), TinyBlock(o, 4))
+                for i, o, stride in ((3, 8, 1), (8, 12, 2), (12, 16, 2))
+            )
+        )
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stages(images).mean((2, 3)))
+
+
+@pytest.fixture
+def tiny_net() -> TinyNet:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return TinyNet().eval()
+
+
+@pytest.fixture
+def tiny_network(tiny_net: TinyNet) -> Network:
+    names = ("blue", "green", "red")
+    return Network(
+        spec="tests/tiny",
+        weights="pretrained",
+        model=tiny_net,
+        preprocess=v2.Compose([v2.Resize((16, 16)), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]),
+        preprocessing={"resize": [16, 16]},
+        input_size=(3, 16, 16),
+        classes=Classes(names, names),
+    )
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write a folder of PNG files, each class of one colour with noise."""
+
+    def make(classes: dict[str, int], name: str = "data") -> Path:
+        random = np.random.default_rng(0)
+        for k, (folder, count) in enumerate(classes.items()):
+            (tmp_path / name / folder).mkdir(parents=True)
+            for index in range(count):
+                pixels = random.integers(0, 120, (20, 24, 3), dtype=np.uint8)
+                pixels[:, :, k % 3] += 100
+                Image.fromarray(pixels).save(tmp_path / name / folder / f"{index:03d}.png")
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def tiny_run(tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path) -> Run:
+    """A finished run over 30 images of three classes of unequal size, in three chunks."""
+    with pytest.warns(UserWarning, match="near chance"):
+        return seviz.collect(
+            tiny_network,
+            make_folder({"blue": 9, "green": 8, "red": 13}),
+            tmp_path / "run",
+            signals=("excitation", "squeeze", "response"),
+            batch_size=4,
+            chunk_size=11,
+        )

@@ -1,0 +1,50 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from seviz.errors import DamagedRunError
+from seviz.run.manifest import Manifest
+from seviz.run.store import Run
+
+HERE = Path("run/manifest.json")
+
+
+def test_written_and_read_back(tiny_run: Run) -> None:
+    assert Manifest.from_json(tiny_run.manifest.to_json(), HERE) == tiny_run.manifest
+
+
+def test_what_is_no_manifest_is_named(tiny_run: Run) -> None:
+    with pytest.raises(DamagedRunError, match=r"manifest.json is not JSON .*; the run cannot be read without it"):
+        Manifest.from_json("{", HERE)
+    raw = json.loads(tiny_run.manifest.to_json())
+    for wrong in ({**raw, "schema": 2}, [], {}):
+        with pytest.raises(DamagedRunError, match=r"has schema (2|None), this seviz reads schema 1"):
+            Manifest.from_json(json.dumps(wrong), HERE)
+    for field in ("engine", "signals"):
+        with pytest.raises(DamagedRunError, match=f"has a missing or unknown field: .*{field}"):
+            Manifest.from_json(json.dumps({k: v for k, v in raw.items() if k != field}), HERE)
+    raw["model"]["colour"] = "red"
+    with pytest.raises(DamagedRunError, match=r"has a missing or unknown field: .*colour"):
+        Manifest.from_json(json.dumps(raw), HERE)
+
+
+def test_differences_are_phrases(tiny_run: Run) -> None:
+    mine = tiny_run.manifest
+    assert mine.differences(mine) == []
+    engine = dataclasses.replace(mine.engine, batch_size=99)
+    assert mine.differences(dataclasses.replace(mine, engine=engine, created="later")) == []
+    model = dataclasses.replace(mine.model, spec="timm/other", weights_sha256="f" * 64)
+    found = mine.differences(dataclasses.replace(mine, model=model, chunk_size=5))
+    assert found[0] == "model: tests/tiny there, timm/other now"
+    assert found[1].startswith("weights: ")
+    assert found[2] == "chunk size: 11 there, 5 now"
+
+
+def test_a_moved_data_set_is_the_same(tiny_run: Run) -> None:
+    mine = tiny_run.manifest
+    moved = dataclasses.replace(mine.data, spec="/elsewhere", root="/elsewhere")
+    assert mine.differences(dataclasses.replace(mine, data=moved)) == []
+    changed = dataclasses.replace(moved, fingerprint="0" * 64)
+    assert len(mine.differences(dataclasses.replace(mine, data=changed))) == 2

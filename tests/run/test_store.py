@@ -1,0 +1,151 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import seviz
+from seviz.errors import (
+    DamagedRunError,
+    MissingSignalError,
+    RunExistsError,
+    RunIncompleteError,
+    RunLockedError,
+    RunNotFoundError,
+    UnknownClassError,
+)
+from seviz.run.store import Run
+
+
+def test_dataset_holds_what_the_gates_say(tiny_run: Run) -> None:
+    labels = tiny_run.samples["label"].to_numpy()
+    for name in tiny_run.blocks:
+        gates, table = tiny_run.gates(name).astype(np.float64), tiny_run[name]
+        assert table["mean"].dims == ("class", "channel")
+        assert list(table["class"].values) == ["blue", "green", "red"]
+        np.testing.assert_array_equal(table["count"], [9, 8, 13])
+        for k in range(3):
+            own = gates[labels == k]
+            np.testing.assert_allclose(table["mean"][k], own.mean(0), rtol=0, atol=1e-5)
+            np.testing.assert_allclose(table["std"][k], own.std(0, ddof=1), rtol=0, atol=1e-5)
+            np.testing.assert_allclose(table["min"][k], own.min(0), rtol=0, atol=1e-5)
+            np.testing.assert_allclose(table["max"][k], own.max(0), rtol=0, atol=1e-5)
+        total = tiny_run.total(name)
+        np.testing.assert_array_equal(total.count, [30])
+        np.testing.assert_allclose(total.mean[0], gates.mean(0), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(np.sqrt(total.variance()[0]), gates.std(0, ddof=1), rtol=0, atol=1e-5)
+
+
+def test_other_signals_are_kept_image_by_image(tiny_run: Run) -> None:
+    squeeze = tiny_run.gates("SE_3_1", "squeeze").astype(np.float64)
+    assert squeeze.shape == (30, 12)
+    np.testing.assert_allclose(tiny_run.total("SE_3_1", "squeeze").mean[0], squeeze.mean(0), rtol=1e-6)
+    response = tiny_run.gates("SE_3_1", "response")
+    assert (response >= 0).all()
+    assert response.any()
+
+
+def test_tidy_table(tiny_run: Run) -> None:
+    frame = tiny_run.to_frame()
+    assert list(frame.columns) == ["block", "stage", "class", "class_name", "channel", "mean", "std", "count"]
+    assert len(frame) == 3 * (8 + 12 + 16)
+    row = frame[(frame["block"] == "SE_4_1") & (frame["class"] == "red") & (frame["channel"] == 5)].iloc[0]
+    assert row["mean"] == tiny_run["SE_4_1"]["mean"].sel({"class": "red"}, drop=True)[5]
+    assert (row["stage"], row["count"]) == (4, 13)
+
+
+def test_samples_are_in_the_order_of_the_data(tiny_run: Run) -> None:
+    samples = tiny_run.samples
+    assert list(samples["path"][:2]) == ["blue/000.png", "blue/001.png"]
+    assert list(samples["label"]) == [0] * 9 + [1] * 8 + [2] * 13
+    assert set(samples["status"]) == {"ok"}
+    assert set(samples["predicted"]) <= {"blue", "green", "red"}
+    right = (samples["predicted"] == samples["class"]).mean()
+    assert tiny_run.accuracy.top1 == pytest.approx(right)
+    assert (tiny_run.accuracy.top5, tiny_run.accuracy.images) == (1.0, 30)
+
+
+def test_repr_says_what_it_is(tiny_run: Run) -> None:
+    assert repr(tiny_run).endswith(f": tests/tiny on {tiny_run.manifest.data.spec}, 3 SE blocks, 30 images>")
+
+
+def test_opening_what_is_no_run(tiny_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunNotFoundError, match=r"no run in '.*nothing': it has no manifest.json; `seviz capture"):
+        seviz.open_run(tmp_path / "nothing")
+    (tiny_run.path / "samples.parquet").unlink()
+    with pytest.raises(RunIncompleteError, match=r"has not finished \(3 chunks are there\); run the same capture"):
+        seviz.open_run(tiny_run.path)
+    assert repr(Run(tiny_run.path)).endswith("not finished>")
+
+
+def test_asking_for_what_is_not_there(tiny_run: Run) -> None:
+    with pytest.raises(MissingSignalError, match=r"no block 'SE_9_1' in '.*'; it has SE_2_1, SE_3_1, SE_4_1"):
+        tiny_run["SE_9_1"]
+    with pytest.raises(MissingSignalError, match=r"holds no 'logit'; it holds excitation, squeeze, response\."):
+        tiny_run.gates("SE_2_1", "logit")
+    with pytest.raises(UnknownClassError, match=r"no class 'pug' in the run '.*'; it has blue, green, red"):
+        tiny_run.class_index("pug")
+    assert tiny_run.class_index("RED") == 2
+
+
+def test_damage_is_noticed_on_first_read(tiny_run: Run) -> None:
+    path = tiny_run.path / "moments" / "SE_3_1.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    run = seviz.open_run(tiny_run.path)
+    run["SE_2_1"]
+    with pytest.raises(DamagedRunError, match=r"SE_3_1.safetensors is damaged: its checksum"):
+        run["SE_3_1"]
+    path.unlink()
+    with pytest.raises(DamagedRunError, match=r"SE_3_1.safetensors is missing; run the same capture again"):
+        run["SE_3_1"]
+
+
+def test_merging_again_writes_the_same_bytes(tiny_run: Run) -> None:
+    files = [tiny_run.path / "samples.parquet", *(tiny_run.path / "moments").iterdir()]
+    before = {path: path.read_bytes() for path in files}
+    tiny_run.merge()
+    assert {path: path.read_bytes() for path in files} == before
+
+
+def test_other_files_are_not_in_the_way_of_a_run(tiny_run: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunExistsError, match="is in the way: it is there and holds no run"):
+        Run.create(other, tiny_run.manifest)
+    with pytest.raises(RunExistsError, match="is in the way"):
+        Run.create(other / "thesis.tex", tiny_run.manifest)
+    assert [path.name for path in other.iterdir()] == ["thesis.tex"]
+    (tmp_path / "empty").mkdir()
+    assert Run.create(tmp_path / "empty", tiny_run.manifest).manifest == tiny_run.manifest
+
+
+def test_one_writer_at_a_time(tiny_run: Run) -> None:
+    code = f"""
+from seviz.run.store import Run
+with Run({str(tiny_run.path)!r}).lock():
+    print("held", flush=True)
+    input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout.readline() == "held\n"
+        with (
+            pytest.raises(RunLockedError, match=f'being written by another capture .*"pid": {owner.pid}'),
+            tiny_run.lock(),
+        ):
+            pytest.fail("two writers at once")
+        owner.kill()  # the system lets go of the lock
+    with tiny_run.lock():
+        pass
+
+
+def test_a_copied_run_opens(tiny_run: Run, tmp_path: Path) -> None:
+    shutil.copytree(tiny_run.path, tmp_path / "copy")
+    copy = seviz.open_run(tmp_path / "copy")
+    np.testing.assert_array_equal(copy.gates("SE_2_1"), tiny_run.gates("SE_2_1"))
