@@ -1,0 +1,109 @@
+"""The paper's figure: excitation by class and depth, and its spread within classes."""
+
+import math
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seviz.figures.style import COLOURS, INK, LINES, WIDTHS, Width, style
+
+_REST = "all classes"
+
+
+def excitation_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: str = "") -> Figure:
+    """Draw a panel per block: mean excitation of each class over the channels, and the mean over all classes.
+
+    Parameters
+    ----------
+    table
+        From `seviz.analysis.excitation.excitation`.
+    width
+        "page" or "column" of a paper.
+    remark
+        A line beneath, such as that the weights are untrained.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        x: the channels of the table side by side, ticks telling their index; y: excitation, in [0, 1] unless
+        gates leave it.
+    """
+    with style():
+        figure, panels = _panels(table, width, remark)
+        for block, axes in panels.items():
+            rows = table[table["block"] == block]
+            everyone = rows[rows["class"] == _REST]
+            x = range(len(everyone))
+            axes.plot(x, everyone["mean"], color=INK, lw=1.6, alpha=0.35, label="mean of all classes")
+            for k, (class_id, name) in enumerate(_classes(table)):
+                axes.plot(x, rows.loc[rows["class"] == class_id, "mean"], **_look(k), label=name)
+        _legend(figure, width)
+    return figure
+
+
+def spread_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: str = "") -> Figure:
+    """Draw a panel per block: mean excitation of each class, and one standard deviation over images around it.
+
+    Parameters
+    ----------
+    table
+        From `seviz.analysis.excitation.excitation`; of two classes, to stay legible.
+    width, remark
+        As in `excitation_by_depth`.
+    """
+    with style():
+        figure, panels = _panels(table, width, remark)
+        for block, axes in panels.items():
+            rows = table[table["block"] == block]
+            for k, (class_id, name) in enumerate(_classes(table)):
+                own, look = rows[rows["class"] == class_id], _look(k)
+                x, low, high = range(len(own)), own["mean"] - own["std"], own["mean"] + own["std"]
+                axes.fill_between(x, low, high, color=look["color"], alpha=0.22, lw=0)
+                axes.plot(x, own["mean"], **look, label=f"{name}, mean ± one standard deviation")
+        _legend(figure, width)
+    return figure
+
+
+def _classes(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Id and name of each class, in the order of the table, without the mean of all."""
+    pairs = table.loc[table["class"] != _REST, ["class", "class_name"]].drop_duplicates()
+    return list(pairs.itertuples(index=False, name=None))
+
+
+def _look(k: int) -> dict[str, Any]:
+    return {"color": COLOURS[k % len(COLOURS)], "ls": LINES[k % len(LINES)], "lw": 1.0}
+
+
+def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dict[str, Axes]]:
+    blocks = list(table["block"].unique())
+    columns = min(len(blocks), 3 if width == "page" else 2)
+    rows = math.ceil(len(blocks) / columns)
+    figure = Figure(figsize=(WIDTHS[width], 0.55 + 1.45 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    low, high = (table["mean"] - table["std"].fillna(0)).min(), (table["mean"] + table["std"].fillna(0)).max()
+    bounded = table["mean"].min() >= 0 and table["mean"].max() <= 1
+    panels = {}
+    for k, axes in enumerate(grid.flat):
+        if k >= len(blocks):
+            axes.remove()
+            continue
+        channels = table.loc[table["block"] == blocks[k], "channel"].unique()
+        ticks = sorted({round(k * (len(channels) - 1) / 5) for k in range(6)})
+        axes.set_title(blocks[k])
+        axes.set_ylim((0, 1) if bounded else (low, high))
+        axes.set_xlim(-0.5, len(channels) - 0.5)
+        axes.set_xticks(ticks, [str(channels[tick]) for tick in ticks])
+        panels[blocks[k]] = axes
+    figure.supxlabel("channel index" + (f"\n{remark}" if remark else ""), fontsize=7)
+    figure.supylabel("excitation", fontsize=7)
+    return figure, panels
+
+
+def _legend(figure: Figure, width: Width) -> None:
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    columns = min(len(labels), 5 if width == "page" else 2)
+    if max(map(len, labels), default=0) > 30:
+        columns = min(columns, 2 if width == "page" else 1)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=2.8, columnspacing=1.4)
