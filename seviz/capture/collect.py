@@ -132,6 +132,11 @@ def collect(
     if not resume and (Path(out) / "manifest.json").exists():
         raise RunExistsError(f"{str(out)!r} holds a run and resume is off. Give another directory, or delete that one.")
     run = Run.create(out, manifest)
+    if run.complete and not isinstance(data, ImageFolder):
+        raise RunExistsError(
+            f"{str(out)!r} holds a finished run, and whether these batches are its images cannot be told. It was left"
+            " untouched: open it with seviz.open_run, or give another directory."
+        )
     if not run.complete:
         with run.lock():
             _work(run, network, data, progress)
@@ -185,9 +190,14 @@ def _work(run: Run, network: Network, data: ImageFolder | Iterable[Any], progres
         _running(network.model, manifest.engine),
         capture_gates(network.model, network.blocks, signals=signals, detach=True) as gates,
     ):
-        for index, (images, batches) in enumerate(chunks):
+        for index, (labels, batches) in enumerate(chunks):
             if run.chunk_path(index).exists():
-                done += images
+                if Chunk.read(run.chunk_path(index)).samples.labels.tolist() != labels:
+                    raise RunExistsError(
+                        f"{str(run.path)!r} holds other images: the labels in its chunk {index} are others. Hand over"
+                        " the images it was begun with, or give another directory."
+                    )
+                done += len(labels)
                 if progress:
                     progress(done, total)
                 continue
@@ -220,13 +230,15 @@ def _running(model: nn.Module, engine: EngineRecord) -> Iterator[None]:
             module.training = mode
 
 
-def _chunks_of_files(data: ImageFolder, network: Network, manifest: Manifest) -> Iterator[tuple[int, Iterator[_Batch]]]:
-    """Each chunk's number of images, and its batches, which are read only when asked for."""
+def _chunks_of_files(
+    data: ImageFolder, network: Network, manifest: Manifest
+) -> Iterator[tuple[list[int], Iterator[_Batch]]]:
+    """Of each chunk the labels, and the batches, which are read only when asked for."""
     size, batch_size = manifest.chunk_size, manifest.engine.batch_size
     for start in range(0, len(data.samples), size):
         samples = data.samples[start : start + size]
         yield (
-            len(samples),
+            [sample.label for sample in samples],
             (_read(data, samples[k : k + batch_size], network) for k in range(0, len(samples), batch_size)),
         )
 
@@ -242,7 +254,9 @@ def _read(data: ImageFolder, samples: Sequence[Sample], network: Network) -> _Ba
     )
 
 
-def _chunks_in_memory(data: Iterable[tuple[Tensor, Any]], manifest: Manifest) -> Iterator[tuple[int, Iterator[_Batch]]]:
+def _chunks_in_memory(
+    data: Iterable[tuple[Tensor, Any]], manifest: Manifest
+) -> Iterator[tuple[list[int], Iterator[_Batch]]]:
     """Batches of any size, cut anew into chunks and batches of the run's."""
     size, batch_size = manifest.chunk_size, manifest.engine.batch_size
     classes = len(manifest.data.class_ids)
@@ -275,11 +289,11 @@ def _chunks_in_memory(data: Iterable[tuple[Tensor, Any]], manifest: Manifest) ->
         images += list(x)
         labels += y.tolist()
         while len(labels) >= size:
-            yield size, batches()
+            yield labels[:size], batches()
             del images[:size], labels[:size]
             first += size
     if labels:
-        yield len(labels), batches()
+        yield labels, batches()
 
 
 def _forward(

@@ -15,7 +15,14 @@ from torch import Tensor, nn
 
 import seviz
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, NoSEBlocksError, OptionError, RunExistsError, TooManyFailuresError
+from seviz.errors import (
+    DamagedRunError,
+    EmptyDataError,
+    NoSEBlocksError,
+    OptionError,
+    RunExistsError,
+    TooManyFailuresError,
+)
 from seviz.network.models import Network
 from seviz.run.store import Run
 from tests.conftest import TinyNet
@@ -186,6 +193,33 @@ def test_batches_in_memory_give_the_run_of_the_files(
     assert memory.accuracy == files.accuracy
     assert list(memory.samples["path"][:3]) == ["0", "1", "2"]
     assert (memory.manifest.data.spec, memory.manifest.data.images) == ("batches", None)
+
+
+def test_batches_of_another_data_set_do_not_continue_a_run(tiny_network: Network, tmp_path: Path) -> None:
+    x, y = torch.rand(20, 3, 16, 16), torch.arange(20) % 3
+    with pytest.raises(ZeroDivisionError):
+        collect(tiny_network, [(x, y)], tmp_path / "run", progress=lambda done, _: 1 / max(0, 15 - done))
+    with pytest.raises(RunExistsError, match="holds other images: the labels in its chunk 0 are others"):
+        collect(tiny_network, [(x, 2 - y)], tmp_path / "run")
+    collect(tiny_network, [(x, y)], tmp_path / "run")
+    with pytest.raises(RunExistsError, match="holds a finished run, and whether these batches are its images cannot"):
+        collect(tiny_network, [(x, y)], tmp_path / "run")
+
+
+def test_a_damaged_chunk_is_noticed_before_the_work_goes_on(
+    tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root, out = make_folder(COUNTS), tmp_path / "run"
+    with pytest.raises(ZeroDivisionError):
+        collect(tiny_network, root, out, progress=lambda done, _: 1 / max(0, 26 - done))
+    first = Run(out).chunk_path(0)
+    first.write_bytes(first.read_bytes()[:-1])
+    with pytest.raises(DamagedRunError, match=r"000000.safetensors is damaged: .*Delete that file and run the same"):
+        collect(tiny_network, root, out)
+    first.unlink()
+    collect(tiny_network, root, out)
+    collect(tiny_network, root, tmp_path / "whole")
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 def test_batches_must_be_images_with_labels(tiny_network: Network, tmp_path: Path) -> None:
