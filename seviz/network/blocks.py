@@ -23,7 +23,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from seviz.errors import CompiledModelError, NoSEBlocksError
-from seviz.network.tracing import Find, is_feature_map, map_tensors, trace
+from seviz.network.tracing import Find, Trace, is_feature_map, map_tensors, trace
 
 GATES: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -84,12 +84,47 @@ class SEBlock:
     products: int = 1
 
 
+@dataclass(frozen=True)
+class OtherScaling:
+    """Where a feature map is scaled, but not by an SE block.
+
+    Attributes
+    ----------
+    path
+        The innermost module around the product.
+    kind
+        How it is scaled, in words.
+    """
+
+    path: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How a network scales its feature maps.
+
+    Attributes
+    ----------
+    blocks
+        The SE blocks by name, in the order of the forward pass.
+    other
+        Scaling of another kind, each module and kind once, in the order of the forward pass.
+    unverified
+        Paths of products that looked like SE blocks, but did not hold on random input.
+    uncalled
+        Modules with parameters that the forward pass did not call, the outermost only. SE layers that are
+        registered but never used are among them.
+    """
+
+    blocks: dict[str, SEBlock]
+    other: tuple[OtherScaling, ...]
+    unverified: tuple[str, ...]
+    uncalled: tuple[str, ...]
+
+
 def find_se_blocks(model: nn.Module, example: Tensor | tuple[int, ...]) -> dict[str, SEBlock]:
     """Find the SE blocks of a network, in the order of the forward pass.
-
-    A forward pass of two random images is watched; then every find is verified on random input of its own,
-    since a feature map of zeros (a residual branch whose last BatchNorm starts at zero) would fit any gate.
-    The search is deterministic, draws from no global random state and leaves the model as it was.
 
     Parameters
     ----------
@@ -106,7 +141,44 @@ def find_se_blocks(model: nn.Module, example: Tensor | tuple[int, ...]) -> dict[
     Raises
     ------
     NoSEBlocksError
-        If there is none.
+        If there is none; the message says what scaling there is instead.
+    CompiledModelError
+        If the model was compiled.
+
+    See Also
+    --------
+    survey : tells also of scaling of other kinds, and of modules that are never called.
+    """
+    found = survey(model, example)
+    if found.blocks:
+        return found.blocks
+    message = (
+        f"no SE block in {type(model).__name__}: no feature map is scaled by a per-channel gate computed from it"
+        " with learned weights."
+    )
+    if found.other:
+        message += f" There is other scaling, such as in {found.other[0].path!r} {found.other[0].kind}."
+    if found.uncalled:
+        message += f" Never called in the forward pass are {', '.join(found.uncalled[:3])}."
+    raise NoSEBlocksError(f"{message} Networks with SE blocks are timm/seresnet50 or torchvision/efficientnet_b0.")
+
+
+def survey(model: nn.Module, example: Tensor | tuple[int, ...]) -> Survey:
+    """Tell how a network scales its feature maps: by SE blocks, and otherwise.
+
+    A forward pass of two random images is watched; then every find is verified on random input of its own,
+    since a feature map of zeros (a residual branch whose last BatchNorm starts at zero) would fit any gate.
+    The search is deterministic, draws from no global random state and leaves the model as it was.
+
+    Parameters
+    ----------
+    model
+        Any module that takes one (batch, channels, height, width) tensor.
+    example
+        A tensor such as the model takes, or its shape: only shape, dtype and device count.
+
+    Raises
+    ------
     CompiledModelError
         If the model was compiled.
     """
@@ -114,15 +186,32 @@ def find_se_blocks(model: nn.Module, example: Tensor | tuple[int, ...]) -> dict[
     images = _random_images(model, example)
     with _undisturbed(model), trace(model) as state:
         model(images)
-    finds = [(find, again) for find in state.finds if (again := _verified(model, images, find)) is not None]
-    if not finds:
-        raise NoSEBlocksError(
-            f"no SE block in {type(model).__name__}: no feature map is scaled by a per-channel gate computed from"
-            " it. Give a network with SE blocks, such as timm/seresnet50 or torchvision/efficientnet_b0."
-        )
+    checked = [(find, _verified(model, images, find)) for find in state.finds]
+    holding = [(find, again) for find, again in checked if again is not None]
+    return Survey(
+        blocks=_named(holding, images, state),
+        other=tuple(OtherScaling(path, kind.value) for path, kind in state.scalings),
+        unverified=tuple(find.path for find, again in checked if again is None),
+        uncalled=_uncalled(model, state),
+    )
+
+
+def _uncalled(model: nn.Module, state: Trace) -> tuple[str, ...]:
+    """The outermost modules with parameters that were not called, nor any module in them."""
+    called = {path.rsplit(".", k)[0] for path in state.calls for k in range(path.count(".") + 1)}
+    silent = [
+        path
+        for path, module in model.named_modules()
+        if path and path not in called and next(module.parameters(), None) is not None
+    ]
+    return tuple(path for path in silent if path.rpartition(".")[0] not in silent)
+
+
+def _named(finds: list[tuple[Find, Find]], images: Tensor, state: Trace) -> dict[str, SEBlock]:
+    """The blocks of finds, each with itself as verified, named by stage and order."""
     strides = [math.sqrt(math.prod(images.shape[2:]) / math.prod(find.u.shape[2:])) for find, _ in finds]
     depths = [round(math.log2(stride)) for stride in strides]
-    offset = max(0, 2 - min(depths))
+    offset = max(0, 2 - min(depths, default=2))
     order = Counter[int]()
     blocks = {}
     for (find, again), stride, depth in zip(finds, strides, depths, strict=True):

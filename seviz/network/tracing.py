@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import count
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
@@ -98,13 +98,8 @@ def channel_product(func: Callable[..., Any], args: Any, kwargs: Any, parameters
     parameters
         Addresses of the data of the network's parameters: scaling by one of them is no gate.
     """
-    if func not in MULTIPLICATIONS:
-        return None
-    operands = [*args, *(kwargs[k] for k in ("other", "tensor1", "tensor2") if k in kwargs)]
-    operands = operands[-2:] if "addcmul" not in func.__name__ else operands[1:3]
-    if len(operands) != 2 or not all(isinstance(x, Tensor) for x in operands):
-        return None
-    for u, factor in (operands, operands[::-1]):
+    operands = factors(func, args, kwargs)
+    for u, factor in (operands, operands[::-1]) if operands else ():
         if (
             is_feature_map(u)
             and factor.ndim == 4
@@ -115,6 +110,17 @@ def channel_product(func: Callable[..., Any], args: Any, kwargs: Any, parameters
         ):
             return Product(u, factor)
     return None
+
+
+def factors(func: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Tensor, Tensor] | None:
+    """The two tensors that a call of a torch function multiplies, or None if it multiplies none."""
+    if func not in MULTIPLICATIONS:
+        return None
+    operands = [*args, *(kwargs[k] for k in ("other", "tensor1", "tensor2") if k in kwargs)]
+    operands = operands[1:3] if "addcmul" in func.__name__ else operands[-2:]
+    if len(operands) != 2 or not all(isinstance(x, Tensor) for x in operands):
+        return None
+    return operands[0], operands[1]
 
 
 @dataclass(frozen=True)
@@ -153,6 +159,19 @@ class Find:
     """What the module was called with: positional arguments and keywords."""
 
 
+class Scaling(StrEnum):
+    """How a feature map is scaled where it is not by an SE block."""
+
+    LEARNED = "by numbers that are the same for every image (layer scale)"
+    IMAGE = "by one number an image (stochastic depth)"
+    SPATIAL = "by a factor that differs between positions (spatial gate)"
+    DIRECTIONAL = "by a factor that differs along one side (coordinate attention)"
+    NORMALISED = "per channel and image, by no learned matrix (response or instance normalisation)"
+    FOREIGN = "per channel and image, by what is not computed from that feature map"
+    SEVERAL = "several feature maps at once (split or selective-kernel attention)"
+    LAST = "along the last axis (channels-last gate or normalisation)"
+
+
 @dataclass
 class Trace(TorchFunctionMode):
     """The search in one forward pass. Use through `trace`."""
@@ -164,20 +183,27 @@ class Trace(TorchFunctionMode):
     """How often each module was called."""
     products: Counter[str] = field(default_factory=Counter)
     """How many channel products were made inside each module."""
+    scalings: dict[tuple[str, Scaling], None] = field(default_factory=dict)
+    """Where feature maps are scaled otherwise, innermost module and kind, in order."""
 
     def __post_init__(self) -> None:
         super().__init__()
         self._stack: list[tuple[str, int, tuple[Any, Any]]] = []
         self._origins = WeakTensorKeyDictionary()
-        self._serial = count()
+        self._sizes: list[int] = []  # numbers in each feature map seen
 
     def origin(self, tensor: Tensor) -> Origin:
         """What is known of a tensor; a feature map seen for the first time becomes known."""
         known = self._origins.get(tensor)
         if known is None:
-            known = Origin(maps=frozenset({next(self._serial)})) if is_feature_map(tensor) else Origin()
+            is_map = is_feature_map(tensor) and tensor.data_ptr() not in self.names
+            known = Origin(maps=self._new_map(tensor)) if is_map else Origin()
             self._origins[tensor] = known
         return known  # type: ignore[no-any-return]
+
+    def _new_map(self, tensor: Tensor) -> frozenset[int]:
+        self._sizes.append(tensor.numel())
+        return frozenset({len(self._sizes) - 1})
 
     def enter(self, path: str, args: Any, kwargs: Any) -> None:
         """A module is called."""
@@ -197,6 +223,8 @@ class Trace(TorchFunctionMode):
         product = channel_product(func, args, kwargs, self.names)
         if product is not None:
             self._consider(product)
+        elif (operands := factors(func, args, kwargs)) is not None:
+            self._note(*sorted(operands, key=Tensor.numel))
         inputs = list(tensors_in((args, kwargs)))
         versions = [x._version for x in inputs]
         output = func(*args, **kwargs)
@@ -206,12 +234,23 @@ class Trace(TorchFunctionMode):
         return output
 
     def _consider(self, product: Product) -> None:
+        """Note a channel product: a find, or another scaling."""
         factor, u = self.origin(product.factor), self.origin(product.u)
         path, _, inputs = self._stack[-1]
-        if factor.squeezed & u.maps and factor.weights:
+        if factor.squeezed and not factor.weights:
+            self.scalings[path, Scaling.NORMALISED] = None
+        elif not factor.squeezed & u.maps:
+            self.scalings[path, Scaling.FOREIGN] = None
+        else:
             values = product.gate().clone()
             self.finds.append(Find(path, self.products[path], factor.module, product.u.clone(), values, factor, inputs))
         self.products.update({path for path, _, _ in self._stack})
+
+    def _note(self, factor: Tensor, u: Tensor) -> None:
+        """Note a scaling that is no channel product, if it scales a feature map by something smaller than it."""
+        kind = _kind(factor, u) if u.ndim >= 4 and 1 < factor.numel() < u.numel() else None
+        if kind is not None and self._stack:
+            self.scalings[self._stack[-1][0], kind] = None
 
     def _derive(self, func: Any, inputs: list[Tensor], versions: list[int], output: Tensor) -> Origin:
         """What is known of an output, from what is known of the inputs."""
@@ -230,20 +269,25 @@ class Trace(TorchFunctionMode):
         )
         if same is not None and any(output is x for x in inputs) and not changed:
             return same
-        is_map = is_feature_map(output)
+        # A descriptor that is permuted for a normalisation over its last axis is no feature map.
+        descriptor = any(o.squeezed for o in origins) and not any(o.maps for o in origins)
+        is_map = is_feature_map(output) and not (descriptor and output.numel() <= max(x.numel() for x in inputs))
         maps = same.maps if same is not None else frozenset[int]()
         if is_map and not changed:
-            maps |= {next(self._serial)}
+            maps |= self._new_map(output)
         if is_map and not is_constant_over_positions(output):
             # Reduced over one side only, it is a squeeze half done.
             half = 1 in output.shape[2:] and any(is_feature_map(x) for x in inputs)
             return Origin(maps, _union(o.maps for o in origins) if half else frozenset())
-        if maps and not is_map:
+        if maps and not is_map and same is not None and not same.squeezed:
             return Origin(maps)  # a feature map with its positions in a row
 
         squeezed = _union(o.squeezed for o in origins)
         if not is_map:
+            maps = frozenset()
+            # What is no smaller than the feature map, such as tokens, has not squeezed it.
             squeezed |= _union(o.maps for o in origins)
+            squeezed = frozenset(k for k in squeezed if output.numel() < self._sizes[k])
         if not squeezed:
             return Origin(maps)
         weights = [w for o in origins for w in o.weights]
@@ -262,6 +306,22 @@ class Trace(TorchFunctionMode):
             trail=tuple({id(t): t for t in trail}.values()),
             module=same.module if same is not None and not changed else None,
         )
+
+
+def _kind(factor: Tensor, u: Tensor) -> Scaling | None:
+    shape = (*(1,) * (u.ndim - factor.ndim), *factor.shape)
+    if shape[0] != u.shape[0]:
+        # Windows and heads share the first axis with the batch: then it is anybody's guess.
+        return Scaling.LEARNED if shape[0] == 1 and any(n > 1 for n in shape[1:]) else None
+    if u.ndim > 4:
+        return Scaling.SEVERAL
+    if all(n == 1 for n in shape[1:]):
+        return Scaling.IMAGE
+    if shape[1:3] == (1, 1):
+        return Scaling.LAST
+    if 1 in shape[2:] and u.shape[2] > 1 and u.shape[3] > 1:
+        return Scaling.DIRECTIONAL
+    return Scaling.SPATIAL if shape[1] == 1 else None
 
 
 def _union(sets: Iterator[frozenset[int]]) -> frozenset[int]:

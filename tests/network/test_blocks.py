@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seviz.errors import CompiledModelError, NoSEBlocksError
-from seviz.network.blocks import find_se_blocks
+from seviz.network.blocks import find_se_blocks, survey
 
 SE_RESNET_50 = [f"SE_{s}_{b}" for s, n in ((2, 3), (3, 4), (4, 6), (5, 3)) for b in range(1, n + 1)]
 
@@ -189,6 +189,72 @@ def test_gates_that_start_constant_are_found() -> None:
     assert list(find_se_blocks(Gated(layer), (1, 3, 16, 16))) == ["SE_2_1"]
 
 
+class ConcurrentSE(nn.Module):
+    """Concurrent spatial and channel SE (Roy et al., arXiv 1803.02579): only one of the gates is per channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.channel = SELayer()
+        self.spatial = nn.Sequential(nn.Conv2d(8, 1, 1), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.channel(x) + x * self.spatial(x)
+
+
+class BlockAttention(nn.Module):
+    """CBAM (Woo et al., arXiv 1807.06521): two squeezes through shared layers, then a spatial gate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(nn.Conv2d(8, 2, 1), nn.ReLU(), nn.Conv2d(2, 8, 1))
+        self.conv = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * torch.sigmoid(self.fc(F.adaptive_avg_pool2d(x, 1)) + self.fc(F.adaptive_max_pool2d(x, 1)))
+        return x * torch.sigmoid(self.conv(torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)))
+
+
+class SharedSigmoid(nn.Module):
+    """One module makes two gates, of which the second is per channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spatial, self.fc, self.gate = nn.Conv2d(8, 1, 1), nn.Linear(8, 8), nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.gate(self.spatial(x))
+        return x * self.gate(self.fc(x.mean((2, 3))))[:, :, None, None]
+
+
+class GlobalContext(nn.Module):
+    """The squeeze is a sum over positions weighted by attention; a LayerNorm over channels follows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.norm, self.fc = nn.Conv2d(8, 1, 1), nn.LayerNorm(8), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.attention(x).flatten(2).softmax(-1).unsqueeze(3)  # (batch, 1, position, 1)
+        z = (x.flatten(2).unsqueeze(1) @ weights).view(len(x), -1, 1, 1)
+        z = self.norm(z.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return x * torch.sigmoid(self.fc(z))
+
+
+@pytest.mark.parametrize(
+    ("block", "path", "gate_path", "call"),
+    [
+        (ConcurrentSE(), "block.channel", "block.channel.fc.3", 0),
+        (BlockAttention(), "block", None, 0),
+        (SharedSigmoid(), "block", "block.gate", 1),
+        (GlobalContext(), "block", None, 0),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)
+def test_channel_gates_beside_others(block: nn.Module, path: str, gate_path: str | None, call: int) -> None:
+    blocks = find_se_blocks(Gated(block), (1, 3, 16, 16))
+    assert [(b.path, b.gate_path, b.call, b.gate) for b in blocks.values()] == [(path, gate_path, call, "sigmoid")]
+
+
 class LayerScale(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -214,9 +280,18 @@ class SpatialGate(nn.Module):
         return x * torch.sigmoid(self.conv(x))
 
 
+class CoordinateGate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(self.conv(x.mean(3, keepdim=True)))
+
+
 class DropPath(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rand(len(x), 1, 1, 1)
+        return x * torch.full((len(x), 1, 1, 1), 0.5)
 
 
 class GateOfAnother(nn.Module):
@@ -230,10 +305,85 @@ class GateOfAnother(nn.Module):
         return self.conv(x) * self.excite(x)[:, :, None, None]
 
 
-@pytest.mark.parametrize("other", [LayerScale, InstanceNorm, SpatialGate, DropPath, GateOfAnother, nn.SiLU])
-def test_other_scaling_is_no_se_block(other: type[nn.Module]) -> None:
-    with pytest.raises(NoSEBlocksError, match="no SE block in Gated"):
+class ChannelsLast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.permute(0, 2, 3, 1)
+        return (x * torch.sigmoid(self.fc(x.mean((1, 2), keepdim=True)))).permute(0, 3, 1, 2)
+
+
+class SplitAttention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.unflatten(1, (2, 4))
+        weights = self.fc(x.sum(1).mean((2, 3))).unflatten(1, (2, 4)).softmax(1)
+        return (x * weights[:, :, :, None, None]).sum(1)
+
+
+OTHERS = {
+    LayerScale: "by numbers that are the same for every image",
+    InstanceNorm: "by no learned matrix",
+    SpatialGate: "spatial gate",
+    CoordinateGate: "coordinate attention",
+    DropPath: "by one number an image",
+    GateOfAnother: "by what is not computed from that feature map",
+    ChannelsLast: "along the last axis",
+    SplitAttention: "several feature maps at once",
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_other_scaling_is_told_apart_and_listed(other: type[nn.Module]) -> None:
+    found = survey(Gated(other()), (1, 3, 16, 16))
+    assert found.blocks == {}
+    assert [scaling.path for scaling in found.other] == ["block"]
+    assert OTHERS[other] in found.other[0].kind
+    with pytest.raises(NoSEBlocksError, match=f"no SE block in Gated: .* such as in 'block' .*{OTHERS[other]}"):
         find_se_blocks(Gated(other()), (1, 3, 16, 16))
+
+
+@pytest.mark.parametrize("block", [nn.SiLU(), nn.Identity(), nn.BatchNorm2d(8), nn.GroupNorm(2, 8)])
+def test_what_scales_nothing_is_not_listed(block: nn.Module) -> None:
+    found = survey(Gated(block), (1, 3, 16, 16))
+    assert (found.blocks, found.other, found.unverified, found.uncalled) == ({}, (), (), ())
+
+
+class NeverCalled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.se = nn.Conv2d(8, 8, 1), SELayer()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def test_layers_that_are_never_called_are_reported() -> None:
+    assert survey(Gated(NeverCalled()), (1, 3, 16, 16)).uncalled == ("block.se",)
+    with pytest.raises(NoSEBlocksError, match=r"Never called in the forward pass are block.se\."):
+        find_se_blocks(Gated(NeverCalled()), (1, 3, 16, 16))
+
+
+class ChannelOfTokens(nn.Module):
+    """Gates of a transformer's tokens are no gates of the feature map they were cut from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.fc = nn.LayerNorm(8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.norm(x.flatten(2).transpose(1, 2))  # (batch, position, channel)
+        tokens = tokens * torch.sigmoid(self.fc(tokens.mean(1, keepdim=True)))
+        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+def test_tokens_are_no_feature_map() -> None:
+    assert survey(Gated(ChannelOfTokens()), (1, 3, 16, 16)).blocks == {}
 
 
 def test_a_block_called_twice_is_two_blocks() -> None:
