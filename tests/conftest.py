@@ -65,6 +65,7 @@ def tiny_network(tiny_net: TinyNet) -> Network:
     return Network(
         spec="tests/tiny",
         weights="pretrained",
+        trained=True,
         model=tiny_net,
         preprocess=v2.Compose([v2.Resize((16, 16)), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]),
         preprocessing={"resize": [16, 16]},

@@ -19,6 +19,7 @@ def model_record(network: Network) -> ModelRecord:
     return ModelRecord(
         spec=network.spec,
         weights=network.weights,
+        trained=network.trained,
         weights_sha256=network.weights_sha256,
         input_size=network.input_size,
         preprocessing=network.preprocessing,

@@ -2,16 +2,15 @@
 
 import difflib
 import hashlib
+import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import timm
 import timm.data
 import torch
@@ -23,6 +22,7 @@ from seviz.classes import Classes
 from seviz.errors import UnknownModelError, WeightsError
 from seviz.network import reference
 from seviz.network.blocks import SEBlock, find_se_blocks
+from seviz.network.checkpoints import load_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,11 @@ class Network:
     Attributes
     ----------
     spec
-        Where the model comes from: "timm/NAME", "torchvision/NAME" or "seviz/NAME".
+        Where the model comes from: see `load`.
     weights
         "pretrained", "none" or the path of a file.
+    trained
+        Whether the weights of the SE blocks are other than freshly drawn.
     model
         In evaluation mode. Takes (batch, 3, height, width), gives logits (batch, classes).
     preprocess
@@ -49,6 +51,7 @@ class Network:
 
     spec: str
     weights: str
+    trained: bool
     model: nn.Module
     preprocess: Callable[[Image.Image], Tensor]
     preprocessing: dict[str, Any]
@@ -59,11 +62,6 @@ class Network:
     def class_names(self) -> tuple[str, ...] | None:
         """The names of the classes in the order of the logits, or None where they are not known."""
         return self.classes.names if self.classes else None
-
-    @property
-    def trained(self) -> bool:
-        """Whether the weights are other than freshly drawn."""
-        return self.weights != "none"
 
     @cached_property
     def blocks(self) -> dict[str, SEBlock]:
@@ -86,10 +84,19 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
     Parameters
     ----------
     spec
-        "timm/NAME", "torchvision/NAME" or "seviz/NAME".
+        One of
+
+        - "timm/NAME", "torchvision/NAME", "seviz/NAME"
+        - "hf-hub:OWNER/NAME": from the Hugging Face hub, through timm
+        - "path/to/file.py:factory": a function without arguments that returns a module. If the module has a
+          `pretrained_cfg` as timm's have (input_size, mean, std, ...), preprocessing follows it; if it has
+          `class_names`, the classes are called so.
+
+        and "+se" after any of them: with SE blocks inserted, see `seviz.insert_se`.
     weights
-        "pretrained": what its library offers; "none": freshly drawn, the same at every call; else the path
-        of a safetensors file or of a torch file that holds tensors only.
+        "pretrained": what its library offers, or the factory returns; "none": freshly drawn, the same at every
+        call; else the path of a safetensors file or of a torch file that holds tensors only. With "+se",
+        "pretrained" weights are those of the network without SE blocks, a file those of the network with them.
 
     Returns
     -------
@@ -103,19 +110,36 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
     WeightsError
         If the weights are not there, do not fit, or would run code when read.
     """
-    source, _, name = spec.partition("/")
-    if source not in _LOADERS or not name:
-        known = ", ".join(f"{s}/NAME" for s in _LOADERS)
-        raise UnknownModelError(f"model {spec!r} is not understood; expected one of {known}, such as timm/seresnet50")
+    base, inserted = spec.removesuffix("+se"), spec.endswith("+se")
     kind = str(weights)
     if kind not in ("pretrained", "none") and not Path(kind).is_file():
         raise WeightsError(f"weights {kind!r} not found; expected pretrained, none, or the path of a file")
     with _own_random_state():
-        network = _LOADERS[source](spec, name, kind)
+        network = _load_base(base, kind)
+        model = network.model
+        if inserted:
+            from seviz.network.insertion import insert_se
+
+            model = insert_se(model)
     if kind not in ("pretrained", "none"):
-        _load_file(network.model, Path(kind))
-    network.model.eval()
-    return network
+        load_checkpoint(model, Path(kind))
+    trained = kind != "none" and not (inserted and kind == "pretrained")
+    return replace(network, spec=spec, trained=trained, model=model.eval())
+
+
+def _load_base(spec: str, weights: str) -> Network:
+    if spec.startswith("hf-hub:"):
+        return _from_hub(spec, weights)
+    if ".py:" in spec:
+        return _from_file(spec, weights)
+    source, _, name = spec.partition("/")
+    if source not in _LIBRARIES or not name:
+        known = ", ".join(f"{library}/NAME" for library in _LIBRARIES)
+        raise UnknownModelError(
+            f"model {spec!r} is not understood; expected one of {known}, hf-hub:OWNER/NAME, path/to/file.py:factory,"
+            " such as timm/seresnet50"
+        )
+    return _LIBRARIES[source](spec, name, weights)
 
 
 @contextmanager
@@ -139,18 +163,45 @@ def _from_timm(spec: str, name: str, weights: str) -> Network:
         raise _unknown(spec, architecture, known, "timm")
     if tag and name not in (tagged := timm.list_pretrained(f"{architecture}.*")):
         raise _unknown(spec, name, tagged, "timm")
-    try:
+    config = timm.get_pretrained_cfg(name)
+    wanted = ""
+    if config is not None and config.hf_hub_id:
+        wanted = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/model.safetensors"
+    elif config is not None:
+        wanted = config.url or ""
+    if weights == "pretrained" and not wanted:
+        raise WeightsError(f"{spec} has no pretrained weights; give the path of a file as weights, or none")
+    with _fetching(spec, weights, wanted):
         model = timm.create_model(name, pretrained=weights == "pretrained")
-    except Exception as error:
-        if weights != "pretrained":
-            raise
-        raise _no_pretrained(spec, error) from error
-    config = timm.data.resolve_model_data_config(model)
-    subset = timm.data.infer_imagenet_subset(model)
-    classes = None
-    if subset:
-        classes = imagenet_classes(subset)
-    return _network(spec, weights, model, config, classes)
+    return _like_timm(spec, weights, model)
+
+
+def _from_hub(spec: str, weights: str) -> Network:
+    wanted = f"https://huggingface.co/{spec.removeprefix('hf-hub:')}/resolve/main/ (config.json, model.safetensors)"
+    with _fetching(spec, "pretrained", wanted):  # the config, too, is on the hub
+        model = timm.create_model(spec, pretrained=weights == "pretrained")
+    return _like_timm(spec, weights, model)
+
+
+def _from_file(spec: str, weights: str) -> Network:
+    path, _, factory = spec.rpartition(":")
+    if not Path(path).is_file():
+        raise UnknownModelError(f"model {spec!r} not found: there is no file {path!r}")
+    module_spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    if module_spec is None or module_spec.loader is None:
+        raise UnknownModelError(f"model {spec!r} cannot be imported from {path!r}")
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    make = getattr(module, factory, None)
+    if not callable(make):
+        some = ", ".join(name for name, value in vars(module).items() if callable(value) and not name.startswith("_"))
+        raise UnknownModelError(f"model {spec!r}: {path!r} has no function {factory!r}; it has {some or 'none'}")
+    model = make()
+    if not isinstance(model, nn.Module):
+        raise UnknownModelError(
+            f"model {spec!r}: {factory}() gave a {type(model).__name__}, expected a torch.nn.Module"
+        )
+    return _like_timm(spec, weights, model)
 
 
 def _from_torchvision(spec: str, name: str, weights: str) -> Network:
@@ -158,12 +209,8 @@ def _from_torchvision(spec: str, name: str, weights: str) -> Network:
     if name not in known:
         raise _unknown(spec, name, known, "torchvision")
     choice = torchvision.models.get_model_weights(name).DEFAULT
-    try:
+    with _fetching(spec, weights, choice.url):
         model = torchvision.models.get_model(name, weights=choice if weights == "pretrained" else None)
-    except Exception as error:
-        if weights != "pretrained":
-            raise
-        raise _no_pretrained(spec, error) from error
     preset = choice.transforms()
     classes = imagenet_classes("imagenet-1k") if len(choice.meta["categories"]) == 1000 else None
     preprocessing = {
@@ -177,6 +224,7 @@ def _from_torchvision(spec: str, name: str, weights: str) -> Network:
     return Network(
         spec=spec,
         weights=weights,
+        trained=weights != "none",
         model=model,
         preprocess=preset,
         preprocessing=preprocessing,
@@ -191,7 +239,7 @@ def _from_seviz(spec: str, name: str, weights: str) -> Network:
     model = reference.build_reference(name)
     if weights == "pretrained":
         with resources.as_file(resources.files("seviz.network") / "weights" / f"{name}.safetensors") as path:
-            _load_file(model, path)
+            load_checkpoint(model, path)
     config = {
         "input_size": (3, reference.IMAGE_SIZE, reference.IMAGE_SIZE),
         "interpolation": "bicubic",
@@ -203,11 +251,21 @@ def _from_seviz(spec: str, name: str, weights: str) -> Network:
     return _network(spec, weights, model, config, Classes(reference.CLASS_NAMES, reference.CLASS_NAMES))
 
 
-_LOADERS: dict[str, Callable[[str, str, str], Network]] = {
+_LIBRARIES: dict[str, Callable[[str, str, str], Network]] = {
     "timm": _from_timm,
     "torchvision": _from_torchvision,
     "seviz": _from_seviz,
 }
+
+
+def _like_timm(spec: str, weights: str, model: nn.Module) -> Network:
+    """A network whose preprocessing and classes are those that timm knows of the model."""
+    config = timm.data.resolve_model_data_config(model)
+    subset = timm.data.infer_imagenet_subset(model) if hasattr(model, "pretrained_cfg") else None
+    classes = imagenet_classes(subset) if subset else None
+    if (names := getattr(model, "class_names", None)) is not None:
+        classes = Classes(tuple(names), tuple(names))
+    return _network(spec, weights, model, config, classes)
 
 
 def _network(spec: str, weights: str, model: nn.Module, config: dict[str, Any], classes: Classes | None) -> Network:
@@ -216,6 +274,7 @@ def _network(spec: str, weights: str, model: nn.Module, config: dict[str, Any], 
     return Network(
         spec=spec,
         weights=weights,
+        trained=weights != "none",
         model=model,
         preprocess=timm.data.create_transform(**config, is_training=False),
         preprocessing={"library": "timm", **plain},
@@ -243,34 +302,17 @@ def imagenet_names(synsets: Sequence[str]) -> tuple[str, ...]:
     return tuple(known.get(synset, synset).split(",")[0] for synset in synsets)
 
 
-def _no_pretrained(spec: str, error: Exception) -> WeightsError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return WeightsError(
-        f"the pretrained weights of {spec} could not be loaded ({type(error).__name__}: {reason}). Without a"
-        " network connection, download the file elsewhere and give its path as weights, or give weights none."
-    )
-
-
-def _load_file(model: nn.Module, path: Path) -> None:
-    """Load tensors from a file into a model; refuse what does not fit and what would run code."""
+@contextmanager
+def _fetching(spec: str, weights: str, wanted: str) -> Iterator[None]:
+    """Say which file was wanted where pretrained weights cannot be had."""
     try:
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        yield
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        if weights != "pretrained":
+            raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
-            f"weights {str(path)!r} cannot be read ({type(error).__name__}: {reason}); expected a safetensors"
-            " file, or a torch file that holds tensors only"
+            f"the pretrained weights of {spec} could not be loaded: {wanted} is neither in the cache nor could it be"
+            f" fetched ({type(error).__name__}: {reason}). Download it elsewhere and give the file's path as weights,"
+            " or give weights none."
         ) from error
-    own = model.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    unexpected = sorted(state.keys() - own.keys())
-    shapes = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
-    for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)):
-        if names:
-            raise WeightsError(
-                f"weights {str(path)!r} are not of this network: {len(names)} {kind}, such as {names[0]!r}"
-            )
-    model.load_state_dict(state)

@@ -19,6 +19,8 @@ class ModelRecord:
     ----------
     spec, weights
         As it was loaded: "timm/seresnet50"; "pretrained", "none" or a file.
+    trained
+        Whether the weights of the SE blocks are other than freshly drawn.
     weights_sha256
         Fingerprint of all parameters and buffers.
     input_size
@@ -31,16 +33,12 @@ class ModelRecord:
 
     spec: str
     weights: str
+    trained: bool
     weights_sha256: str
     input_size: tuple[int, ...]
     preprocessing: dict[str, Any]
     class_ids: tuple[str, ...] | None
     class_names: tuple[str, ...] | None
-
-    @property
-    def trained(self) -> bool:
-        """Whether the weights are other than freshly drawn."""
-        return self.weights != "none"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,7 +160,7 @@ class Run:
         """What a reader of this run should know before believing it, a sentence each."""
         model, accuracy, remarks = self.manifest.model, self.accuracy, []
         if not model.trained:
-            remarks.append("The network's weights are untrained: its gates say nothing about learned features.")
+            remarks.append("The weights of the SE blocks are untrained: the gates say nothing of learned features.")
         if self.manifest.data.model_classes is None:
             remarks.append(
                 f"The classes of the data are not those of the network ({_few(self.classes.names)} against"

@@ -119,6 +119,7 @@ def same_network() -> Network:
     return Network(
         spec="tests/tiny",
         weights="pretrained",
+        trained=True,
         model=TinyNet().eval(),
         preprocess=v2.Compose([v2.Resize((16, 16)), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]),
         preprocessing={"resize": [16, 16]},
@@ -313,8 +314,8 @@ def test_untrained_and_near_chance_are_remarked(
     tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     root = make_folder(COUNTS)
-    untrained = dataclasses.replace(tiny_network, weights="none")
-    with pytest.warns(UserWarning, match="weights are untrained"):
+    untrained = dataclasses.replace(tiny_network, weights="none", trained=False)
+    with pytest.warns(UserWarning, match="weights of the SE blocks are untrained"):
         run = collect(untrained, root, tmp_path / "untrained")
     assert len(run.remarks) == 1
     run = collect(tiny_network, root, tmp_path / "chance")

@@ -1,9 +1,7 @@
-import pickle
 from pathlib import Path
 
 import pytest
 import safetensors.torch
-import timm
 import torch
 from PIL import Image
 
@@ -80,64 +78,85 @@ def test_preprocessing_gives_what_the_model_takes(spec: str) -> None:
     torch.testing.assert_close(image.mean((1, 2)), torch.tensor(expected), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
-def test_weights_from_a_file(suffix: str, tmp_path: Path) -> None:
-    model = timm.create_model("mobilenetv3_small_050")
-    path = tmp_path / f"weights{suffix}"
-    if suffix == ".pt":
-        torch.save(model.state_dict(), path)
-    else:
-        safetensors.torch.save_file(model.state_dict(), path)
-    network = seviz.load("timm/mobilenetv3_small_050", weights=path)
-    assert torch.equal(network.model.conv_stem.weight, model.conv_stem.weight)
-    assert (network.weights, network.trained) == (str(path), True)
-
-
-def test_weights_that_do_not_fit(tmp_path: Path) -> None:
-    state = timm.create_model("mobilenetv3_small_050").state_dict()
-    path = tmp_path / "weights.safetensors"
-    missing, unexpected = dict(state), dict(state)
-    del missing["classifier.bias"]
-    unexpected["more"] = torch.zeros(1)
-    for wrong, message in (
-        (missing, r"are not of this network: 1 missing, such as 'classifier.bias'"),
-        (unexpected, "are not of this network: 1 unexpected, such as 'more'"),
-        ({**state, "classifier.bias": torch.zeros(7)}, "1 of another shape, such as 'classifier.bias'"),
-    ):
-        safetensors.torch.save_file(wrong, path)
-        with pytest.raises(WeightsError, match=message):
-            seviz.load("timm/mobilenetv3_small_050", weights=path)
-
-
-class Bomb:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> object:
-        return Path.touch, (self.path,)
-
-
-def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    path, sign = tmp_path / "weights.pt", tmp_path / "ran"
-    path.write_bytes(pickle.dumps(Bomb(sign)))
-    torch.save({"x": Bomb(sign)}, tmp_path / "zipped.pt")
-    for file in (path, tmp_path / "zipped.pt"):
-        with pytest.raises(WeightsError, match=r"cannot be read .*a torch file that holds tensors only"):
-            seviz.load("timm/mobilenetv3_small_050", weights=file)
-    assert not sign.exists()
-
-
 def test_weights_that_are_not_there() -> None:
     with pytest.raises(WeightsError, match=r"weights 'nowhere.pt' not found; expected pretrained, none, or the path"):
         seviz.load("timm/mobilenetv3_small_050", weights="nowhere.pt")
 
 
-@pytest.mark.parametrize("spec", ["timm/seresnet50", "torchvision/mobilenet_v3_small"])
-def test_pretrained_weights_that_cannot_be_had(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ("timm/seresnet50", "https://huggingface.co/timm/seresnet50.a1_in1k/resolve/main/model.safetensors"),
+        ("timm/legacy_seresnet50", "https://github.com/.*/se_resnet50-ce0d4300.pth"),
+        ("torchvision/mobilenet_v3_small", "https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth"),
+        ("hf-hub:someone/senet", r"https://huggingface.co/someone/senet/resolve/main/ \(config.json, model.safetens"),
+    ],
+)
+def test_pretrained_weights_that_cannot_be_had(spec: str, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*args: object, **kwargs: object) -> None:
         raise OSError("Name or service not known")
 
     monkeypatch.setattr("timm.create_model", no_network)
     monkeypatch.setattr("torchvision.models.get_model", no_network)
-    with pytest.raises(WeightsError, match=f"{spec} could not be loaded .*download the file elsewhere and give its"):
+    with pytest.raises(WeightsError, match=rf"{wanted}.* is neither in the cache .* give the file's path as weights"):
         seviz.load(spec)
+
+
+def test_networks_without_pretrained_weights_say_so() -> None:
+    with pytest.raises(WeightsError, match="timm/darknet17 has no pretrained weights; give the path"):
+        seviz.load("timm/darknet17")
+
+
+FACTORY = """
+from torch import nn
+from tests.conftest import TinyNet
+
+def tiny():
+    model = TinyNet()
+    model.pretrained_cfg = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.5,) * 3, "crop_pct": 1.0}
+    model.class_names = ("blue", "green", "red")
+    return model
+
+def plain():
+    return TinyNet()
+
+def number():
+    return 7
+"""
+
+
+def test_a_factory_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "my networks.py"
+    path.write_text(FACTORY)
+    network = seviz.load(f"{path}:tiny")
+    assert list(network.blocks) == ["SE_2_1", "SE_3_1", "SE_4_1"]
+    assert (network.input_size, network.class_names, network.trained) == (
+        (3, 16, 16),
+        ("blue", "green", "red"),
+        True,
+    )
+    assert network.preprocess(Image.new("RGB", (40, 30), (255, 255, 255))).unique().tolist() == [1.0]
+    assert seviz.load(f"{path}:plain").input_size == (3, 224, 224)
+    assert seviz.load(f"{path}:tiny").weights_sha256 == network.weights_sha256
+    for spec, message in (
+        (f"{tmp_path}/none.py:tiny", "not found: there is no file"),
+        (f"{path}:tony", "has no function 'tony'; it has .*tiny, plain, number"),
+        (f"{path}:number", r"number\(\) gave a int, expected a torch.nn.Module"),
+    ):
+        with pytest.raises(UnknownModelError, match=message):
+            seviz.load(spec)
+
+
+def test_inserted_blocks_are_untrained_until_weights_come(tmp_path: Path) -> None:
+    network = seviz.load("torchvision/resnet18+se", weights="none")
+    assert (len(network.blocks), network.trained, network.spec) == (8, False, "torchvision/resnet18+se")
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(network.model.state_dict(), path)
+    loaded = seviz.load("torchvision/resnet18+se", weights=path)
+    assert (loaded.trained, loaded.weights_sha256) == (True, network.weights_sha256)
+
+
+def test_pretrained_weights_of_the_base_leave_inserted_blocks_untrained(tmp_path: Path) -> None:
+    (tmp_path / "base.py").write_text("import torchvision\n\ndef base():\n    return torchvision.models.resnet18()\n")
+    network = seviz.load(f"{tmp_path}/base.py:base+se", weights="pretrained")
+    assert (network.weights, network.trained) == ("pretrained", False)
