@@ -1,0 +1,5 @@
+"""`python -m seviz`."""
+
+from seviz.cli import main
+
+main()

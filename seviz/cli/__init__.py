@@ -1,0 +1,42 @@
+"""The `seviz` command: parse, call, print."""
+
+from typing import Annotated
+
+import typer
+
+from seviz.cli import blocks, capture, demo, figures
+
+app = typer.Typer(
+    name="seviz",
+    help="See what the Squeeze-and-Excitation blocks of a network do, class by class and block by block.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("blocks")(blocks.blocks)
+app.command("capture")(capture.capture)
+app.command("figures")(figures.figures)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        typer.echo(f"seviz {metadata.version('seviz')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """See what the Squeeze-and-Excitation blocks of a network do, class by class and block by block."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,39 @@
+"""`seviz blocks`: list the SE blocks of a network."""
+
+from typing import Annotated
+
+import typer
+
+from seviz.cli.reporting import reported
+
+
+@reported
+def blocks(
+    model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME or seviz/NAME")],
+    weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "none",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the SE blocks of a network, in order of depth."""
+    import dataclasses
+    import json
+
+    import seviz
+
+    found = seviz.load(model, weights=weights).blocks.values()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(block) for block in found], indent=1))
+        return
+
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("block", "channels", "squeezed to", "gate", "stride", "module", box=None, pad_edge=False)
+    for column in (1, 2, 4):
+        table.columns[column].justify = "right"
+    for block in found:
+        gate = block.gate if block.gate_path else f"{block.gate} (a function call)"
+        table.add_row(
+            block.name, str(block.channels), str(block.squeezed_channels), gate, str(block.stride), block.path
+        )
+    console = Console(markup=False, highlight=False)
+    console.print(table, width=None if console.is_terminal else 200, crop=False)

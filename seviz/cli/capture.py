@@ -1,0 +1,68 @@
+"""`seviz capture`: record the gates of every image of a data set."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from seviz.cli.reporting import progress, reported, say, split
+
+if TYPE_CHECKING:
+    from seviz.network.models import Network
+    from seviz.run.store import Run
+
+
+@reported
+def capture(
+    model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME or seviz/NAME")],
+    data: Annotated[str, typer.Argument(help="a folder with one folder per class, or 'bundled'")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the run's directory")],
+    weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "pretrained",
+    signals: Annotated[str, typer.Option(help="of excitation, squeeze, response; with commas")] = "excitation",
+    classes: Annotated[str | None, typer.Option(help="only these, by folder or English name; with commas")] = None,
+    per_class: Annotated[int | None, typer.Option(help="only so many images of each class, drawn at random")] = None,
+    seed: Annotated[int, typer.Option(help="of that draw")] = 0,
+    batch_size: Annotated[int, typer.Option(help="images a forward pass")] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps, ...")] = "auto",
+    max_failures: Annotated[float, typer.Option(help="share of images that may fail")] = 0.01,
+) -> None:
+    """Record the gates of every image; the same command continues an interrupted run."""
+    import seviz
+
+    run = record(
+        seviz.load(model, weights=weights),
+        data,
+        out=out,
+        classes=split(classes),
+        per_class=per_class,
+        seed=seed,
+        signals=split(signals),
+        batch_size=batch_size,
+        device=device,
+        max_failures=max_failures,
+    )
+    tell(run)
+    say(f"figures: seviz figures {out} -o {out / 'figures'}")
+
+
+def record(network: "Network", data: str, **options: Any) -> "Run":
+    """Collect with a progress bar."""
+    import warnings
+
+    import seviz
+
+    with warnings.catch_warnings(), progress(network.spec) as step:
+        warnings.simplefilter("ignore", UserWarning)  # the run's remarks, which `tell` prints
+        return seviz.collect(network, data, progress=step, **options)
+
+
+def tell(run: "Run") -> None:
+    """Print what came out on stdout, and what to know of it on stderr."""
+    samples, accuracy = run.samples, run.accuracy
+    counts = ", ".join(f"{n} {status}" for status, n in samples["status"].value_counts().items())
+    typer.echo(f"run: {run.path} ({run.manifest.model.spec}, {len(run.blocks)} SE blocks)")
+    typer.echo(f"images: {len(samples)} ({counts}) of {samples['label'].nunique()} classes")
+    if accuracy is not None:
+        typer.echo(f"accuracy: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%} on {accuracy.images} images")
+    for remark in run.remarks:
+        say(f"note: {remark}")

@@ -1,0 +1,63 @@
+"""What commands share: errors become one line and an exit code, progress goes to stderr, lists are split."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec
+
+import typer
+
+from seviz.errors import SevizError
+
+P = ParamSpec("P")
+
+
+def reported(command: Callable[P, None]) -> Callable[P, None]:
+    """A command whose errors are told in one line on stderr: exit code 2 for wrong use, 1 for failed work."""
+
+    @wraps(command)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except SevizError as error:
+            say(f"error: {error}")
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            say(f"interrupted; what is done is kept. To continue: {shlex.join(['seviz', *sys.argv[1:]])}")
+            raise typer.Exit(130) from error
+
+    return wrapper
+
+
+def say(message: str) -> None:
+    """A message for a person, on stderr."""
+    typer.echo(message, err=True)
+
+
+def split(value: str | None) -> list[str] | None:
+    """A list given with commas."""
+    return None if value is None else [part.strip() for part in value.split(",") if part.strip()]
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr with images, images a second and the time left; gives what is to be told of each step."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: "object") -> Text:
+            speed = getattr(task, "finished_speed", None) or getattr(task, "speed", None)
+            return Text(f"{speed:.0f} images/s" if speed else "", style="progress.data.speed")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=None)
+
+        def step(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield step

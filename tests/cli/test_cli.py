@@ -1,0 +1,178 @@
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import seviz
+from seviz.cli import app
+from seviz.run.store import Run
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def error_of(*arguments: object) -> str:
+    """The message of a command that must fail as wrong use: one line on stderr, nothing on stdout."""
+    result = run(*arguments)
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if not set(line) <= set(" ━") and "images/s" not in line]
+    assert len([line for line in lines if line.startswith("error: ")]) == 1
+    assert "Traceback" not in result.stderr
+    return lines[-1]
+
+
+def test_version() -> None:
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"seviz {seviz.__version__}\n")
+
+
+@pytest.mark.parametrize("command", [(), ("demo",), ("blocks",), ("capture",), ("figures",)])
+def test_help(command: tuple[str, ...]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+def test_blocks_as_json() -> None:
+    result = run("blocks", "timm/legacy_seresnet50", "--weights", "none", "--json")
+    blocks = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert [block["name"] for block in blocks] == [
+        *("SE_2_1", "SE_2_2", "SE_2_3", "SE_3_1", "SE_3_2", "SE_3_3", "SE_3_4"),
+        *("SE_4_1", "SE_4_2", "SE_4_3", "SE_4_4", "SE_4_5", "SE_4_6", "SE_5_1", "SE_5_2", "SE_5_3"),
+    ]
+    expected = {
+        "name": "SE_2_1",
+        "path": "layer1.0.se_module",
+        "gate_path": "layer1.0.se_module.sigmoid",
+        "channels": 256,
+        "squeezed_channels": 16,
+        "gate": "sigmoid",
+        "stage": 2,
+        "block": 1,
+    }
+    assert expected.items() <= blocks[0].items()
+
+
+def test_blocks_as_a_table() -> None:
+    result = run("blocks", "torchvision/mobilenet_v3_small")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) == 10
+    assert lines[1].split() == ["SE_2_1", "16", "8", "hard_sigmoid", "4", "features.1.block.1"]
+
+
+def test_demo_leaves_a_run_and_its_figures(tmp_path: Path) -> None:
+    result = run("demo", "-o", tmp_path / "demo")
+    assert result.exit_code == 0, result.output
+    opened = seviz.open_run(tmp_path / "demo")
+    assert (len(opened.samples), opened.manifest.signals) == (1000, ("excitation", "squeeze", "response"))
+    assert opened.accuracy.top1 >= 0.88
+    assert f"accuracy: top-1 {opened.accuracy.top1:.1%}, top-5" in result.stdout
+    figures = tmp_path / "demo" / "figures"
+    names = {f"{name}.{kind}" for name in ("excitation", "spread", "specificity") for kind in ("png", "pdf", "csv")}
+    assert {path.name for path in figures.iterdir()} == names
+    for name in names:
+        assert str(figures / name) in result.stdout
+        if name.endswith("png"):
+            with Image.open(figures / name) as image:
+                assert image.size[0] == 2100
+    table = pd.read_csv(figures / "specificity.csv")
+    pd.testing.assert_frame_equal(table, seviz.specificity(opened))
+    printed = re.search(r"lies between classes: ([\d.]+) at SE_2_3, .*, ([\d.]+) at SE_5_3", result.stdout)
+    shares = table.set_index("block")["omega_squared"]
+    assert printed.groups() == (f"{shares['SE_2_3']:.2f}", f"{shares['SE_5_3']:.2f}")
+
+
+def test_capture_and_figures(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data = make_folder({"cat": 3, "ship": 2})
+    result = run("capture", "seviz/seresnet50-cifar10", data, "-o", tmp_path / "run", "--signals", "excitation,squeeze")
+    assert result.exit_code == 0, result.output
+    assert "images: 5 (5 ok) of 2 classes" in result.stdout
+    assert f"figures: seviz figures {tmp_path / 'run'}" in result.stderr
+    opened = seviz.open_run(tmp_path / "run")
+    assert opened.manifest.data.model_classes == (3, 8)
+    options = "--channels all --format svg --classes ship,cat --blocks SE_2_1 --width column"
+    drawn = run("figures", tmp_path / "run", "-o", tmp_path / "f", *options.split())
+    assert drawn.exit_code == 0, drawn.output
+    table = pd.read_csv(tmp_path / "f" / "excitation.csv")
+    assert (set(table["block"]), table["channel"].nunique()) == ({"SE_2_1"}, 64)
+    assert list(table["class"].unique()) == ["ship", "cat", "all classes"]
+    assert {path.suffix for path in (tmp_path / "f").iterdir()} == {".csv", ".svg"}
+
+
+def test_data_of_other_classes_is_no_error(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    result = run("capture", "seviz/seresnet50-cifar10", make_folder({"apple": 2, "pear": 2}), "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "note: The classes of the data are not those of the network (apple, pear against" in result.stderr
+    assert "accuracy was left out" in result.stderr
+    assert "accuracy" not in result.stdout
+
+
+def test_untrained_weights_are_said(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data, out = make_folder({"cat": 2, "ship": 2}), tmp_path / "run"
+    result = run("capture", "seviz/seresnet50-cifar10", data, "-o", out, "--weights", "none")
+    assert "note: The weights of the SE blocks are untrained" in result.stderr
+    run("figures", out, "-o", tmp_path / "f", "--format", "svg")
+    assert "untrained SE weights" in (tmp_path / "f" / "specificity.svg").read_text()
+
+
+def test_wrong_use_is_one_message_and_exit_code_2(
+    make_folder: Callable[..., Path], tmp_path: Path, tiny_run: Run
+) -> None:
+    bundled, out = "seviz/seresnet50-cifar10", tmp_path / "out"
+    (tmp_path / "empty").mkdir()
+    assert "model 'timm/seresnet5O' not found" in error_of("blocks", "timm/seresnet5O")
+    assert "no SE block in ResNet" in error_of("blocks", "timm/resnet18", "--weights", "none")
+    assert "no SE block in ResNet" in error_of("capture", "timm/resnet18", "bundled", "-o", out, "--weights", "none")
+    assert "does not exist" in error_of("capture", bundled, tmp_path / "nowhere", "-o", out)
+    assert "has no class folders" in error_of("capture", bundled, tmp_path / "empty", "-o", out)
+    assert "no class 'pug' in data 'bundled'" in error_of("capture", bundled, "bundled", "-o", out, "--classes", "pug")
+    assert "signals has 'gate'" in error_of("capture", bundled, "bundled", "-o", out, "--signals", "gate")
+    assert "weights 'x.pt' not found" in error_of("capture", bundled, "bundled", "-o", out, "--weights", "x.pt")
+    assert "no run in" in error_of("figures", tmp_path / "nowhere", "-o", out)
+    for option, value, message in (
+        ("--classes", "pug", "no class 'pug' in the run"),
+        ("--blocks", "SE_9_9", "no block 'SE_9_9'"),
+        ("--width", "wide", "width is 'wide', expected page or column"),
+        ("--channels", "few", "channels is 'few', expected a number, or all"),
+        ("--format", "gif", "format is 'gif', expected some of png, pdf, svg"),
+    ):
+        assert message in error_of("figures", tiny_run.path, "-o", out, option, value)
+    assert not out.exists()
+
+    before = {path: path.read_bytes() for path in tiny_run.path.rglob("*") if path.is_file()}
+    assert "holds another run (model: " in error_of("capture", bundled, "bundled", "-o", tiny_run.path)
+    assert {path: path.read_bytes() for path in tiny_run.path.rglob("*") if path.is_file()} == before
+
+
+def test_failed_work_is_exit_code_1(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data = make_folder({"cat": 3})
+    (data / "cat" / "001.png").write_bytes(b"")
+    command = ("capture", "seviz/seresnet50-cifar10", data, "-o", tmp_path / "run")
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "error: 1 of 3 images failed" in result.stderr
+    assert run(*command, "--max-failures", "0.5").exit_code == 0
+
+
+def test_interruption_tells_how_to_continue(
+    make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seviz.capture.collect.decode", interrupt)
+    monkeypatch.setattr("sys.argv", ["seviz", "capture", "my data"])
+    result = run("capture", "seviz/seresnet50-cifar10", make_folder({"cat": 3}), "-o", tmp_path / "run")
+    assert result.exit_code == 130
+    assert "interrupted; what is done is kept. To continue: seviz capture 'my data'" in result.stderr
