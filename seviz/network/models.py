@@ -23,6 +23,7 @@ from seviz.errors import UnknownModelError, WeightsError
 from seviz.network import reference
 from seviz.network.blocks import SEBlock, find_se_blocks
 from seviz.network.checkpoints import load_checkpoint
+from seviz.network.insertion import insert_se
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +117,7 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
         raise WeightsError(f"weights {kind!r} not found; expected pretrained, none, or the path of a file")
     with _own_random_state():
         network = _load_base(base, kind)
-        model = network.model
-        if inserted:
-            from seviz.network.insertion import insert_se
-
-            model = insert_se(model)
+        model = insert_se(network.model) if inserted else network.model
     if kind not in ("pretrained", "none"):
         load_checkpoint(model, Path(kind))
     trained = kind != "none" and not (inserted and kind == "pretrained")

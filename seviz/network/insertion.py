@@ -1,0 +1,526 @@
+"""Put Squeeze-and-Excitation blocks into a network that has none, where the paper puts them.
+
+| network | the block goes |
+|---|---|
+| ResNet, ResNeXt (torchvision, timm), Inception-ResNet-v2 (timm) | to the end of the residual branch, before the sum |
+| GoogLeNet, Inception-v3 (torchvision), BN-Inception (pytorchcv) | behind the concatenation of each module |
+| VGG (torchvision, timm) | behind the non-linearity that follows each convolution |
+| MobileNet (timm, version 1) | behind the non-linearity of each pointwise convolution |
+| ShuffleNet (pytorchcv version 1, torchvision version 2) | to the end of the branch, before sum or concatenation |
+
+For the last two the paper gives figures only: 0.5 M parameters more for MobileNet and 0.6 M for ShuffleNet, which
+are the sums of 2 C²/16 over just these places (479,744 and 610,416 weights).
+
+References
+----------
+Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv:1709.01507. Section 3.3 for the places, section
+6 for reduction ratio, squeeze and excitation operators, stages and integration strategy.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Literal, get_args
+
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from seviz.errors import ModelError, OptionError
+from seviz.network.blocks import find_se_blocks, refuse_compiled
+
+Squeeze = Literal["avg", "max"]
+Excitation = Literal["sigmoid", "tanh", "relu"]
+Position = Literal["standard", "pre", "post", "identity", "3x3"]
+
+_EXCITATIONS: dict[str, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+_SIDE = 224  # of the images that show where the places are
+
+
+def insert_se(
+    model: nn.Module,
+    *,
+    reduction: int = 16,
+    squeeze: Squeeze = "avg",
+    excitation: Excitation = "sigmoid",
+    stages: Collection[int] | None = None,
+    position: Position = "standard",
+    bias: bool = True,
+) -> nn.Module:
+    """Put SE blocks into a network that has none.
+
+    All that the network had keeps its name and its value. The blocks are `torchvision.ops.SqueezeExcitation`, in the
+    mode and dtype of the network and on its device. They are untrained: their weights are drawn as torch draws them,
+    the same at every call, and leave the global random state alone. `stages` changes no weight of the blocks that
+    stay.
+
+    Parameters
+    ----------
+    model
+        A network of the families above, or a module that holds one; takes (batch, channels, height, width).
+    reduction
+        A block of C channels has C // reduction in its middle; from 1 to the channels of the narrowest place.
+    squeeze
+        Mean or maximum over positions.
+    excitation
+        The activation that gives the gate.
+    stages
+        The stages that get blocks, by the numbers in the names that `find_se_blocks` gives where all stages have
+        blocks: 2 to 5 in a ResNet, where 2 is conv2_x. With position "pre" a block before a stride counts to the
+        stage before. None for all.
+    position
+        Where in a residual unit: "standard", at the end of the branch, before the sum; "pre", at the start of the
+        branch, so that the shortcut goes round it; "post", behind the sum and its ReLU; "identity", at the end of the
+        shortcut, behind its projection where there is one; "3x3", behind the 3x3 convolution of a bottleneck with
+        its BatchNorm and ReLU. Networks without residual units have only "standard".
+    bias
+        Whether the two matrices have biases, as in the authors' released networks.
+
+    Returns
+    -------
+    torch.nn.Module
+        A new network; the given one stays as it was.
+
+    Raises
+    ------
+    OptionError
+        If an option is outside its range, or does not fit this network.
+    ModelError
+        If the network has no place for SE blocks, has some already, or does not take images.
+    CompiledModelError
+        If the model was compiled.
+    """
+    for name, value, known in (
+        ("squeeze", squeeze, get_args(Squeeze)),
+        ("excitation", excitation, get_args(Excitation)),
+        ("position", position, get_args(Position)),
+    ):
+        if value not in known:
+            raise OptionError(f"{name} is {value!r}, expected one of {', '.join(known)}")
+    if not isinstance(reduction, int) or reduction < 1:
+        raise OptionError(f"reduction is {reduction!r}, expected a whole number from 1")
+    refuse_compiled(model)
+    _refuse_se(model)
+    sites = _sites(model, position)
+    chosen = _chosen(sites, stages)
+    narrowest = min((site for site in sites if site.stage in chosen), key=lambda site: site.channels)
+    if narrowest.channels < reduction:
+        raise OptionError(
+            f"reduction is {reduction}, which leaves none of the {narrowest.channels} channels at"
+            f" {narrowest.path!r}; expected at most {narrowest.channels}"
+        )
+
+    network = copy.deepcopy(model)
+    places = _places(network, position)
+    like = next(network.parameters())
+    for site in sites:
+        if site.stage in chosen:
+            with _fresh_weights(seed=site.index), torch.device("cpu"):
+                block = _se_block(site.channels, site.channels // reduction, squeeze, excitation, bias)
+            place = places[site.index]
+            place.attach(block.to(device=like.device, dtype=like.dtype).train(place.unit.training))
+    return network
+
+
+def _refuse_se(model: nn.Module) -> None:
+    blocks = {}
+    with suppress(Exception):  # what else is wrong with the model shows when its places are looked for
+        blocks = find_se_blocks(model, _image_shape(model))
+    if blocks:
+        raise ModelError(
+            f"{type(model).__name__} has {len(blocks)} SE blocks already, the first at"
+            f" {next(iter(blocks.values())).path!r}; give a network without, such as torchvision/resnet50"
+        )
+
+
+def _image_shape(model: nn.Module) -> tuple[int, int, int, int]:
+    stem = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    return (1, stem.in_channels if stem else 3, _SIDE, _SIDE)
+
+
+def _chosen(sites: Sequence["_Site"], stages: Collection[int] | None) -> set[int]:
+    present = {site.stage for site in sites}
+    chosen = present if stages is None else set(stages)
+    if not chosen or not chosen <= present:
+        raise OptionError(f"stages is {sorted(chosen)}, expected one or more of {sorted(present)}")
+    return chosen
+
+
+def _se_block(channels: int, squeezed: int, squeeze: Squeeze, excitation: Excitation, bias: bool) -> nn.Module:
+    block = torchvision.ops.SqueezeExcitation(channels, squeezed, scale_activation=_EXCITATIONS[excitation])
+    if squeeze == "max":
+        block.avgpool = nn.AdaptiveMaxPool2d(1)
+    if not bias:
+        block.fc1.bias = block.fc2.bias = None
+    return block  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _fresh_weights(seed: int = 0) -> Iterator[None]:
+    """Weights drawn inside are the same at every call, and the caller's random numbers go on undisturbed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the generators of the GPUs too
+        yield
+
+
+class _WithSE(nn.Module):
+    """What a unit is made into so that it calls an SE block; see `_with_se`."""
+
+    se_position: Position
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _bare, type(self).__bases__, self.__dict__
+
+    def _at(self, position: Position, u: Tensor) -> Tensor:
+        return self._through(["se"], u) if position == self.se_position else u
+
+    def _through(self, parts: Sequence[str], u: Tensor) -> Tensor:
+        for part in parts:
+            u = getattr(self, part)(u)
+        return u
+
+
+_classes: dict[tuple[type, ...], type] = {}
+
+
+def _with_se(mixin: type, base: type) -> type:
+    """The subclass of `base` with the forward of `mixin`, the same one at every call.
+
+    Made a unit's class, it leaves the names of its parameters as they are, and `isinstance` true. It is in no module
+    where pickle could find it: `_WithSE.__reduce__` names the two it is made of.
+    """
+    if (mixin, base) not in _classes:
+        _classes[mixin, base] = type(f"SE{base.__name__}", (mixin, base), {"__module__": __name__})
+    return _classes[mixin, base]
+
+
+def _bare(mixin: type, base: type) -> nn.Module:
+    cls: type[nn.Module] = _with_se(mixin, base)
+    return cls.__new__(cls)
+
+
+class _Followed(_WithSE):
+    """A unit of any kind, and an SE block behind it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._through(["se_after"], super().forward(x))
+
+
+# The parts of a ResNet's unit: through the first 3x3 convolution, its BatchNorm and ReLU; to the end of the branch;
+# behind the sum.
+_PARTS = {
+    "torchvision.models.resnet.BasicBlock": (("conv1", "bn1", "relu"), ("conv2", "bn2"), ("relu",)),
+    "torchvision.models.resnet.Bottleneck": (
+        ("conv1", "bn1", "relu", "conv2", "bn2", "relu"),
+        ("conv3", "bn3"),
+        ("relu",),
+    ),
+    "timm.models.resnet.BasicBlock": (("conv1", "bn1", "drop_block", "act1", "aa"), ("conv2", "bn2"), ("act2",)),
+    "timm.models.resnet.Bottleneck": (
+        ("conv1", "bn1", "act1", "conv2", "bn2", "drop_block", "act2", "aa"),
+        ("conv3", "bn3"),
+        ("act3",),
+    ),
+}
+
+
+class _ResNetUnit(_WithSE):
+    """A unit of a ResNet, of torchvision or timm, with an SE block in the branch or on the shortcut."""
+
+    downsample: nn.Module | None
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, rest, last = _PARTS[_name(type(self).__bases__[1])]
+        u = self._through(first, self._at("pre", x))
+        u = self._at("standard", self._through(rest, self._at("3x3", u)))
+        if getattr(self, "drop_path", None) is not None:
+            u = self._through(["drop_path"], u)
+        u += self._at("identity", x if self.downsample is None else self.downsample(x))
+        return self._through(last, u)
+
+
+class _ScaledUnit(_WithSE):
+    """A unit of Inception-ResNet-v2: branches concatenated, projected, scaled and added."""
+
+    conv2d: nn.Module
+    scale: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        entry = self._at("pre", x)
+        branches = [branch(entry) for name, branch in self.named_children() if name.startswith("branch")]
+        u = self._at("standard", self.conv2d(torch.cat(branches, 1)))
+        y = u * self.scale + self._at("identity", x)
+        return self._through([name for name in ("act", "relu") if getattr(self, name, None) is not None], y)
+
+
+class _ShuffleUnit(_WithSE):
+    """A unit of ShuffleNet, version 1."""
+
+    downsample: bool
+
+    def forward(self, x: Tensor) -> Tensor:
+        u = self._through(["compress_conv1", "compress_bn1", "activ", "c_shuffle"], x)
+        u = self._at("standard", self._through(["dw_conv2", "dw_bn2", "expand_conv3", "expand_bn3"], u))
+        u = torch.cat((u, self._through(["avgpool"], x)), dim=1) if self.downsample else u + x
+        return self._through(["activ"], u)
+
+
+_Attach = Callable[[nn.Module], object]
+
+
+def _follow(unit: Any, block: nn.Module) -> None:
+    unit.__class__ = _with_se(_Followed, type(unit))
+    unit.se_after = block
+
+
+def _enter(unit: Any, mixin: type[_WithSE], position: Position, block: nn.Module) -> None:
+    if getattr(unit, "se", None) is not None:
+        raise ModelError(
+            f"a {type(unit).__name__} has a {type(unit.se).__name__} where the SE block goes; give a network without"
+            " attention"
+        )
+    unit.__class__ = _with_se(mixin, type(unit))
+    unit.se_position, unit.se = position, block
+
+
+def _wrap(layers: nn.Sequential, index: int, block: nn.Module) -> None:
+    layers[index] = nn.Sequential(layers[index], block)
+
+
+def _in_unit(unit: Any, position: Position, *, mixin: type[_WithSE]) -> list[_Attach]:
+    if position == "post":
+        return [partial(_follow, unit)]
+    if position == "standard" and "se" in vars(unit):  # timm's units keep a place for it
+        return [partial(setattr, unit, "se")]
+    return [partial(_enter, unit, mixin, position)]
+
+
+def _behind_unit(unit: Any, _: Position) -> list[_Attach]:
+    return [partial(_follow, unit)]
+
+
+def _behind_separable(unit: Any, _: Position) -> list[_Attach]:
+    # The first stages of later networks are of this type too, there with a shortcut or without the last ReLU.
+    return [partial(_follow, unit)] if unit.has_pw_act and not unit.has_skip else []
+
+
+def _behind_each_relu(network: Any, _: Position) -> list[_Attach]:
+    layers = network.features
+    return [partial(_wrap, layers, index) for index, layer in enumerate(layers) if isinstance(layer, nn.ReLU)]
+
+
+def _end_of_branch(unit: Any, _: Position) -> list[_Attach]:
+    return [unit.branch2.append]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How SE blocks are put into one kind of unit."""
+
+    attachments: Callable[[nn.Module, Position], list[_Attach]]
+    positions: tuple[Position, ...] = ("standard",)
+
+
+_BOTTLENECK = _Kind(partial(_in_unit, mixin=_ResNetUnit), get_args(Position))
+_BASIC_BLOCK = _Kind(partial(_in_unit, mixin=_ResNetUnit), ("standard", "pre", "post", "identity"))
+_SCALED = _Kind(partial(_in_unit, mixin=_ScaledUnit), ("standard", "pre", "post", "identity"))
+
+# By name, since pytorchcv need not be installed; by the very class, since a subclass may have another forward.
+_KINDS: dict[str, _Kind] = {
+    "torchvision.models.resnet.BasicBlock": _BASIC_BLOCK,
+    "torchvision.models.resnet.Bottleneck": _BOTTLENECK,
+    "timm.models.resnet.BasicBlock": _BASIC_BLOCK,
+    "timm.models.resnet.Bottleneck": _BOTTLENECK,
+    **{f"timm.models.inception_resnet_v2.{name}": _SCALED for name in ("Block35", "Block17", "Block8")},
+    "torchvision.models.googlenet.Inception": _Kind(_behind_unit),
+    **{f"torchvision.models.inception.Inception{letter}": _Kind(_behind_unit) for letter in "ABCDE"},
+    "pytorchcv.models.bninception.InceptionBlock": _Kind(_behind_unit),
+    "pytorchcv.models.bninception.ReductionBlock": _Kind(_behind_unit),
+    "torchvision.models.vgg.VGG": _Kind(_behind_each_relu),
+    "timm.models.vgg.VGG": _Kind(_behind_each_relu),
+    "timm.models._efficientnet_blocks.DepthwiseSeparableConv": _Kind(_behind_separable),
+    "pytorchcv.models.shufflenet.ShuffleUnit": _Kind(partial(_in_unit, mixin=_ShuffleUnit)),
+    "torchvision.models.shufflenetv2.InvertedResidual": _Kind(_end_of_branch),
+}
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an SE block can be put: a unit, by its path, and what puts a block there."""
+
+    path: str
+    unit: nn.Module
+    attach: _Attach
+
+
+def _places(model: nn.Module, position: Position) -> list[_Place]:
+    places = []
+    for path, unit in model.named_modules():
+        kind = _KINDS.get(_name(type(unit)))
+        if kind is None or not (attachments := kind.attachments(unit, position)):
+            continue
+        if position not in kind.positions:
+            raise OptionError(
+                f"position {position!r} does not fit {type(model).__name__}: in its {type(unit).__name__}, expected"
+                f" {' or '.join(kind.positions)}"
+            )
+        places += [_Place(path, unit, attach) for attach in attachments]
+    if not places:
+        raise ModelError(
+            f"no place for SE blocks in {type(model).__name__}: expected a ResNet, ResNeXt, Inception,"
+            " Inception-ResNet, VGG, MobileNet or ShuffleNet of torchvision, timm or pytorchcv, such as"
+            " torchvision/resnet50"
+        )
+    return places
+
+
+class _Ruler(nn.Module):
+    """Stands where an SE block will, and notes the shape of what comes by."""
+
+    shape: torch.Size | None = None
+
+    def forward(self, u: Tensor) -> Tensor:
+        self.shape = u.shape
+        return u
+
+
+@dataclass(frozen=True)
+class _Site:
+    """What is known of a place, the `index`-th of `_places`."""
+
+    index: int
+    path: str
+    stage: int
+    channels: int
+
+
+def _sites(model: nn.Module, position: Position) -> list[_Site]:
+    """The places that a forward pass goes through, by a pass through a copy without memory."""
+    tensors = [*model.parameters(), *model.buffers()]
+    blank = copy.deepcopy(model, {id(t): t.detach().to("meta") for t in tensors}).eval()
+    places, rulers = _places(blank, position), []
+    for place in places:
+        rulers.append(_Ruler())
+        place.attach(rulers[-1])
+    shape = _image_shape(blank)
+    try:
+        with torch.no_grad():
+            blank(torch.empty(shape, dtype=tensors[0].dtype, device="meta"))
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"{type(model).__name__} cannot be run on images of shape {shape} ({reason}); give the part of it that"
+            " takes (batch, channels, height, width)"
+        ) from error
+    sites = [
+        _Site(index, place.path, round(math.log2(_SIDE / math.sqrt(math.prod(ruler.shape[2:])))), ruler.shape[1])
+        for index, (place, ruler) in enumerate(zip(places, rulers, strict=True))
+        if ruler.shape is not None
+    ]
+    offset = max(0, 2 - min(site.stage for site in sites))  # as `find_se_blocks` numbers stages
+    return [replace(site, stage=site.stage + offset) for site in sites]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperNetwork:
+    """A network of the paper, with SE blocks and without.
+
+    Attributes
+    ----------
+    base
+        "torchvision/NAME", "timm/NAME" or "pytorchcv/NAME".
+    side
+        Height and width of its images.
+    built_in
+        Whether the base comes with its SE blocks, as those of timm do that are named "legacy_se...".
+    options
+        What the base is made with.
+    """
+
+    base: str
+    side: int = 224
+    built_in: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self, *, se: bool = True) -> nn.Module:
+        """Build the network with fresh weights, the same at every call.
+
+        Parameters
+        ----------
+        se
+            With SE blocks or without.
+
+        Returns
+        -------
+        torch.nn.Module
+            In evaluation mode. Takes (batch, 3, side, side), gives logits (batch, 1000).
+
+        Raises
+        ------
+        ModelError
+            If the package of the base is not installed.
+        """
+        with _fresh_weights():
+            network = _build(self.base, self.options).eval()
+        if self.built_in:
+            return network if se else _without_legacy_se(network)
+        return insert_se(network) if se else network
+
+
+def _build(base: str, options: Mapping[str, Any]) -> nn.Module:
+    source, name = base.split("/")
+    network: nn.Module
+    if source == "torchvision":
+        network = torchvision.models.get_model(name, weights=None, **options)
+    elif source == "timm":
+        network = timm.create_model(name, pretrained=False, **options)
+    else:
+        try:  # this module alone, since pytorchcv's list of models imports hundreds
+            module = import_module(f"pytorchcv.models.{name.partition('_')[0]}")
+        except ImportError as error:
+            raise ModelError(f"{base} needs the package pytorchcv ({error}): pip install pytorchcv") from error
+        network = getattr(module, name)(**options)
+    return network
+
+
+def _without_legacy_se(network: nn.Module) -> nn.Module:
+    for unit in network.modules():
+        if hasattr(unit, "se_module"):
+            unit.se_module = nn.Identity()
+    return network
+
+
+# Heads that serve training only would count as parameters; and torchvision warns where the second is left open.
+_NO_AUXILIARY = {"aux_logits": False, "init_weights": False}
+# timm would start the last BatchNorm of each branch at zero, and SE blocks behind it without a gradient.
+_ALIVE = {"zero_init_last": False}
+
+NETWORKS: Mapping[str, PaperNetwork] = MappingProxyType(
+    {
+        "SE-ResNet-50": PaperNetwork(base="torchvision/resnet50"),
+        "SE-ResNet-101": PaperNetwork(base="torchvision/resnet101"),
+        "SE-ResNet-152": PaperNetwork(base="torchvision/resnet152"),
+        "SE-ResNeXt-50": PaperNetwork(base="torchvision/resnext50_32x4d"),
+        "SE-ResNeXt-101": PaperNetwork(base="timm/resnext101_32x4d", options=_ALIVE),
+        "SENet-154": PaperNetwork(base="timm/legacy_senet154", built_in=True),
+        "SE-Inception": PaperNetwork(base="pytorchcv/bninception"),
+        "SE-GoogLeNet": PaperNetwork(base="torchvision/googlenet", options=_NO_AUXILIARY),
+        "SE-Inception-v3": PaperNetwork(base="torchvision/inception_v3", side=299, options=_NO_AUXILIARY),
+        "SE-Inception-ResNet-v2": PaperNetwork(base="timm/inception_resnet_v2", side=299),
+        "SE-VGG-16": PaperNetwork(base="torchvision/vgg16_bn"),
+        "SE-MobileNet": PaperNetwork(base="timm/mobilenetv1_100"),
+        "SE-ShuffleNet": PaperNetwork(base="pytorchcv/shufflenet_g3_w1"),
+        "SE-ShuffleNet-v2": PaperNetwork(base="torchvision/shufflenet_v2_x1_0"),
+    }
+)
+"""The networks of the paper, VGG-16 with BatchNorm as there, and three of the same families beside them."""
