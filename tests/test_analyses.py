@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import subprocess
@@ -9,7 +10,11 @@ import pytest
 import safetensors.torch
 import torch
 import train_reference
+import zoo_survey
 from PIL import Image
+from torch import nn
+
+from seviz.network.blocks import survey
 
 ANALYSES = Path(__file__).parents[1] / "analyses"
 
@@ -84,3 +89,69 @@ def test_interrupted_training_ends_with_the_same_weights(
     assert len(calls) == 3
     for name, value in whole.state_dict().items():
         assert torch.equal(broken.state_dict()[name], value), name
+
+
+def test_zoo_survey_compares_the_search_with_the_declared_types(tmp_path: Path) -> None:
+    specs = ("timm/ghostnet_100", "timm/resnet18", "torchvision/ssdlite320_mobilenet_v3_large", "timm/none_such")
+    files = ("--ledger", tmp_path / "zoo.jsonl", "--out", tmp_path / "zoo.csv", "--workers", 1)
+    assert "2 of 4 architectures have SE blocks" in run("zoo_survey.py", *specs, *files)
+    rows = {row["model"]: row for row in csv.DictReader((tmp_path / "zoo.csv").read_text().splitlines())}
+    ghostnet, resnet, detector, unknown = (rows[spec] for spec in specs)
+    assert (ghostnet["blocks"], ghostnet["declared"], ghostnet["types"]) == ("7", "7", "SqueezeExcite:7")
+    assert (ghostnet["first"], ghostnet["last"], ghostnet["disagreement"]) == ("SE_3_1", "SE_5_3", "")
+    assert (resnet["blocks"], resnet["declared"]) == ("0", "0")
+    assert (detector["blocks"], detector["gates"]) == ("8", "hard_sigmoid")
+    assert "Unknown model" in unknown["note"]
+    (tmp_path / "zoo.jsonl").unlink()
+    assert "ghostnet" not in run("zoo_survey.py", *specs, *files)  # it goes on from the table
+
+
+def test_zoo_survey_stops_what_takes_too_long(tmp_path: Path) -> None:
+    files = ("--ledger", tmp_path / "zoo.jsonl", "--out", tmp_path / "zoo.csv")
+    printed = run("zoo_survey.py", "timm/legacy_senet154", *files, "--seconds", 0.5)
+    assert "timm/legacy_senet154 not done in 0 s" in printed
+
+
+class Disagreeing(nn.Module):
+    """Declared blocks of which one is never called and one scales nothing per channel; an undeclared one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2)
+        self.silent, self.spatial, self.plain = SEModule(), SqueezeExcite(), Gate()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.plain(self.spatial(self.stem(x)))
+
+
+class Gate(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(self.fc(x.mean((2, 3))))[:, :, None, None]
+
+
+class SEModule(Gate):
+    pass
+
+
+class SqueezeExcite(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(self.conv(x))
+
+
+def test_zoo_survey_says_where_and_why_it_disagrees() -> None:
+    model = Disagreeing()
+    declared, disagreement = zoo_survey.compare(model, survey(model, (3, 32, 32)))
+    assert declared == 2
+    assert set(disagreement.split("; ")) == {
+        "1 x SEModule never called",
+        "1 x SqueezeExcite scales by a factor that differs between positions (spatial gate)",
+        "1 x found though called Gate",
+    }

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from seviz.cli import blocks, capture, demo, figures
+from seviz.cli import blocks, capture, complexity, demo, figures, zoo
 
 app = typer.Typer(
     name="seviz",
@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("blocks")(blocks.blocks)
+app.command("zoo")(zoo.zoo)
+app.command("complexity")(complexity.complexity)
 app.command("capture")(capture.capture)
 app.command("figures")(figures.figures)
 

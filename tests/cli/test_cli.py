@@ -35,7 +35,9 @@ def test_version() -> None:
     assert (result.exit_code, result.stdout) == (0, f"seviz {seviz.__version__}\n")
 
 
-@pytest.mark.parametrize("command", [(), ("demo",), ("blocks",), ("capture",), ("figures",)])
+@pytest.mark.parametrize(
+    "command", [(), *((name,) for name in ("demo", "blocks", "zoo", "complexity", "capture", "figures"))]
+)
 def test_help(command: tuple[str, ...]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0
@@ -71,6 +73,19 @@ def test_blocks_as_a_table() -> None:
     assert lines[1].split() == ["SE_2_1", "16", "8", "hard_sigmoid", "4", "features.1.block.1"]
 
 
+def test_zoo_lists_what_the_survey_found() -> None:
+    everything = json.loads(run("zoo", "--json").stdout)
+    rows = {row["model"]: row for row in everything}
+    assert (rows["timm/seresnet50"]["blocks"], rows["timm/seresnet50"]["last"]) == (16, "SE_5_3")
+    assert rows["timm/resnet50"]["blocks"] == 0
+    assert not [row["model"] for row in everything if "unexplained" in row["disagreement"]]
+    listed = run("zoo", "regnety_00")
+    names = [line.split()[0] for line in listed.stdout.splitlines()[1:]]
+    assert names == [row["model"] for row in everything if "regnety_00" in row["model"]]
+    assert f"{len(names)} of {len(names)} architectures have SE blocks" in listed.stderr
+    assert run("zoo", "resnet18", "--all").stdout.count("\n") > run("zoo", "resnet18").stdout.count("\n")
+
+
 def test_demo_leaves_a_run_and_its_figures(tmp_path: Path) -> None:
     result = run("demo", "-o", tmp_path / "demo")
     assert result.exit_code == 0, result.output
@@ -85,7 +100,7 @@ def test_demo_leaves_a_run_and_its_figures(tmp_path: Path) -> None:
         assert str(figures / name) in result.stdout
         if name.endswith("png"):
             with Image.open(figures / name) as image:
-                assert image.size[0] == 2100
+                assert image.size[0] == 1400
     table = pd.read_csv(figures / "specificity.csv")
     pd.testing.assert_frame_equal(table, seviz.specificity(opened))
     printed = re.search(r"lies between classes: ([\d.]+) at SE_2_3, .*, ([\d.]+) at SE_5_3", result.stdout)
