@@ -34,7 +34,35 @@ ARCHITECTURES = {
     "torchvision/efficientnet_b0": (16, "SE_2_1", "SE_6_5", 1152, 48, "sigmoid"),
     # RegNetY-400MF: depths 1, 3, 6, 6; width 440, a quarter is 110.
     "torchvision/regnet_y_400mf": (16, "SE_2_1", "SE_5_6", 440, 110, "sigmoid"),
+    "timm/seresnet18": (8, "SE_2_1", "SE_5_2", 512, 32, "sigmoid"),
+    "timm/legacy_seresnet101": (33, "SE_2_1", "SE_5_3", 2048, 128, "sigmoid"),
+    "timm/seresnext101_32x8d": (33, "SE_2_1", "SE_5_3", 2048, 128, "sigmoid"),
+    "timm/ecaresnet50d": (16, "SE_2_1", "SE_5_3", 2048, 2048, "sigmoid"),
+    # B0's depths times 1.4, rounded up: 2, 3, 3, 5, 5, 6, 2; the last stage's 384 channels, six times expanded.
+    "timm/efficientnet_b3": (26, "SE_2_1", "SE_6_8", 2304, 96, "sigmoid"),
+    # SE in the last three stages only: 6 and 9 blocks at stride 16, 15 at stride 32; 256 channels, six times expanded.
+    "timm/tf_efficientnetv2_s": (30, "SE_4_1", "SE_5_15", 1536, 64, "sigmoid"),
+    "torchvision/efficientnet_v2_s": (30, "SE_4_1", "SE_5_15", 1536, 64, "sigmoid"),
+    "torchvision/mobilenet_v3_large": (8, "SE_3_1", "SE_5_3", 960, 240, "hard_sigmoid"),
+    "timm/mobilenetv3_small_100": (9, "SE_2_1", "SE_5_3", 576, 144, "hard_sigmoid"),
+    # RegNetY-8GF: depths 2, 4, 10, 1; width 2016, whose bottleneck is a quarter of the block's input of 896.
+    "torchvision/regnet_y_8gf": (17, "SE_2_1", "SE_5_1", 2016, 224, "sigmoid"),
+    # RegNetY-800MF: depths 1, 3, 8, 2; width 768.
+    "timm/regnety_008": (14, "SE_2_1", "SE_5_2", 768, 192, "sigmoid"),
+    # GhostNet: two at stride 8, two at stride 16, three at stride 32 (of 672, 960, 960).
+    "timm/ghostnet_100": (7, "SE_3_1", "SE_5_3", 960, 240, "hard_sigmoid"),
+    # MnasNet-A1: three at stride 8, two at stride 16, three at stride 32; a quarter of the block's input of 160.
+    "timm/semnasnet_100": (8, "SE_3_1", "SE_5_3", 960, 40, "sigmoid"),
 }
+
+TWINS = [
+    ("timm/efficientnet_b0", "torchvision/efficientnet_b0"),
+    ("timm/tf_efficientnetv2_s", "torchvision/efficientnet_v2_s"),
+    ("timm/mobilenetv3_large_100", "torchvision/mobilenet_v3_large"),
+    ("timm/mobilenetv3_small_100", "torchvision/mobilenet_v3_small"),
+    ("timm/regnety_004", "torchvision/regnet_y_400mf"),
+    ("timm/legacy_seresnet50", "timm/seresnet50"),
+]
 
 
 def build(spec: str) -> nn.Module:
@@ -52,6 +80,14 @@ def test_finds_every_block_of_known_architectures(spec: str) -> None:
     assert (final.channels, final.squeezed_channels, final.stride) == (channels, squeezed, 32)
     assert {block.gate for block in blocks.values()} == {gate}
     assert all(block.name == name for name, block in blocks.items())
+
+
+@pytest.mark.parametrize("twins", TWINS, ids=lambda twins: twins[0].partition("/")[2])
+def test_twins_of_two_libraries_get_the_same_names(twins: tuple[str, str]) -> None:
+    first, second = (find_se_blocks(build(spec), (1, 3, 224, 224)) for spec in twins)
+    assert [(b.name, b.channels, b.stride) for b in first.values()] == [
+        (b.name, b.channels, b.stride) for b in second.values()
+    ]
 
 
 def test_se_resnet_50_is_named_as_in_the_paper() -> None:
