@@ -55,7 +55,7 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.0,
     "figure.dpi": 100,
-    "savefig.dpi": 300,
+    "savefig.dpi": 200,
     "pdf.fonttype": 42,
     "svg.hashsalt": "seviz",
     "svg.fonttype": "none",
@@ -90,4 +90,5 @@ def save(figure: Figure, path: Path) -> None:
     """
     kind = path.suffix.removeprefix(".")
     with style():
-        figure.savefig(path, metadata=_METADATA[kind])
+        options: dict[str, Any] = {"pil_kwargs": {"optimize": True}} if kind == "png" else {}
+        figure.savefig(path, metadata=_METADATA[kind], **options)
