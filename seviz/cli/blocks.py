@@ -16,6 +16,7 @@ def blocks(
     """List the SE blocks of a network, in order of depth."""
     import dataclasses
     import json
+    import sys
 
     import seviz
 
@@ -35,5 +36,4 @@ def blocks(
         table.add_row(
             block.name, str(block.channels), str(block.squeezed_channels), gate, str(block.stride), block.path
         )
-    console = Console(markup=False, highlight=False)
-    console.print(table, width=None if console.is_terminal else 200, crop=False)
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)

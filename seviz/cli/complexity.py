@@ -24,6 +24,7 @@ def complexity(
     written by multiplication (scaled), and by activations, sums and normalisations (pointwise).
     """
     import json
+    import sys
 
     import seviz
     from seviz.network.complexity import complexity
@@ -40,7 +41,7 @@ def complexity(
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(markup=False, highlight=False)
+    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
     for spec, count in counts.items():
         title = f"{spec} at {count.input_size[1]}x{count.input_size[2]}"
         table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)

@@ -16,6 +16,7 @@ def zoo(
     """List the architectures of timm and torchvision that have SE blocks, as a survey found them."""
     import csv
     import json
+    import sys
     from importlib import resources
 
     text = (resources.files("seviz.network") / "zoo.csv").read_text(encoding="utf-8")
@@ -33,7 +34,6 @@ def zoo(
     for row in rows:
         if everything or row["blocks"] not in ("", "0"):
             table.add_row(*(row[key] for key in ("model", "blocks", "channels", "gates", "first", "last")))
-    console = Console(markup=False, highlight=False)
-    console.print(table, width=None if console.is_terminal else 200, crop=False)
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
     found = sum(row["blocks"] not in ("", "0") for row in rows)
     typer.echo(f"{found} of {len(rows)} architectures have SE blocks", err=True)

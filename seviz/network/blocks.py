@@ -35,7 +35,7 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """The gate activations that are told apart, by name."""
 
-_DRAWS = 6  # of random input, to verify a find
+_DRAWS = 8  # of random input, to verify a find
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +184,7 @@ def survey(model: nn.Module, example: Tensor | tuple[int, ...]) -> Survey:
     """
     refuse_compiled(model)
     images = _random_images(model, example)
-    with _undisturbed(model), trace(model) as state:
+    with undisturbed(model), trace(model) as state:
         model(images)
     checked = [(find, _verified(model, images, find)) for find in state.finds]
     holding = [(find, again) for find, again in checked if again is not None]
@@ -258,7 +258,7 @@ def _random_images(model: nn.Module, example: Tensor | tuple[int, ...]) -> Tenso
 
 
 @contextmanager
-def _undisturbed(model: nn.Module) -> Iterator[None]:
+def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; every module's own mode comes back afterwards."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -281,15 +281,15 @@ def _random_like(tensor: Tensor, seed: int) -> Tensor:
     return values.to(tensor)
 
 
-def _varied(model: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Random stand-ins for the parameters that hold one number only, as those that start at zero do."""
+def _varied(model: nn.Module, seed: int, *, every: bool) -> dict[str, Tensor]:
+    """Random stand-ins for parameters: those that hold one number only, as those that start at zero do, or all."""
     generator = torch.Generator().manual_seed(seed)
     varied = {}
     for name, parameter in model.named_parameters():
-        if parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all()):
+        if every or (parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all())):
             scale = 1 / math.sqrt(parameter[0].numel()) if parameter.ndim > 1 else 0.5
             noise = scale * torch.randn(parameter.shape, generator=generator)
-            varied[name] = parameter.detach() + noise.to(parameter)
+            varied[name] = noise.to(parameter) + (0 if every else parameter.detach())
     return varied
 
 
@@ -297,7 +297,8 @@ def _verified(model: nn.Module, images: Tensor, find: Find) -> Find | None:
     """The find as it shows again on random input, if its gate, as a hook sees it, is the factor of its product.
 
     The block is run by itself, or within the whole network where it cannot be. A draw may show nothing, since
-    ReLUs can all be shut; then the next is tried, also with other weights where those are one number only.
+    ReLUs can all be shut; then the next is tried, also with other weights: first in place of those that are one
+    number only, then in place of all.
     """
     runs: list[tuple[str, nn.Module, Any]] = [("", model, ((images,), {}))]
     if find.path and (find.gate is None or find.gate[0].startswith(f"{find.path}.")):
@@ -305,7 +306,7 @@ def _verified(model: nn.Module, images: Tensor, find: Find) -> Find | None:
     for prefix, module, inputs in runs:
         for draw in range(_DRAWS):
             args, kwargs = map_tensors(partial(_random_like, seed=draw), inputs)
-            weights = _varied(module, draw) if draw % 2 else {}
+            weights = _varied(module, draw, every=draw > _DRAWS // 2) if draw % 2 else {}
             again = _again(module, prefix, find, weights, args, kwargs)
             if again is not None:
                 return again
@@ -318,7 +319,7 @@ def _again(
     """Run a module that holds the block; the find as it shows there, if it holds."""
     seen: list[Tensor] = []
     with ExitStack() as stack:
-        stack.enter_context(_undisturbed(module))
+        stack.enter_context(undisturbed(module))
         state = stack.enter_context(trace(module, weights))
         if find.gate is not None:
             gate = module.get_submodule(find.gate[0].removeprefix(prefix))

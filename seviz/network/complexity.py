@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from seviz.errors import NoSEBlocksError, OptionError, SevizError
-from seviz.network.blocks import SEBlock, _undisturbed, find_se_blocks
+from seviz.network.blocks import SEBlock, find_se_blocks, undisturbed
 from seviz.network.tracing import Trace, tensors_in, trace
 
 aten = torch.ops.aten
@@ -201,7 +201,7 @@ def _record(model: nn.Module, input_size: tuple[int, int, int]) -> "_Recorder":
     like = next(model.parameters(), torch.empty(0))
     image = torch.zeros(1, *input_size, device=like.device, dtype=like.dtype)
     with ExitStack() as stack:
-        stack.enter_context(_undisturbed(model))
+        stack.enter_context(undisturbed(model))
         state = stack.enter_context(trace(model))
         # Without a formula for attention as the CPU computes it, the count would depend on the device.
         flops = FlopCounterMode(

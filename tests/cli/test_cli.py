@@ -71,6 +71,8 @@ def test_blocks_as_a_table() -> None:
     lines = result.stdout.splitlines()
     assert len(lines) == 10
     assert lines[1].split() == ["SE_2_1", "16", "8", "hard_sigmoid", "4", "features.1.block.1"]
+    regnet = run("blocks", "torchvision/regnet_y_400mf").stdout.splitlines()
+    assert regnet[1].endswith(" trunk_output.block1.block1-0.f.se")
 
 
 def test_zoo_lists_what_the_survey_found() -> None:

@@ -218,6 +218,17 @@ def test_a_zero_feature_map_hides_no_block() -> None:
     assert blocks["SE_2_1"].gate_path == "block.se.fc.3"
 
 
+def test_no_draw_of_weights_hides_a_narrow_block() -> None:
+    """With two hidden units and a hard sigmoid, some draws shut every unit or saturate every gate."""
+    for seed in range(40):
+        torch.manual_seed(seed)
+        layer = SELayer()
+        layer.fc[-1] = nn.Hardsigmoid()
+        with torch.no_grad():
+            layer.fc[0].bias -= 2
+        assert list(find_se_blocks(Gated(layer), (1, 3, 16, 16))) == ["SE_2_1"], seed
+
+
 def test_gates_that_start_constant_are_found() -> None:
     layer = SELayer()
     for parameter in layer.fc.parameters():
