@@ -52,7 +52,7 @@ def build_reference(name: str) -> nn.Module:
         ARCHITECTURES[name],
         num_classes=len(CLASS_NAMES),
         channels=CHANNELS,
-        # timm would start the last BatchNorm of each branch at zero: the gates then get no gradient and die.
+        # timm would start the last BatchNorm of each branch at zero, where gates get no gradient.
         zero_init_last=False,
     )
     model.conv1 = nn.Conv2d(3, model.conv1.out_channels, 3, stride=1, padding=1, bias=False)
