@@ -54,10 +54,15 @@ def progress(label: str) -> Iterator[Callable[[int, int | None], None]]:
             return Text(f"{speed:.0f} images/s" if speed else "", style="progress.data.speed")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=None)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(label, total=None)
 
-        def step(done: int, total: int | None) -> None:
-            bar.update(task, completed=done, total=total)
+    def step(done: int, total: int | None) -> None:
+        bar.start()  # not before there is something to show: an error comes first, and alone
+        bar.update(task, completed=done, total=total)
 
+    try:
         yield step
+    finally:
+        if bar.live.is_started:
+            bar.stop()

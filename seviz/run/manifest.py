@@ -160,7 +160,7 @@ class Manifest:
             "blocks": ([b.name for b in self.blocks], [b.name for b in other.blocks]),
             "data": (self.data.spec, other.data.spec),
             "images": (self.data.images, other.data.images),
-            "files": (self.data.fingerprint, other.data.fingerprint),
+            "files": ((self.data.fingerprint or "")[:12], (other.data.fingerprint or "")[:12]),
             "classes": (list(self.data.class_ids), list(other.data.class_ids)),
             "signals": (list(self.signals), list(other.signals)),
             "chunk size": (self.chunk_size, other.chunk_size),

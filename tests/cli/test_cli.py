@@ -24,8 +24,9 @@ def error_of(*arguments: object) -> str:
     assert result.exit_code == 2, (result.output, result.exception)
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
-    lines = [line for line in result.stderr.splitlines() if not set(line) <= set(" ━") and "images/s" not in line]
-    assert len([line for line in lines if line.startswith("error: ")]) == 1
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
     assert "Traceback" not in result.stderr
     return lines[-1]
 
