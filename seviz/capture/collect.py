@@ -18,6 +18,7 @@ from seviz.capture.datasets import ImageFolder, Sample, open_dataset, printable
 from seviz.capture.images import decode
 from seviz.capture.records import block_record, data_record, model_record
 from seviz.errors import EmptyDataError, OptionError, RunExistsError, TooManyFailuresError
+from seviz.network.blocks import undisturbed
 from seviz.network.gates import SIGNALS, Gates, Signal, capture_gates
 from seviz.network.models import Network
 from seviz.run.chunks import BOUNDED_GATES, Chunk, Samples
@@ -215,19 +216,17 @@ def _work(run: Run, network: Network, data: ImageFolder | Iterable[Any], progres
 @contextmanager
 def _running(model: nn.Module, engine: EngineRecord) -> Iterator[None]:
     """The model in evaluation mode on the engine's device and threads; all as it was afterwards."""
-    modes = {module: module.training for module in model.modules()}
     home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     threads = torch.get_num_threads()
-    try:
-        model.eval().to(engine.device)
-        torch.set_num_threads(engine.threads)
-        with torch.inference_mode():
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        model.to(home)
-        for module, mode in modes.items():
-            module.training = mode
+    with undisturbed(model):
+        try:
+            model.to(engine.device)
+            torch.set_num_threads(engine.threads)
+            with torch.inference_mode():
+                yield
+        finally:
+            torch.set_num_threads(threads)
+            model.to(home)
 
 
 def _chunks_of_files(

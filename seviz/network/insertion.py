@@ -121,7 +121,7 @@ def insert_se(
     like = next(network.parameters())
     for site in sites:
         if site.stage in chosen:
-            with _fresh_weights(seed=site.index), torch.device("cpu"):
+            with fresh_weights(seed=site.index), torch.device("cpu"):
                 block = _se_block(site.channels, site.channels // reduction, squeeze, excitation, bias)
             place = places[site.index]
             place.attach(block.to(device=like.device, dtype=like.dtype).train(place.unit.training))
@@ -162,7 +162,7 @@ def _se_block(channels: int, squeezed: int, squeeze: Squeeze, excitation: Excita
 
 
 @contextmanager
-def _fresh_weights(seed: int = 0) -> Iterator[None]:
+def fresh_weights(seed: int = 0) -> Iterator[None]:
     """Weights drawn inside are the same at every call, and the caller's random numbers go on undisturbed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach the generators of the GPUs too
@@ -470,7 +470,7 @@ class PaperNetwork:
         ModelError
             If the package of the base is not installed.
         """
-        with _fresh_weights():
+        with fresh_weights():
             network = _build(self.base, self.options).eval()
         if self.built_in:
             return network if se else _without_legacy_se(network)

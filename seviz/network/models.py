@@ -23,7 +23,7 @@ from seviz.errors import UnknownModelError, WeightsError
 from seviz.network import reference
 from seviz.network.blocks import SEBlock, find_se_blocks
 from seviz.network.checkpoints import load_checkpoint
-from seviz.network.insertion import insert_se
+from seviz.network.insertion import fresh_weights, insert_se
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
     kind = str(weights)
     if kind not in ("pretrained", "none") and not Path(kind).is_file():
         raise WeightsError(f"weights {kind!r} not found; expected pretrained, none, or the path of a file")
-    with _own_random_state():
+    with fresh_weights():
         network = _load_base(base, kind)
         model = insert_se(network.model) if inserted else network.model
     if kind not in ("pretrained", "none"):
@@ -137,14 +137,6 @@ def _load_base(spec: str, weights: str) -> Network:
             " such as timm/seresnet50"
         )
     return _LIBRARIES[source](spec, name, weights)
-
-
-@contextmanager
-def _own_random_state() -> Iterator[None]:
-    """Fresh weights are the same at every call, and the caller's random numbers go on undisturbed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
 
 
 def _unknown(spec: str, name: str, known: list[str], source: str) -> UnknownModelError:
