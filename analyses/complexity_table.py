@@ -16,9 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from seviz.errors import ModelError
+from seviz.errors import MissingPackageError
 from seviz.network.complexity import Complexity, complexity
-from seviz.network.insertion import NETWORKS, PaperNetwork, insert_se
+from seviz.network.insertion import insert_se
+from seviz.network.paper import NETWORKS, PaperNetwork
 
 GFLOPS_WITHIN = 0.02  # of the paper's figure
 PARAMETERS_WITHIN = 0.12e6
@@ -108,7 +109,7 @@ def row(name: str, compared: Compared) -> dict[str, Any]:
     }
     try:
         counted, twin = (complexity(network.build(se=se), (3, network.side, network.side)) for se in (True, False))
-    except ModelError as error:  # a package that is not installed
+    except MissingPackageError as error:
         return {**given, "counted": False, "note": f"not counted: {error}"}
     work = cumulated(counted)
     before = counted.without_se

@@ -6,6 +6,8 @@
     │   ├── UnknownModelError     (LookupError)        no network of that name
     │   ├── WeightsError          (ValueError)         weights not found, or not of this network
     │   ├── NoSEBlocksError       (ValueError)         the network has no SE block
+    │   ├── InsertionError        (ValueError)         no place for SE blocks in the network
+    │   ├── MissingPackageError   (ImportError)        the network is built by a package that is not installed
     │   ├── CompiledModelError    (RuntimeError)       hooks would be ignored by compiled code
     │   └── GatesNotSeenError     (LookupError)        no forward pass was captured for this block
     ├── DataError
@@ -47,6 +49,14 @@ class WeightsError(ModelError, ValueError):
 
 class NoSEBlocksError(ModelError, ValueError):
     """The network scales no feature map by a per-channel gate computed from it."""
+
+
+class InsertionError(ModelError, ValueError):
+    """The network has no place for SE blocks, or has some already."""
+
+
+class MissingPackageError(ModelError, ImportError):
+    """The network is built by a package that is not installed."""
 
 
 class CompiledModelError(ModelError, RuntimeError):

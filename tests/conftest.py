@@ -18,6 +18,13 @@ from seviz.run.store import Run
 torch.set_num_threads(1)  # the test processes already use every core
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="there is no GPU"))
+
+
 class TinyBlock(nn.Module):
     """Squeeze, two matrices, sigmoid, scale: the paper's block, written down plainly."""
 

@@ -11,7 +11,7 @@ Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv:1709.01507.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -209,13 +209,10 @@ def _uncalled(model: nn.Module, state: Trace) -> tuple[str, ...]:
 
 def _named(finds: list[tuple[Find, Find]], images: Tensor, state: Trace) -> dict[str, SEBlock]:
     """The blocks of finds, each with itself as verified, named by stage and order."""
-    strides = [math.sqrt(math.prod(images.shape[2:]) / math.prod(find.u.shape[2:])) for find, _ in finds]
-    depths = [round(math.log2(stride)) for stride in strides]
-    offset = max(0, 2 - min(depths, default=2))
+    strides = [stride(images.shape, find.u.shape) for find, _ in finds]
     order = Counter[int]()
     blocks = {}
-    for (find, again), stride, depth in zip(finds, strides, depths, strict=True):
-        stage = depth + offset
+    for (find, again), reduced, stage in zip(finds, strides, stage_numbers(strides), strict=True):
         order[stage] += 1
         name, channels = f"SE_{stage}_{order[stage]}", find.u.shape[1]
         blocks[name] = SEBlock(
@@ -227,7 +224,7 @@ def _named(finds: list[tuple[Find, Find]], images: Tensor, state: Trace) -> dict
             gate=_activation(again),
             stage=stage,
             block=order[stage],
-            stride=round(stride),
+            stride=round(reduced),
             weights=find.origin.weights,
             call=find.gate[1] if find.gate else 0,
             calls=state.calls[find.gate[0]] if find.gate else 1,
@@ -235,6 +232,18 @@ def _named(finds: list[tuple[Find, Find]], images: Tensor, state: Trace) -> dict
             products=state.products[find.path],
         )
     return blocks
+
+
+def stride(images: Sequence[int], u: Sequence[int]) -> float:
+    """Side of the images over side of the feature map, of two (batch, channels, height, width) shapes."""
+    return math.sqrt(math.prod(images[2:]) / math.prod(u[2:]))
+
+
+def stage_numbers(strides: Sequence[float]) -> list[int]:
+    """The stage of each stride: its log2, and one offset for the whole network that lifts the smallest to 2."""
+    depths = [round(math.log2(stride)) for stride in strides]
+    offset = max(0, 2 - min(depths, default=2))
+    return [depth + offset for depth in depths]
 
 
 def refuse_compiled(model: nn.Module) -> None:

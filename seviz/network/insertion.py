@@ -18,22 +18,18 @@ Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv:1709.01507.
 """
 
 import copy
-import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-import timm
 import torch
 import torchvision
 from torch import Tensor, nn
 
-from seviz.errors import ModelError, OptionError
-from seviz.network.blocks import find_se_blocks, refuse_compiled
+from seviz.errors import InsertionError, OptionError
+from seviz.network.blocks import find_se_blocks, refuse_compiled, stage_numbers, stride
 
 Squeeze = Literal["avg", "max"]
 Excitation = Literal["sigmoid", "tanh", "relu"]
@@ -91,7 +87,7 @@ def insert_se(
     ------
     OptionError
         If an option is outside its range, or does not fit this network.
-    ModelError
+    InsertionError
         If the network has no place for SE blocks, has some already, or does not take images.
     CompiledModelError
         If the model was compiled.
@@ -133,7 +129,7 @@ def _refuse_se(model: nn.Module) -> None:
     with suppress(Exception):  # what else is wrong with the model shows when its places are looked for
         blocks = find_se_blocks(model, _image_shape(model))
     if blocks:
-        raise ModelError(
+        raise InsertionError(
             f"{type(model).__name__} has {len(blocks)} SE blocks already, the first at"
             f" {next(iter(blocks.values())).path!r}; give a network without, such as torchvision/resnet50"
         )
@@ -281,7 +277,7 @@ def _follow(unit: Any, block: nn.Module) -> None:
 
 def _enter(unit: Any, mixin: type[_WithSE], position: Position, block: nn.Module) -> None:
     if getattr(unit, "se", None) is not None:
-        raise ModelError(
+        raise InsertionError(
             f"a {type(unit).__name__} has a {type(unit.se).__name__} where the SE block goes; give a network without"
             " attention"
         )
@@ -376,7 +372,7 @@ def _places(model: nn.Module, position: Position) -> list[_Place]:
             )
         places += [_Place(path, unit, attach) for attach in attachments]
     if not places:
-        raise ModelError(
+        raise InsertionError(
             f"no place for SE blocks in {type(model).__name__}: expected a ResNet, ResNeXt, Inception,"
             " Inception-ResNet, VGG, MobileNet or ShuffleNet of torchvision, timm or pytorchcv, such as"
             " torchvision/resnet50"
@@ -418,109 +414,14 @@ def _sites(model: nn.Module, position: Position) -> list[_Site]:
             blank(torch.empty(shape, dtype=tensors[0].dtype, device="meta"))
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
+        raise InsertionError(
             f"{type(model).__name__} cannot be run on images of shape {shape} ({reason}); give the part of it that"
             " takes (batch, channels, height, width)"
         ) from error
-    sites = [
-        _Site(index, place.path, round(math.log2(_SIDE / math.sqrt(math.prod(ruler.shape[2:])))), ruler.shape[1])
+    seen = [
+        (index, place.path, ruler.shape)
         for index, (place, ruler) in enumerate(zip(places, rulers, strict=True))
         if ruler.shape is not None
     ]
-    offset = max(0, 2 - min(site.stage for site in sites))  # as `find_se_blocks` numbers stages
-    return [replace(site, stage=site.stage + offset) for site in sites]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaperNetwork:
-    """A network of the paper, with SE blocks and without.
-
-    Attributes
-    ----------
-    base
-        "torchvision/NAME", "timm/NAME" or "pytorchcv/NAME".
-    side
-        Height and width of its images.
-    built_in
-        Whether the base comes with its SE blocks, as those of timm do that are named "legacy_se...".
-    options
-        What the base is made with.
-    """
-
-    base: str
-    side: int = 224
-    built_in: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def build(self, *, se: bool = True) -> nn.Module:
-        """Build the network with fresh weights, the same at every call.
-
-        Parameters
-        ----------
-        se
-            With SE blocks or without.
-
-        Returns
-        -------
-        torch.nn.Module
-            In evaluation mode. Takes (batch, 3, side, side), gives logits (batch, 1000).
-
-        Raises
-        ------
-        ModelError
-            If the package of the base is not installed.
-        """
-        with fresh_weights():
-            network = _build(self.base, self.options).eval()
-        if self.built_in:
-            return network if se else _without_legacy_se(network)
-        return insert_se(network) if se else network
-
-
-def _build(base: str, options: Mapping[str, Any]) -> nn.Module:
-    source, name = base.split("/")
-    network: nn.Module
-    if source == "torchvision":
-        network = torchvision.models.get_model(name, weights=None, **options)
-    elif source == "timm":
-        network = timm.create_model(name, pretrained=False, **options)
-    else:
-        try:  # this module alone, since pytorchcv's list of models imports hundreds
-            module = import_module(f"pytorchcv.models.{name.partition('_')[0]}")
-        except ImportError as error:
-            raise ModelError(f"{base} needs the package pytorchcv ({error}): pip install pytorchcv") from error
-        network = getattr(module, name)(**options)
-    return network
-
-
-def _without_legacy_se(network: nn.Module) -> nn.Module:
-    for unit in network.modules():
-        if hasattr(unit, "se_module"):
-            unit.se_module = nn.Identity()
-    return network
-
-
-# Heads that serve training only would count as parameters; and torchvision warns where the second is left open.
-_NO_AUXILIARY = {"aux_logits": False, "init_weights": False}
-# timm would start the last BatchNorm of each branch at zero, and SE blocks behind it without a gradient.
-_ALIVE = {"zero_init_last": False}
-
-NETWORKS: Mapping[str, PaperNetwork] = MappingProxyType(
-    {
-        "SE-ResNet-50": PaperNetwork(base="torchvision/resnet50"),
-        "SE-ResNet-101": PaperNetwork(base="torchvision/resnet101"),
-        "SE-ResNet-152": PaperNetwork(base="torchvision/resnet152"),
-        "SE-ResNeXt-50": PaperNetwork(base="torchvision/resnext50_32x4d"),
-        "SE-ResNeXt-101": PaperNetwork(base="timm/resnext101_32x4d", options=_ALIVE),
-        "SENet-154": PaperNetwork(base="timm/legacy_senet154", built_in=True),
-        "SE-Inception": PaperNetwork(base="pytorchcv/bninception"),
-        "SE-GoogLeNet": PaperNetwork(base="torchvision/googlenet", options=_NO_AUXILIARY),
-        "SE-Inception-v3": PaperNetwork(base="torchvision/inception_v3", side=299, options=_NO_AUXILIARY),
-        "SE-Inception-ResNet-v2": PaperNetwork(base="timm/inception_resnet_v2", side=299),
-        "SE-VGG-16": PaperNetwork(base="torchvision/vgg16_bn"),
-        "SE-MobileNet": PaperNetwork(base="timm/mobilenetv1_100"),
-        "SE-ShuffleNet": PaperNetwork(base="pytorchcv/shufflenet_g3_w1"),
-        "SE-ShuffleNet-v2": PaperNetwork(base="torchvision/shufflenet_v2_x1_0"),
-    }
-)
-"""The networks of the paper, VGG-16 with BatchNorm as there, and three of the same families beside them."""
+    stages = stage_numbers([stride(shape, at) for _, _, at in seen])
+    return [_Site(index, path, stage, at[1]) for (index, path, at), stage in zip(seen, stages, strict=True)]

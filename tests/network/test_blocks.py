@@ -453,6 +453,14 @@ def test_half_precision() -> None:
     assert (block.gate_path, block.gate) == ("block.fc.3", "sigmoid")
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["legacy_seresnet18", "efficientnet_b0", "ecaresnet26t", "mobilenetv3_small_050"])
+def test_finds_the_same_blocks_on_a_gpu(name: str) -> None:
+    model = timm.create_model(name)
+    expected = find_se_blocks(model, (1, 3, 96, 96))
+    assert find_se_blocks(model.cuda(), (1, 3, 96, 96)) == expected
+
+
 def test_leaves_the_model_and_the_random_state_as_they_were() -> None:
     model = timm.create_model("mobilenetv3_small_050").train()
     model.blocks[0].eval()

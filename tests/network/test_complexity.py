@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 
 import seviz
 from seviz.cli.complexity import complexity as command
-from seviz.errors import CompiledModelError, ModelError, OptionError
+from seviz.errors import CompiledModelError, MissingPackageError, OptionError
 from seviz.network.complexity import Complexity, Cost, complexity, total
-from seviz.network.insertion import PaperNetwork
+from seviz.network.paper import PaperNetwork
 
 
 @pytest.fixture(autouse=True)
@@ -276,7 +276,7 @@ def test_half_precision(tiny_net: nn.Module) -> None:
     assert complexity(copy.deepcopy(tiny_net).to(torch.bfloat16), (3, 16, 16)) == expected
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.gpu
 def test_counts_are_the_same_on_a_gpu() -> None:
     model = timm.create_model("coatnet_0_rw_224")
     expected = complexity(model, (3, 224, 224))
@@ -406,7 +406,7 @@ def test_the_table_meets_the_paper(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_table_hides_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def build(network: PaperNetwork, *, se: bool = True) -> nn.Module:
         if network.base.startswith("pytorchcv"):
-            raise ModelError("pytorchcv/bninception needs the package pytorchcv")
+            raise MissingPackageError("pytorchcv/bninception needs the package pytorchcv")
         return given(network, se=se)
 
     given = PaperNetwork.build
