@@ -2,19 +2,22 @@
 
     SevizError
     ├── OptionError               (ValueError)         an option outside its range
+    ├── MissingPackageError       (ImportError)        something needs a package that is not installed
     ├── ModelError
     │   ├── UnknownModelError     (LookupError)        no network of that name
     │   ├── WeightsError          (ValueError)         weights not found, or not of this network
     │   ├── NoSEBlocksError       (ValueError)         the network has no SE block
     │   ├── InsertionError        (ValueError)         no place for SE blocks in the network
-    │   ├── MissingPackageError   (ImportError)        the network is built by a package that is not installed
+    │   ├── EngineError           (RuntimeError)       the network cannot be compiled, or not run as asked
     │   ├── CompiledModelError    (RuntimeError)       hooks would be ignored by compiled code
     │   └── GatesNotSeenError     (LookupError)        no forward pass was captured for this block
     ├── DataError
     │   ├── DataNotFoundError     (FileNotFoundError)  no such directory
     │   ├── EmptyDataError        (ValueError)         no image, or no class, in it
+    │   ├── DataFormatError       (ValueError)         a file that describes a data set and cannot be read as such
     │   ├── UnknownClassError     (LookupError)        a class was asked for that is not there
     │   ├── ImageFormatError      (ValueError)         a file that does not decode to an image
+    │   ├── WorkerError           (RuntimeError)       a process that decodes images was killed
     │   └── TooManyFailuresError  (RuntimeError)       more images failed than allowed
     └── RunError
         ├── RunNotFoundError      (FileNotFoundError)  no run in that directory
@@ -22,6 +25,8 @@
         ├── RunIncompleteError    (RuntimeError)       a capture that has not finished
         ├── RunLockedError        (RuntimeError)       another capture writes to this run
         ├── DamagedRunError       (ValueError)         a file of the run is not what was written
+        ├── WriteError            (OSError)            the disk is full, read-only, or gone
+        ├── JoinError             (ValueError)         runs that cannot be joined
         └── MissingSignalError    (LookupError)        a signal or block the run does not hold
 
 Each also inherits the builtin in brackets. A message names what was given, what was expected, and what to do.
@@ -33,6 +38,10 @@ class SevizError(Exception):
 
     exit_code = 2
     """What a command that ends with this error returns: 2 for wrong use, 1 for a failure of the work."""
+
+
+class MissingPackageError(SevizError, ImportError):
+    """Something that was asked for needs a package that is not installed."""
 
 
 class ModelError(SevizError):
@@ -55,8 +64,8 @@ class InsertionError(ModelError, ValueError):
     """The network has no place for SE blocks, or has some already."""
 
 
-class MissingPackageError(ModelError, ImportError):
-    """The network is built by a package that is not installed."""
+class EngineError(ModelError, RuntimeError):
+    """The network cannot be compiled, or not be run as asked."""
 
 
 class CompiledModelError(ModelError, RuntimeError):
@@ -79,12 +88,22 @@ class EmptyDataError(DataError, ValueError):
     """A data set without images or without classes."""
 
 
+class DataFormatError(DataError, ValueError):
+    """A file that describes a data set and cannot be read as such."""
+
+
 class UnknownClassError(DataError, LookupError):
     """A class that is not in the data."""
 
 
 class ImageFormatError(DataError, ValueError):
     """A file that does not decode to an image."""
+
+
+class WorkerError(DataError, RuntimeError):
+    """A process that decodes images was killed."""
+
+    exit_code = 1
 
 
 class TooManyFailuresError(DataError, RuntimeError):
@@ -119,6 +138,16 @@ class DamagedRunError(RunError, ValueError):
     """A file of the run is not what was written."""
 
     exit_code = 1
+
+
+class WriteError(RunError, OSError):
+    """What was to be written could not be: the disk is full, read-only, or gone."""
+
+    exit_code = 1
+
+
+class JoinError(RunError, ValueError):
+    """Runs that cannot be joined to one."""
 
 
 class MissingSignalError(RunError, LookupError):

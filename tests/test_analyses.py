@@ -155,3 +155,14 @@ def test_zoo_survey_says_where_and_why_it_disagrees() -> None:
         "1 x SqueezeExcite scales by a factor that differs between positions (spatial gate)",
         "1 x found though called Gate",
     }
+
+
+def test_reliability_loses_no_bit() -> None:
+    tallies = json.loads(run("reliability.py", "--points", 50, "--json"))
+    assert sum(tally["tried"] for fault, tally in tallies.items() if fault.startswith("killed: ")) == 50
+    assert all(tally["tried"] for tally in tallies.values())
+    assert [wrong for tally in tallies.values() for wrong in tally["wrong"]] == []
+
+
+def test_decoding_at_reduced_scale_gives_a_verdict() -> None:
+    assert "not allowed" in run("decoding_at_reduced_scale.py", "--count", 1, "--rounds", 1).casefold()

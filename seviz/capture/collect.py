@@ -1,84 +1,108 @@
 """The one collecting loop: images in, gates out, chunk by chunk, resumable to the bit."""
 
+import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from seviz.capture.datasets import ImageFolder, Sample, open_dataset, printable
-from seviz.capture.images import decode
+from seviz.capture.datasets import Dataset, open_dataset
+from seviz.capture.engines import Forward, Pending, choose_engine, running
+from seviz.capture.keeping import (
+    BY_DEFAULT_PER_CLASS,
+    LIMIT,
+    bytes_per_image,
+    check_keep_gates,
+    check_room,
+    kept,
+    size,
+)
+from seviz.capture.launch import Launch, this_launch
 from seviz.capture.records import block_record, data_record, model_record
-from seviz.errors import EmptyDataError, OptionError, RunExistsError, TooManyFailuresError
-from seviz.network.blocks import undisturbed
-from seviz.network.gates import SIGNALS, Gates, Signal, capture_gates
+from seviz.capture.sources import Batch, Files, Memory, Part, Source
+from seviz.errors import OptionError, RunExistsError, TooManyFailuresError
+from seviz.network.gates import SIGNALS, Signal
 from seviz.network.models import Network
 from seviz.run.chunks import BOUNDED_GATES, Chunk, Samples
+from seviz.run.files import sweep
 from seviz.run.manifest import SCHEMA, EngineRecord, Manifest
+from seviz.run.merging import merge
 from seviz.run.store import Run
 
 CHUNK_SIZE = 1024
 Progress = Callable[[int, int | None], None]
 """Told after each batch: images done (those of an interrupted run included), and of how many, if known."""
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Some images of a chunk: rows for all of them, pixels for those that could be read."""
-
-    images: list[Tensor]  # (channels, height, width) each, of those that did not fail
-    paths: list[str]
-    labels: list[int]
-    statuses: list[str]
-    reasons: list[str]
+Compile = Literal["auto", "on", "off"]
+PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def collect(
     network: Network,
-    data: ImageFolder | str | Path | Iterable[tuple[Tensor, Any]],
+    data: Dataset | str | Path | Iterable[tuple[Tensor, Any]],
     out: str | Path,
     *,
     classes: Sequence[str] | None = None,
     per_class: int | None = None,
     seed: int = 0,
+    split: str | None = None,
+    root: str | Path | None = None,
     signals: Sequence[Signal] = ("excitation",),
+    keep_gates: str = "auto",
+    rotate: bool = False,
     batch_size: int = 64,
     device: str = "auto",
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+    compile: Compile = "auto",
+    workers: int | None = None,
     resume: bool = True,
     max_failures: float = 0.01,
     chunk_size: int = CHUNK_SIZE,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Run:
     """Record the gates of every image of a data set.
 
     The images are worked off in chunks of fixed content; each is on the disk, whole, before the next begins.
-    Called again after an interruption with the same arguments, it continues, and ends with the same bits.
+    Called again after an interruption with the same arguments, it continues, and ends with the same bits. Started by
+    torchrun, each process takes every so many-th chunk, and the one that finds all chunks done merges them.
 
     Parameters
     ----------
     network
         From `seviz.load`. Comes back as it was given.
     data
-        A folder with one folder per class, "bundled", or an iterable of (images, labels): images as the model
-        takes them, (batch, channels, height, width); labels as indices of the network's classes, (batch).
+        A data set, as `seviz.capture.datasets.open_dataset` opens it or by its spec ("path/to/folder",
+        "imagenet:ROOT", "coco:ROOT", ...), or an iterable of (images, labels): images as the model takes them,
+        (batch, channels, height, width); labels as indices of the network's classes, (batch).
     out
         The run's directory.
-    classes, per_class, seed
-        Which images of a folder: see `seviz.capture.datasets.open_dataset`.
+    classes, per_class, seed, split, root
+        Which images of a data set, and where they lie: see `seviz.capture.datasets.open_dataset`.
     signals
-        "excitation" always; "squeeze" and "response" on demand, image by image.
+        "excitation" always; "squeeze" and "response" on demand.
+    keep_gates
+        Of which images the gates are kept one by one: "all", "none" (moments of classes only), "per-class:N", N of
+        each class drawn at random; "auto" is all, or per-class:50 where all would take more than 8 GB.
+    rotate
+        Rotate images as their EXIF orientation says; off, as in timm and torchvision.
     batch_size
         Images a forward pass.
     device
         "auto" (CUDA, else MPS, else CPU) or what torch calls it.
+    precision
+        "fp32"; "bf16" and "fp16" run all but the SE blocks under autocast.
+    compile
+        "on"; "off"; "auto" compiles where the images repay it.
+    workers
+        Processes that decode images; 0 for none but this one; None chooses.
     resume
         Continue a run that is there; if False, that is an error.
     max_failures
@@ -87,70 +111,97 @@ def collect(
         Images a chunk.
     progress
         Called after each batch.
+    tell
+        Called with what a person may want to know before the work begins, a sentence each.
 
     Returns
     -------
     Run
-        Complete.
+        Complete; with several processes, the last of them merges, and the run of the others may not be complete yet.
 
     Raises
     ------
     DataError
         If there is no image, or more than `max_failures` failed (the run is kept).
     RunError
-        If another run, or another capture, is in the way.
+        If another run, or another capture, is in the way, or the disk is full.
     ModelError
-        If the network has no SE blocks.
+        If the network has no SE blocks, or cannot be compiled.
 
     Warns
     -----
     UserWarning
         For each of `run.remarks`, such as an accuracy near chance.
     """
+    out, tell = Path(out), tell or (lambda _: None)
     _check(batch_size=batch_size, chunk_size=chunk_size, max_failures=max_failures, signals=signals)
+    check_keep_gates(keep_gates)
+    if precision not in PRECISIONS:
+        raise OptionError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    if not resume and (out / "manifest.json").exists():
+        raise RunExistsError(f"{str(out)!r} holds a run and resume is off. Give another directory, or delete that one.")
     if isinstance(data, str | Path):
-        data = open_dataset(data, classes=classes, per_class=per_class, seed=seed)
-    elif classes is not None or per_class is not None:
-        raise OptionError("classes and per_class choose from a folder; of batches in memory, hand over those wanted")
-    engine = EngineRecord(
-        name="eager",
-        device=_device(device),
-        precision="float32",
-        batch_size=batch_size,
-        threads=torch.get_num_threads(),
-    )
+        data = open_dataset(data, classes=classes, per_class=per_class, seed=seed, split=split, root=root)
+    elif (classes, per_class, split, root) != (None, None, None, None):
+        raise OptionError("classes, per_class, split and root choose from a data set by its spec; none was given")
+
+    launch = this_launch()
+    blocks = tuple(block_record(network.model, block) for block in network.blocks.values())
+    signals = tuple(signal for signal in SIGNALS if signal in signals or signal == "excitation")
+    images = len(data) if isinstance(data, Dataset) else None
+    per_image = bytes_per_image(blocks, signals)
+    if keep_gates == "auto":
+        keep_gates = "all" if per_image * (images or 0) <= LIMIT else f"per-class:{BY_DEFAULT_PER_CLASS}"
+    if images is None and keep_gates not in ("all", "none"):
+        raise OptionError(f"keep_gates is {keep_gates!r}; of batches in memory expected all or none")
+    if images is None and launch.world > 1:
+        raise OptionError("batches in memory are collected by one process; give files to several")
     manifest = Manifest(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={name: metadata.version(name) for name in ("seviz", "torch", "timm", "torchvision")},
         model=model_record(network),
-        blocks=tuple(block_record(network.model, block) for block in network.blocks.values()),
+        blocks=blocks,
         data=data_record(data, network),
-        engine=engine,
-        signals=tuple(signal for signal in SIGNALS if signal in signals or signal == "excitation"),
+        engine=_engine(
+            network,
+            images,
+            out,
+            compile=compile,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            rotate=rotate,
+        ),
+        signals=signals,
+        keep_gates=keep_gates,
         chunk_size=chunk_size,
+        chunks=None if images is None else -(-images // chunk_size),
     )
-    if not resume and (Path(out) / "manifest.json").exists():
-        raise RunExistsError(f"{str(out)!r} holds a run and resume is off. Give another directory, or delete that one.")
+    if not (out / "manifest.json").exists() and isinstance(data, Dataset):
+        count = int(kept(data, keep_gates).sum())
+        check_room(out, per_image * count)
+        tell(f"gates of {count:,} of {images:,} images: {size(per_image * count)}")
     run = Run.create(out, manifest)
-    if run.complete and not isinstance(data, ImageFolder):
+    if run.complete and not isinstance(data, Dataset):
         raise RunExistsError(
             f"{str(out)!r} holds a finished run, and whether these batches are its images cannot be told. It was left"
             " untouched: open it with seviz.open_run, or give another directory."
         )
     if not run.complete:
-        with run.lock():
-            _work(run, network, data, progress)
-            run.merge()
-    failed = int((run.samples["status"] == "failed").sum())
-    if failed > max_failures * len(run.samples):
-        first = run.samples[run.samples["status"] == "failed"].iloc[0]
-        raise TooManyFailuresError(
-            f"{failed} of {len(run.samples)} images failed, more than the {max_failures:.1%} allowed; the first:"
-            f" {first['path']} ({first['reason']}). The run is kept in {str(out)!r}; allow more with max_failures."
-        )
-    for remark in run.remarks:
-        warnings.warn(remark, stacklevel=2)
+        tell(f"engine: {run.manifest.engine.name} ({run.manifest.engine.reason})")
+        source: Source
+        if isinstance(data, Dataset):
+            source = Files(data, network, run.manifest, _workers(workers))
+        else:
+            source = Memory(data, run)
+        with run.lock(launch.name):
+            sweep(run.path)
+            _work(run, network, source, launch, progress)
+            if run.captured:
+                merge(run)
+    if run.complete:
+        _judge(run, max_failures)
     return run
 
 
@@ -163,6 +214,40 @@ def _check(*, batch_size: int, chunk_size: int, max_failures: float, signals: Se
     for signal in signals:
         if signal not in SIGNALS:
             raise OptionError(f"signals has {signal!r}, expected some of {', '.join(SIGNALS)}")
+
+
+def _engine(
+    network: Network,
+    images: int | None,
+    out: Path,
+    *,
+    compile: Compile,
+    batch_size: int,
+    device: str,
+    precision: str,
+    rotate: bool,
+) -> EngineRecord:
+    """How the network is to be run; of a run that is there, how it is run."""
+    if (out / "manifest.json").is_file():
+        return Run(out).manifest.engine
+    device = _device(device)
+    name, reason = choose_engine(
+        network.model,
+        compile=compile,
+        images=images,
+        device=device,
+        batch_size=batch_size,
+        input_size=network.input_size if network.fixed_size else None,
+    )
+    return EngineRecord(
+        name=name,
+        reason=reason,
+        device=device,
+        precision=PRECISIONS[precision],
+        batch_size=batch_size,
+        threads=torch.get_num_threads(),
+        rotate=rotate,
+    )
 
 
 def _device(device: str) -> str:
@@ -178,174 +263,111 @@ def _device(device: str) -> str:
     return device
 
 
-def _work(run: Run, network: Network, data: ImageFolder | Iterable[Any], progress: Progress | None) -> None:
-    """Do the chunks that are not there yet."""
+def _here(engine: EngineRecord, launch: Launch) -> EngineRecord:
+    """The engine on this process's own GPU, where there are several."""
+    if engine.device != "cuda" or launch.world == 1:
+        return engine
+    return replace(engine, device=f"cuda:{launch.local_rank % torch.cuda.device_count()}")
+
+
+def _workers(workers: int | None) -> int:
+    if workers is None:
+        return min(8, max(1, (os.cpu_count() or 1) // 2))
+    if workers < 0:
+        raise OptionError(f"workers is {workers}, expected 0 or more")
+    return workers
+
+
+def _work(run: Run, network: Network, source: Source, launch: Launch, progress: Progress | None) -> None:
+    """Do the chunks of this process that are not there yet."""
     manifest = run.manifest
-    if isinstance(data, ImageFolder):
-        chunks = _chunks_of_files(data, network, manifest)
-    else:
-        chunks = _chunks_in_memory(data, manifest)
-    total, done = manifest.data.images, 0
-    signals = [signal for signal in SIGNALS if signal in manifest.signals]
-    with (
-        _running(network.model, manifest.engine),
-        capture_gates(network.model, network.blocks, signals=signals, detach=True) as gates,
-    ):
-        for index, (labels, batches) in enumerate(chunks):
-            if run.chunk_path(index).exists():
-                if Chunk.read(run.chunk_path(index)).samples.labels.tolist() != labels:
-                    raise RunExistsError(
-                        f"{str(run.path)!r} holds other images: the labels in its chunk {index} are others. Hand over"
-                        " the images it was begun with, or give another directory."
-                    )
-                done += len(labels)
+    done = sum(len(Chunk.read(path).samples.paths) for path in run.chunk_paths())
+    there = {path.name for path in run.chunk_paths()}
+    if progress and done:
+        progress(done, manifest.data.images)
+
+    def wanted(index: int) -> bool:
+        return index % launch.world == launch.rank and run.chunk_path(index).name not in there
+
+    with running(
+        network.model,
+        network.blocks,
+        _here(manifest.engine, launch),
+        signals=[signal for signal in SIGNALS if signal in manifest.signals],
+        input_size=network.input_size,
+    ) as forward:
+        for part in source.parts(wanted):
+            collected = _Collected(part, manifest)
+            for batch in part.batches:
+                collected.add(batch, forward)
+                done += len(batch.statuses)
                 if progress:
-                    progress(done, total)
-                continue
-            results = []
-            for batch in batches:
-                results.append((batch, _forward(network.model, gates, batch, manifest)))
-                done += len(batch.paths)
-                if progress:
-                    progress(done, total)
-            _chunk(index, results, manifest).write(run.chunk_path(index))
-    if done == 0:
-        raise EmptyDataError("the batches held no image")
+                    progress(done, manifest.data.images)
+            collected.chunk().write(run.chunk_path(part.index))
 
 
-@contextmanager
-def _running(model: nn.Module, engine: EngineRecord) -> Iterator[None]:
-    """The model in evaluation mode on the engine's device and threads; all as it was afterwards."""
-    home = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    threads = torch.get_num_threads()
-    with undisturbed(model):
-        try:
-            model.to(engine.device)
-            torch.set_num_threads(engine.threads)
-            with torch.inference_mode():
-                yield
-        finally:
-            torch.set_num_threads(threads)
-            model.to(home)
+class _Collected:
+    """What the batches of a chunk gave so far. A batch is fetched from the device when the next is under way."""
 
-
-def _chunks_of_files(
-    data: ImageFolder, network: Network, manifest: Manifest
-) -> Iterator[tuple[list[int], Iterator[_Batch]]]:
-    """Of each chunk the labels, and the batches, which are read only when asked for."""
-    size, batch_size = manifest.chunk_size, manifest.engine.batch_size
-    for start in range(0, len(data.samples), size):
-        samples = data.samples[start : start + size]
-        yield (
-            [sample.label for sample in samples],
-            (_read(data, samples[k : k + batch_size], network) for k in range(0, len(samples), batch_size)),
-        )
-
-
-def _read(data: ImageFolder, samples: Sequence[Sample], network: Network) -> _Batch:
-    decoded = [decode(data.root / sample.path) for sample in samples]
-    return _Batch(
-        images=[network.preprocess(d.image) for d in decoded if d.image is not None],
-        paths=[printable(sample.path) for sample in samples],
-        labels=[sample.label for sample in samples],
-        statuses=[d.status for d in decoded],
-        reasons=[d.reason for d in decoded],
-    )
-
-
-def _chunks_in_memory(
-    data: Iterable[tuple[Tensor, Any]], manifest: Manifest
-) -> Iterator[tuple[list[int], Iterator[_Batch]]]:
-    """Batches of any size, cut anew into chunks and batches of the run's."""
-    size, batch_size = manifest.chunk_size, manifest.engine.batch_size
-    classes = len(manifest.data.class_ids)
-    images: list[Tensor] = []
-    labels: list[int] = []
-    first = 0
-
-    def batches() -> Iterator[_Batch]:
-        for k in range(0, len(labels[:size]), batch_size):
-            some = labels[k : min(k + batch_size, size)]
-            yield _Batch(
-                images=images[k : k + len(some)],
-                paths=[str(first + k + j) for j in range(len(some))],
-                labels=some,
-                statuses=["ok"] * len(some),
-                reasons=[""] * len(some),
-            )
-
-    for number, (x, y) in enumerate(data):
-        x, y = torch.as_tensor(x), torch.as_tensor(y)
-        if x.ndim != 4 or y.shape != x.shape[:1] or y.is_floating_point():
-            raise OptionError(
-                f"batch {number} is {tuple(x.shape)} with labels {tuple(y.shape)} of {y.dtype}, expected images"
-                " (batch, channels, height, width) and whole numbers (batch)"
-            )
-        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes:
-            raise OptionError(
-                f"batch {number} has labels {int(y.min())} to {int(y.max())}, expected 0 to {classes - 1}"
-            )
-        images += list(x)
-        labels += y.tolist()
-        while len(labels) >= size:
-            yield labels[:size], batches()
-            del images[:size], labels[:size]
-            first += size
-    if labels:
-        yield labels, batches()
-
-
-def _forward(
-    model: nn.Module, gates: Gates, batch: _Batch, manifest: Manifest
-) -> tuple[NDArray[np.int32], dict[tuple[str, str], NDArray[np.float32]]]:
-    """Predictions (image, 5) and the values of each signal and block (image, channel), of the images read."""
-    names = [block.name for block in manifest.blocks]
-    if not batch.images:
-        empty = {
-            (signal, block.name): np.empty((0, block.channels), np.float32)
+    def __init__(self, part: Part, manifest: Manifest) -> None:
+        count = len(part.paths)
+        self._part, self._manifest = part, manifest
+        self._statuses, self._reasons = list[str](), list[str]()
+        self._predictions = np.full((count, 5), -1, np.int32)
+        self._values = {
+            (signal, block.name): np.zeros((count, block.channels), np.float32)
             for signal in manifest.signals
             for block in manifest.blocks
         }
-        return np.empty((0, 0), np.int32), empty
-    logits = model(torch.stack(batch.images).to(manifest.engine.device))
-    predictions = logits.topk(min(5, logits.shape[1]), dim=1).indices
-    values: dict[tuple[str, str], NDArray[np.float32]] = {
-        (signal, name): gates.signal(signal)[name].float().cpu().numpy()  # (image, channel)
-        for signal in SIGNALS
-        if signal in manifest.signals
-        for name in names
-    }
-    return predictions.cpu().numpy().astype(np.int32), values
+        self._pending: tuple[NDArray[np.intp], Pending] | None = None
+
+    def add(self, batch: Batch, forward: Forward) -> None:
+        first = len(self._statuses)
+        self._statuses += batch.statuses
+        self._reasons += batch.reasons
+        rows = first + np.flatnonzero([status != "failed" for status in batch.statuses])
+        before = self._pending
+        self._pending = (rows, forward(batch.images)) if len(rows) else None
+        self._fetch(before)
+
+    def _fetch(self, pending: tuple[NDArray[np.intp], Pending] | None) -> None:
+        if pending is None:
+            return
+        rows, outputs = pending
+        predictions, values = outputs.numpy()
+        self._predictions[rows[:, None], np.arange(predictions.shape[1])] = predictions
+        for key, value in values.items():
+            self._values[key][rows] = value  # (image, channel)
+
+    def chunk(self) -> Chunk:
+        """The chunk. An image whose gates are not finite has failed."""
+        self._fetch(self._pending)
+        finite = np.all([np.isfinite(value).all(1) for value in self._values.values()], axis=0)
+        for k in np.flatnonzero(~finite):
+            self._statuses[k], self._reasons[k] = "failed", "the network's gates are not finite"
+        failed = np.array([status == "failed" for status in self._statuses])
+        self._predictions[failed] = -1
+        samples = Samples(
+            paths=self._part.paths,
+            labels=self._part.labels,
+            statuses=tuple(self._statuses),
+            reasons=tuple(self._reasons),
+            predictions=self._predictions,
+            kept=self._part.kept,
+        )
+        bounded = {block.name: block.gate in BOUNDED_GATES for block in self._manifest.blocks}
+        return Chunk.of(self._part.index, samples, self._values, bounded)
 
 
-def _chunk(
-    index: int,
-    results: Sequence[tuple[_Batch, tuple[NDArray[np.int32], dict[tuple[str, str], NDArray[np.float32]]]]],
-    manifest: Manifest,
-) -> Chunk:
-    """Put the batches of a chunk together. An image whose gates are not finite has failed."""
-    statuses = [status for batch, _ in results for status in batch.statuses]
-    reasons = [reason for batch, _ in results for reason in batch.reasons]
-    read = np.array([status != "failed" for status in statuses])
-    width = max(predictions.shape[1] for _, (predictions, _) in results)
-    all_predictions = np.full((len(statuses), width), -1, np.int32)
-    if read.any():
-        all_predictions[read] = np.concatenate([p for _, (p, _) in results if len(p)])
-    values = {}
-    for key in results[0][1][1]:
-        some = np.concatenate([v[key] for _, (_, v) in results])
-        values[key] = np.zeros((len(statuses), some.shape[1]), np.float32)
-        values[key][read] = some
-    finite = np.all([np.isfinite(value).all(1) for value in values.values()], axis=0)
-    for k in np.flatnonzero(~finite):
-        statuses[k], reasons[k] = "failed", "the network's gates are not finite"
-        all_predictions[k] = -1
-    samples = Samples(
-        paths=tuple(path for batch, _ in results for path in batch.paths),
-        labels=np.array([label for batch, _ in results for label in batch.labels], np.int64),
-        statuses=tuple(statuses),
-        reasons=tuple(reasons),
-        predictions=all_predictions if width else np.full((len(statuses), 1), -1, np.int32),
-    )
-    bounded = {block.name: block.gate in BOUNDED_GATES for block in manifest.blocks}
-    return Chunk.of(index, samples, values, bounded)
+def _judge(run: Run, max_failures: float) -> None:
+    """Raise for too many failures, warn of what is to be known."""
+    samples = run.samples
+    failed = samples[samples["status"] == "failed"]
+    if len(failed) > max_failures * len(samples):
+        raise TooManyFailuresError(
+            f"{len(failed)} of {len(samples)} images failed, more than the {max_failures:.1%} allowed; the first:"
+            f" {failed['path'].iloc[0]} ({failed['reason'].iloc[0]}). The run is kept in {str(run.path)!r}; allow more"
+            " with max_failures."
+        )
+    for remark in run.remarks:
+        warnings.warn(remark, stacklevel=3)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from seviz.capture.datasets import ImageFolder
+from seviz.capture.datasets import Dataset
 from seviz.errors import OptionError
 from seviz.network.blocks import SEBlock
 from seviz.network.models import Network
@@ -25,6 +25,7 @@ def model_record(network: Network) -> ModelRecord:
         preprocessing=network.preprocessing,
         class_ids=network.classes.ids if network.classes else None,
         class_names=network.classes.names if network.classes else None,
+        task=network.task,
     )
 
 
@@ -51,17 +52,17 @@ def _singular_values(model: nn.Module, block: SEBlock) -> tuple[float, ...]:
     return tuple(torch.linalg.svdvals(product).tolist())
 
 
-def data_record(data: ImageFolder | Iterable[Any], network: Network) -> DataRecord:
+def data_record(data: Dataset | Iterable[Any], network: Network) -> DataRecord:
     """What is written down of a data set; raises OptionError if labels in memory have no classes to mean."""
-    if isinstance(data, ImageFolder):
+    if isinstance(data, Dataset):
         return DataRecord(
             spec=data.spec,
-            root=str(data.root.resolve()),
+            root=str(data.root.resolve()) if data.root else None,
             class_ids=data.classes.ids,
             class_names=data.classes.names,
             model_classes=data.classes.match(network.classes) if network.classes else None,
-            labels="single",
-            images=len(data.samples),
+            labels="multi" if data.multi else "single",
+            images=len(data),
             fingerprint=data.fingerprint(),
         )
     if network.classes is None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from seviz.cli import blocks, capture, complexity, demo, figures, zoo
+from seviz.cli import blocks, capture, complexity, demo, figures, runs, scan, zoo
 
 app = typer.Typer(
     name="seviz",
@@ -18,8 +18,11 @@ app.command("demo")(demo.demo)
 app.command("blocks")(blocks.blocks)
 app.command("zoo")(zoo.zoo)
 app.command("complexity")(complexity.complexity)
+app.command("scan")(scan.scan)
 app.command("capture")(capture.capture)
 app.command("figures")(figures.figures)
+app.command("verify")(runs.verify)
+app.command("merge")(runs.merge)
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seviz.cli.reporting import progress, reported, say, split
+from seviz.cli.reporting import progress, reported, say, split_list
 
 if TYPE_CHECKING:
     from seviz.network.models import Network
@@ -14,16 +14,28 @@ if TYPE_CHECKING:
 
 @reported
 def capture(
-    model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME or seviz/NAME")],
-    data: Annotated[str, typer.Argument(help="a folder with one folder per class, or 'bundled'")],
+    model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, hf-hub:OWNER/NAME, FILE.py:FACTORY, ...")],
+    data: Annotated[
+        str,
+        typer.Argument(help="a folder, imagenet:ROOT, cifar10:ROOT, places365:ROOT, coco:ROOT, csv:FILE, or bundled"),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="the run's directory")],
     weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "pretrained",
     signals: Annotated[str, typer.Option(help="of excitation, squeeze, response; with commas")] = "excitation",
-    classes: Annotated[str | None, typer.Option(help="only these, by folder or English name; with commas")] = None,
+    keep_gates: Annotated[
+        str, typer.Option(help="of which images the gates are kept one by one: auto, all, none, per-class:N")
+    ] = "auto",
+    classes: Annotated[str | None, typer.Option(help="only these, by id or English name; with commas")] = None,
     per_class: Annotated[int | None, typer.Option(help="only so many images of each class, drawn at random")] = None,
     seed: Annotated[int, typer.Option(help="of that draw")] = 0,
+    split: Annotated[str | None, typer.Option(help="of the data set, such as train; val or test by default")] = None,
+    root: Annotated[Path | None, typer.Option(help="where the images lie, if they were moved")] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="rotate images as their EXIF orientation says")] = False,
     batch_size: Annotated[int, typer.Option(help="images a forward pass")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps, ...")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32; bf16 or fp16 for all but the SE blocks")] = "fp32",
+    compile: Annotated[str, typer.Option(help="auto, on, off")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="processes that decode images")] = None,
     max_failures: Annotated[float, typer.Option(help="share of images that may fail")] = 0.01,
 ) -> None:
     """Record the gates of every image; the same command continues an interrupted run."""
@@ -33,14 +45,24 @@ def capture(
         seviz.load(model, weights=weights),
         data,
         out=out,
-        classes=split(classes),
+        classes=split_list(classes),
         per_class=per_class,
         seed=seed,
-        signals=split(signals),
+        split=split,
+        root=root,
+        signals=split_list(signals),
+        keep_gates=keep_gates,
+        rotate=rotate,
         batch_size=batch_size,
         device=device,
+        precision=precision,
+        compile=compile,
+        workers=workers,
         max_failures=max_failures,
     )
+    if not run.complete:
+        say(f"this process has done its chunks of {run.path}; the last one to finish merges them")
+        return
     tell(run)
     say(f"figures: seviz figures {out} -o {out / 'figures'}")
 
@@ -50,10 +72,13 @@ def record(network: "Network", data: str, **options: Any) -> "Run":
     import warnings
 
     import seviz
+    from seviz.capture.launch import this_launch
 
+    if this_launch().rank > 0:  # the first of several processes speaks for all
+        options |= {"progress": None, "tell": None}
     with warnings.catch_warnings(), progress(network.spec) as step:
         warnings.simplefilter("ignore", UserWarning)  # the run's remarks, which `tell` prints
-        return seviz.collect(network, data, progress=step, **options)
+        return seviz.collect(network, data, **{"progress": step, "tell": say, **options})
 
 
 def tell(run: "Run") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from seviz.cli.reporting import reported, split
+from seviz.cli.reporting import reported, split_list
 from seviz.errors import OptionError
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ def figures(
         raise OptionError(f"width is {width!r}, expected page or column")
     if channels != "all" and not channels.isdecimal():
         raise OptionError(f"channels is {channels!r}, expected a number, or all")
-    wanted = split(formats) or []
+    wanted = split_list(formats) or []
     if not wanted or set(wanted) - set(FORMATS):
         raise OptionError(f"format is {formats!r}, expected some of {', '.join(FORMATS)}")
     draw(
         seviz.open_run(run),
         out,
-        classes=split(classes),
-        blocks=split(blocks),
+        classes=split_list(classes),
+        blocks=split_list(blocks),
         channels="all" if channels == "all" else int(channels),
         seed=seed,
         width=width,

@@ -36,7 +36,7 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def split(value: str | None) -> list[str] | None:
+def split_list(value: str | None) -> list[str] | None:
     """A list given with commas."""
     return None if value is None else [part.strip() for part in value.split(",") if part.strip()]
 

@@ -11,7 +11,7 @@ _WRAPPERS = ("module.", "model.", "_orig_mod.")
 _SHOWN = 3  # names of each kind in a message
 
 
-def load_checkpoint(model: nn.Module, path: Path) -> None:
+def load_checkpoint(model: nn.Module, path: Path, *, part: str = "") -> None:
     """Load weights from a file into a model.
 
     Parameters
@@ -21,6 +21,9 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
     path
         A safetensors file, or a torch file that holds tensors only. The state may lie under "state_dict", "model"
         or, which is then preferred, their EMA; names may begin with "module.", "model." or "_orig_mod.".
+    part
+        What the model is called where the file is of a larger network, such as "backbone": then the rest of the file
+        is left.
 
     Raises
     ------
@@ -28,6 +31,8 @@ def load_checkpoint(model: nn.Module, path: Path) -> None:
         If the file cannot be read, would run code when read, or does not hold exactly the tensors of the model.
     """
     state = _unwrapped(_read(path), model)
+    if part and any(name.startswith(f"{part}.") for name in state):
+        state = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(f"{part}.")}
     own = model.state_dict()
     # Counters of batches seen came to BatchNorm late, and say nothing in evaluation.
     optional = {name for name in own if name.endswith("num_batches_tracked")}

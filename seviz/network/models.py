@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import timm
@@ -21,9 +22,17 @@ from torch import Tensor, nn
 from seviz.classes import Classes
 from seviz.errors import UnknownModelError, WeightsError
 from seviz.network import reference
+from seviz.network.backbones import (
+    DetectionPreprocess,
+    SegmentationPreprocess,
+    Task,
+    whole_network,
+)
 from seviz.network.blocks import SEBlock, find_se_blocks
 from seviz.network.checkpoints import load_checkpoint
 from seviz.network.insertion import fresh_weights, insert_se
+
+_SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,15 +48,21 @@ class Network:
     trained
         Whether the weights of the SE blocks are other than freshly drawn.
     model
-        In evaluation mode. Takes (batch, 3, height, width), gives logits (batch, classes).
+        In evaluation mode. Takes (batch, 3, height, width), gives logits (batch, classes). Of a network that detects
+        or segments it is the backbone, which gives feature maps, (batch, channels, height, width) each, in a dict.
     preprocess
-        From a PIL image in RGB to what the model takes, (3, height, width) float32.
+        From a PIL image in RGB to what the model takes, (3, height, width) float32. Can be pickled.
     preprocessing
         What `preprocess` does, in words and numbers.
     input_size
-        (channels, height, width).
+        (channels, height, width) of what `preprocess` gives; where sizes differ, of a square image's.
     classes
-        None where they are not known.
+        None where they are not known, and of a backbone: they tell what the logits mean, and it gives none.
+    task
+        "classification", "detection" or "segmentation"; other than the first, the model is a backbone that gives no
+        logits.
+    fixed_size
+        Whether `preprocess` gives every image the size `input_size`. If not, images cannot be stacked to a batch.
     """
 
     spec: str
@@ -58,6 +73,8 @@ class Network:
     preprocessing: dict[str, Any]
     input_size: tuple[int, int, int]
     classes: Classes | None
+    task: Task = "classification"
+    fixed_size: bool = True
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -67,7 +84,7 @@ class Network:
     @cached_property
     def blocks(self) -> dict[str, SEBlock]:
         """The SE blocks by name; raises NoSEBlocksError if there is none."""
-        return find_se_blocks(self.model, self.input_size)
+        return find_se_blocks(self.model, self.input_size if self.fixed_size else _SMALL)
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -87,17 +104,20 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
     spec
         One of
 
-        - "timm/NAME", "torchvision/NAME", "seviz/NAME"
+        - "timm/NAME", "torchvision/NAME", "seviz/NAME". Of torchvision's networks for detection and segmentation
+          the backbone is loaded, with the preprocessing of the whole network.
         - "hf-hub:OWNER/NAME": from the Hugging Face hub, through timm
         - "path/to/file.py:factory": a function without arguments that returns a module. If the module has a
           `pretrained_cfg` as timm's have (input_size, mean, std, ...), preprocessing follows it; if it has
           `class_names`, the classes are called so.
 
-        and "+se" after any of them: with SE blocks inserted, see `seviz.insert_se`.
+        and "+se" after any of them: with SE blocks inserted (where there is a backbone, into it), see
+        `seviz.insert_se`.
     weights
         "pretrained": what its library offers, or the factory returns; "none": freshly drawn, the same at every
         call; else the path of a safetensors file or of a torch file that holds tensors only. With "+se",
-        "pretrained" weights are those of the network without SE blocks, a file those of the network with them.
+        "pretrained" weights are those of the network without SE blocks, a file those of the network with them. A
+        file for a backbone is that of the whole network, or of the backbone alone.
 
     Returns
     -------
@@ -119,7 +139,7 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
         network = _load_base(base, kind)
         model = insert_se(network.model) if inserted else network.model
     if kind not in ("pretrained", "none"):
-        load_checkpoint(model, Path(kind))
+        load_checkpoint(model, Path(kind), part="" if network.task == "classification" else "backbone")
     trained = kind != "none" and not (inserted and kind == "pretrained")
     return replace(network, spec=spec, trained=trained, model=model.eval())
 
@@ -194,9 +214,12 @@ def _from_file(spec: str, weights: str) -> Network:
 
 
 def _from_torchvision(spec: str, name: str, weights: str) -> Network:
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise _unknown(spec, name, known, "torchvision")
+    tasks = {known: task for task, module in _TASKS.items() for known in torchvision.models.list_models(module=module)}
+    if name not in tasks:
+        _refuse_other_inputs(spec, name)
+        raise _unknown(spec, name, list(tasks), "torchvision")
+    if tasks[name] != "classification":
+        return _from_whole_network(spec, name, weights, tasks[name])
     choice = torchvision.models.get_model_weights(name).DEFAULT
     with _fetching(spec, weights, choice.url):
         model = torchvision.models.get_model(name, weights=choice if weights == "pretrained" else None)
@@ -222,6 +245,43 @@ def _from_torchvision(spec: str, name: str, weights: str) -> Network:
     )
 
 
+def _from_whole_network(spec: str, name: str, weights: str, task: Task) -> Network:
+    choice = torchvision.models.get_model_weights(name).DEFAULT
+    with _fetching(spec, weights, choice.url):
+        whole = whole_network(name, choice if weights == "pretrained" else None)
+    preprocess = (
+        DetectionPreprocess(whole.transform) if task == "detection" else SegmentationPreprocess(choice.transforms())
+    )
+    _, height, width = preprocess(Image.new("RGB", (64, 64))).shape
+    return Network(
+        spec=spec,
+        weights=weights,
+        trained=weights != "none",
+        model=whole.get_submodule("backbone"),
+        preprocess=preprocess,
+        preprocessing=preprocess.description,
+        input_size=(3, height, width),
+        classes=None,
+        task=task,
+        fixed_size=preprocess.fixed_size,
+    )
+
+
+def _refuse_other_inputs(spec: str, name: str) -> None:
+    """Raise UnknownModelError if torchvision has the network, but not as one of single images in floating point."""
+    plain = name.removeprefix("quantized_")
+    for module, reason, instead in (
+        (torchvision.models.video, "it takes videos", "mobilenet_v3_large"),
+        (torchvision.models.optical_flow, "it takes pairs of images", "mobilenet_v3_large"),
+        (torchvision.models.quantization, "it computes in whole numbers", plain),
+    ):
+        if name in torchvision.models.list_models(module=module):
+            raise UnknownModelError(
+                f"model {spec!r} is not supported: {reason}; expected a network that takes single images and computes"
+                f" in floating point, such as torchvision/{instead}"
+            )
+
+
 def _from_seviz(spec: str, name: str, weights: str) -> Network:
     if name not in reference.ARCHITECTURES:
         raise _unknown(spec, name, list(reference.ARCHITECTURES), "seviz")
@@ -239,6 +299,13 @@ def _from_seviz(spec: str, name: str, weights: str) -> Network:
     }
     return _network(spec, weights, model, config, Classes(reference.CLASS_NAMES, reference.CLASS_NAMES))
 
+
+_TASKS: dict[Task, ModuleType] = {
+    "classification": torchvision.models,
+    "detection": torchvision.models.detection,
+    "segmentation": torchvision.models.segmentation,
+}
+"""Where torchvision keeps the networks of each task."""
 
 _LIBRARIES: dict[str, Callable[[str, str, str], Network]] = {
     "timm": _from_timm,

@@ -45,14 +45,16 @@ class Samples:
     paths
         Relative to the root of the data set; percent-encoded where they are no UTF-8.
     labels
-        (image) int64.
+        (image) int64 where an image has one class, else (image, class) bool.
     statuses
         Of each image one of "ok", "coerced", "failed".
     reasons
         What was done to a coerced image, or why one failed; else empty.
     predictions
         The five classes of the model with the greatest logits (fewer if it has fewer), best first,
-        (image, 5) int32; -1 for a failed image.
+        (image, 5) int32; -1 for a failed image, and where the network gives no logits.
+    kept
+        Of which images the gates are kept, (image) bool.
     """
 
     paths: tuple[str, ...]
@@ -60,6 +62,7 @@ class Samples:
     statuses: tuple[str, ...]
     reasons: tuple[str, ...]
     predictions: NDArray[np.int32]
+    kept: NDArray[np.bool_]
 
     @property
     def good(self) -> NDArray[np.bool_]:
@@ -78,10 +81,10 @@ class Chunk:
     samples
         Its images.
     gates
-        By signal and block, (image, channel), as stored: uint16 codes for gates that are bounded by 0 and 1,
-        else float32. Rows of failed images hold 0.
+        By signal and block, (image, channel) of the images whose gates are kept, as stored: uint16 codes for gates
+        that are bounded by 0 and 1, else float32. Rows of failed images hold 0.
     classes
-        The labels that occur, ascending, (class) int64.
+        The classes that occur, ascending, (class) int64.
     moments
         By signal and block, of the classes that occur.
     totals
@@ -116,15 +119,19 @@ class Chunk:
         """
         good = samples.good
         labels = samples.labels[good]
-        classes = np.unique(labels)
-        position = np.searchsorted(classes, labels)
+        if labels.ndim == 2:
+            classes = np.flatnonzero(labels.any(0))
+            members: NDArray[Any] = labels[:, classes]
+        else:
+            classes, members = np.unique(labels, return_inverse=True)
         gates, moments, totals = {}, {}, {}
         for (signal, block), value in values.items():
-            kept = np.where(good[:, None], value, 0)
+            kept = np.where(good[samples.kept, None], value[samples.kept], 0)
             encoded = signal == "excitation" and bounded[block]
             gates[signal, block] = encode_gates(kept) if encoded else kept.astype(np.float32)
-            moments[signal, block] = Moments.of(value[good], position, len(classes))
-            totals[signal, block] = Moments.of(value[good], np.zeros_like(labels), 1)
+            of_good = value if good.all() else value[good]
+            moments[signal, block] = Moments.of(of_good, members, len(classes))
+            totals[signal, block] = Moments.of_all(of_good)
         return cls(index=index, samples=samples, gates=gates, classes=classes, moments=moments, totals=totals)
 
     def write(self, path: Path) -> None:
@@ -132,49 +139,39 @@ class Chunk:
         arrays: dict[str, NDArray[Any]] = {
             "samples/label": self.samples.labels,
             "samples/prediction": self.samples.predictions,
+            "samples/kept": self.samples.kept,
             "classes": self.classes,
         }
         for (signal, block), codes in self.gates.items():
             arrays[f"gates/{signal}/{block}"] = codes
         for kind, table in (("moments", self.moments), ("totals", self.totals)):
             for (signal, block), moments in table.items():
-                arrays[f"{kind}/{signal}/{block}"] = moments.to_array()
-                arrays[f"{kind}/{signal}/{block}/count"] = moments.count
-        samples = self.samples
-        facts = {
-            "chunk": self.index,
-            "paths": samples.paths,
-            "statuses": samples.statuses,
-            "reasons": samples.reasons,
-        }
-        write_arrays(path, arrays, {k: list(v) if isinstance(v, tuple) else v for k, v in facts.items()})
+                arrays |= moments.to_arrays(f"{kind}/{signal}/{block}/")
+        texts = {name: list(getattr(self.samples, name)) for name in ("paths", "statuses", "reasons")}
+        write_arrays(path, arrays, {"chunk": self.index, **texts})
 
     @classmethod
     def read(cls, path: Path) -> "Chunk":
         """Read a chunk and verify it; raises DamagedRunError."""
         arrays, facts = read_arrays(path)
-        gates: dict[tuple[str, str], NDArray[Any]] = {}
-        moments: dict[tuple[str, str], Moments] = {}
-        totals: dict[tuple[str, str], Moments] = {}
-        for name, array in arrays.items():
+        keys: dict[str, list[tuple[str, str]]] = {"gates": [], "moments": [], "totals": []}
+        for name in arrays:
             kind, *key = name.split("/")
-            if kind == "gates":
-                gates[key[0], key[1]] = array
-            elif kind in ("moments", "totals") and len(key) == 2:
-                table = moments if kind == "moments" else totals
-                table[key[0], key[1]] = Moments.from_array(arrays[f"{name}/count"], array)
+            if kind == "gates" or key[2:] == ["count"]:
+                keys[kind].append((key[0], key[1]))
         samples = Samples(
             paths=tuple(facts["paths"]),
             labels=arrays["samples/label"],
             statuses=tuple(facts["statuses"]),
             reasons=tuple(facts["reasons"]),
             predictions=arrays["samples/prediction"],
+            kept=arrays["samples/kept"],
         )
         return cls(
             index=facts["chunk"],
             samples=samples,
-            gates=gates,
+            gates={(signal, block): arrays[f"gates/{signal}/{block}"] for signal, block in keys["gates"]},
             classes=arrays["classes"],
-            moments=moments,
-            totals=totals,
+            moments={k: Moments.from_arrays(arrays, f"moments/{k[0]}/{k[1]}/") for k in keys["moments"]},
+            totals={k: Moments.from_arrays(arrays, f"totals/{k[0]}/{k[1]}/") for k in keys["totals"]},
         )

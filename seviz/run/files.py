@@ -1,9 +1,12 @@
 """Files that are whole or not there: written beside, synced, renamed; read back with their checksum verified."""
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +15,87 @@ import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from seviz.errors import DamagedRunError
+from seviz.errors import DamagedRunError, WriteError
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens meanwhile."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens meanwhile.
+
+    Parameters
+    ----------
+    path
+        Where; its directory is made if need be.
+    content
+        What.
+    replace
+        Take the place of a file that is there; if False, that is a FileExistsError, and the file stays.
+
+    Raises
+    ------
+    WriteError
+        If the disk is full, read-only, or fails; what was there before stays.
+    FileExistsError
+        If `replace` is False and the file is there.
+    """
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        if replace:
+            beside.replace(path)
+        else:
+            _put(beside, path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise WriteError(
+            f"{path} could not be written ({error.strerror or error}). What was done before is kept: make room, or make"
+            " the place writable, and run the same command again."
+        ) from error
     finally:
-        beside.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def sweep(directory: Path) -> None:
+    """Delete what processes of this host have left half written when they were killed."""
+    for path in directory.rglob(f".*.{socket.gethostname()}.*.tmp"):
+        pid = path.name.split(".")[-2]
+        if pid.isdigit() and not alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def alive(pid: int) -> bool:
+    """Whether there is a process of that number on this host."""
     try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
+
+
+def _put(beside: Path, path: Path) -> None:
+    """Rename, unless there is a file of that name: by a hard link, which fails then, where the disk has links."""
+    try:
+        os.link(beside, path)
+    except OSError as error:
+        if isinstance(error, FileExistsError) or error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        beside.replace(path)
 
 
 def checksum(arrays: Arrays, facts: Mapping[str, Any]) -> str:
@@ -42,7 +104,7 @@ def checksum(arrays: Arrays, facts: Mapping[str, Any]) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -60,7 +122,7 @@ def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     Raises
     ------
     DamagedRunError
-        If the file is not what was written.
+        If the file is not what was written, or not there.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
@@ -68,11 +130,18 @@ def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
             facts, expected = header["facts"], header["sha256"]
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise _damaged(path, f"it cannot be read: {error}") from error
+        raise damaged(path, f"it cannot be read: {error}") from error
     if checksum(arrays, facts) != expected:
-        raise _damaged(path, "its checksum does not match its content")
+        raise damaged(path, "its checksum does not match its content")
     return arrays, facts
 
 
-def _damaged(path: Path, why: str) -> DamagedRunError:
+def read_some(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Read some arrays of a file that was verified before."""
+    with safetensors.safe_open(path, framework="numpy") as file:
+        return {name: file.get_tensor(name) for name in names}
+
+
+def damaged(path: Path, why: str) -> DamagedRunError:
+    """What is to be raised for a file of a run that is not what was written."""
     return DamagedRunError(f"{path} is damaged: {why}. Delete that file and run the same capture again to redo it.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from seviz.errors import DamagedRunError
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,8 @@ class ModelRecord:
         What was done to each image.
     class_ids, class_names
         In the order of the logits; None where they are not known.
+    task
+        "classification"; else, as "detection", the model is the backbone of such a network and gives no logits.
     """
 
     spec: str
@@ -39,6 +41,7 @@ class ModelRecord:
     preprocessing: dict[str, Any]
     class_ids: tuple[str, ...] | None
     class_names: tuple[str, ...] | None
+    task: str = "classification"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +75,7 @@ class DataRecord:
     model_classes
         The index of each class among the model's, or None where the two do not correspond.
     labels
-        "single": one class an image.
+        "single": one class an image; "multi": any number of classes.
     images
         Number of images; None for images handed over in memory, which are not counted beforehand.
     fingerprint
@@ -91,18 +94,56 @@ class DataRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineRecord:
-    """How the network is run: chosen when the run is created, used again when it is resumed."""
+    """How the network is run: chosen when the run is created, used again when it is resumed.
+
+    Attributes
+    ----------
+    name
+        "eager": as it is; "folded": with its BatchNorms folded into its convolutions; "compiled".
+    reason
+        Why that one.
+    device
+        As torch calls it.
+    precision
+        "float32", or what autocast uses outside the SE blocks: "bfloat16", "float16".
+    batch_size
+        Images a forward pass.
+    threads
+        Of the CPU, in each process.
+    rotate
+        Whether images were rotated as their EXIF orientation says.
+    """
 
     name: str
+    reason: str
     device: str
     precision: str
     batch_size: int
     threads: int
+    rotate: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All that is known of a run before its first image."""
+    """All that is known of a run before its first image.
+
+    Attributes
+    ----------
+    schema
+        Version of the format.
+    created
+        When, in ISO 8601.
+    versions
+        Of the packages that made it.
+    model, blocks, data, engine
+        What was run on what, and how.
+    signals
+        What is recorded: "excitation", and on demand "squeeze" and "response".
+    keep_gates
+        Of which images all gates are kept: "all", "none", or "per-class:N".
+    chunk_size, chunks
+        Images a chunk, and how many chunks; None for images handed over in memory.
+    """
 
     schema: int
     created: str
@@ -112,7 +153,9 @@ class Manifest:
     data: DataRecord
     engine: EngineRecord
     signals: tuple[str, ...]
+    keep_gates: str
     chunk_size: int
+    chunks: int | None
 
     def to_json(self) -> str:
         """The text of manifest.json."""
@@ -133,7 +176,10 @@ class Manifest:
             raise DamagedRunError(f"{path} is not JSON ({error}); the run cannot be read without it") from error
         schema = raw.get("schema") if isinstance(raw, dict) else None
         if schema != SCHEMA:
-            raise DamagedRunError(f"{path} has schema {schema!r}, this seviz reads schema {SCHEMA}")
+            raise DamagedRunError(
+                f"{path} has schema {schema!r}, this seviz reads schema {SCHEMA}; capture the images again, or use the"
+                " seviz that made it"
+            )
         try:
             return cls(
                 **{
@@ -151,7 +197,7 @@ class Manifest:
     def differences(self, other: "Manifest") -> list[str]:
         """What keeps `other` from continuing this run, a phrase each; empty if nothing does.
 
-        The engine is not compared: a resumed run keeps its own.
+        How the network is run is not compared: a resumed run keeps its engine.
         """
         pairs = {
             "model": (self.model.spec, other.model.spec),
@@ -162,7 +208,10 @@ class Manifest:
             "images": (self.data.images, other.data.images),
             "files": ((self.data.fingerprint or "")[:12], (other.data.fingerprint or "")[:12]),
             "classes": (list(self.data.class_ids), list(other.data.class_ids)),
+            "labels": (self.data.labels, other.data.labels),
             "signals": (list(self.signals), list(other.signals)),
+            "kept gates": (self.keep_gates, other.keep_gates),
+            "rotation by EXIF": (self.engine.rotate, other.engine.rotate),
             "chunk size": (self.chunk_size, other.chunk_size),
         }
         # A data set that was moved is the same data set.

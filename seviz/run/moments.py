@@ -5,7 +5,9 @@ References
 Chan, Golub, LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,12 @@ from numpy.typing import NDArray
 NEAR = 0.05
 """A gate is near 0 below this and near 1 above one minus this."""
 
-FIELDS = ("mean", "m2", "min", "max", "near_zero", "near_one", "zero", "one")
-"""The arrays that moments hold beside the count, in the order they are stored."""
+FIELDS: Mapping[str, type[np.generic]] = {
+    **dict.fromkeys(("mean", "m2"), np.float64),
+    **dict.fromkeys(("min", "max"), np.float32),  # as exact as the values are
+    **dict.fromkeys(("near_zero", "near_one", "zero", "one"), np.int32),
+}
+"""The arrays that moments hold beside the count, and what numbers they are."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +31,23 @@ class Moments:
     ----------
     count
         Images per class, (class) int64.
-    mean, m2, min, max
-        Mean, sum of squared deviations from it, least and greatest value, (class, channel) float64. An empty
-        class has mean 0, M2 0, min +inf and max -inf.
+    mean, m2
+        Mean, and sum of squared deviations from it, (class, channel) float64; 0 for an empty class.
+    min, max
+        Least and greatest value, (class, channel) float32; +inf and -inf for an empty class.
     near_zero, near_one, zero, one
-        How many values are below 0.05, above 0.95, exactly 0, exactly 1, (class, channel) float64, whole.
+        How many values are below 0.05, above 0.95, exactly 0, exactly 1, (class, channel) int32.
     """
 
     count: NDArray[np.int64]
     mean: NDArray[np.float64]
     m2: NDArray[np.float64]
-    min: NDArray[np.float64]
-    max: NDArray[np.float64]
-    near_zero: NDArray[np.float64]
-    near_one: NDArray[np.float64]
-    zero: NDArray[np.float64]
-    one: NDArray[np.float64]
+    min: NDArray[np.float32]
+    max: NDArray[np.float32]
+    near_zero: NDArray[np.int32]
+    near_one: NDArray[np.int32]
+    zero: NDArray[np.int32]
+    one: NDArray[np.int32]
 
     def __post_init__(self) -> None:
         for name in FIELDS:
@@ -51,44 +58,64 @@ class Moments:
     @classmethod
     def empty(cls, classes: int, channels: int) -> "Moments":
         """The moments of no images."""
-        none = np.zeros((classes, channels))
-        infinite = np.full((classes, channels), np.inf)
-        return cls(np.zeros(classes, np.int64), none, none, infinite, -infinite, none, none, none, none)
+        arrays = {name: np.zeros((classes, channels), dtype) for name, dtype in FIELDS.items()}
+        arrays["min"] += np.inf
+        arrays["max"] -= np.inf
+        return cls(count=np.zeros(classes, np.int64), **arrays)
 
     @classmethod
-    def of(cls, values: NDArray[np.floating], labels: NDArray[np.integer], classes: int) -> "Moments":
+    def of(cls, values: NDArray[np.float32], members: NDArray[Any], classes: int) -> "Moments":
         """The moments of some images.
 
         Parameters
         ----------
         values
             (image, channel).
-        labels
-            The class of each image, (image), from 0 to classes - 1. In any order.
+        members
+            The class of each image, (image), from 0 to classes - 1; or whether it is of each class,
+            (image, class) bool. In any order.
         classes
             Number of classes.
         """
-        values = np.asarray(values, np.float64)
         moments = cls.empty(classes, values.shape[1])
-        moments = cls(moments.count, *(getattr(moments, name).copy() for name in FIELDS))
-        for label in np.unique(labels):
-            x = values[labels == label]
-            moments.count[label] = len(x)
-            moments.mean[label] = x.mean(0)
-            moments.m2[label] = np.square(x - moments.mean[label]).sum(0)
-            moments.min[label], moments.max[label] = x.min(0), x.max(0)
-            moments.near_zero[label], moments.near_one[label] = (x < NEAR).sum(0), (x > 1 - NEAR).sum(0)
-            moments.zero[label], moments.one[label] = (x == 0).sum(0), (x == 1).sum(0)
+        several = members.ndim == 2
+        for label in np.flatnonzero(members.any(0)) if several else np.unique(members):
+            moments._set(int(label), values[members[:, label] if several else members == label])
         return moments
 
     @classmethod
-    def from_array(cls, count: NDArray[np.int64], array: NDArray[np.float64]) -> "Moments":
-        """The moments that `to_array` packed."""
-        return cls(count, *array)
+    def of_all(cls, values: NDArray[np.float32]) -> "Moments":
+        """The moments of some images, (image, channel), together as a single class."""
+        moments = cls.empty(1, values.shape[1])
+        if len(values):
+            moments._set(0, values)
+        return moments
 
-    def to_array(self) -> NDArray[np.float64]:
-        """All but the count in one array, (field, class, channel), in the order of `FIELDS`."""
-        return np.stack([getattr(self, name) for name in FIELDS])
+    def _set(self, label: int, x: NDArray[np.float32]) -> None:
+        self.count[label] = len(x)
+        self.mean[label] = mean = x.mean(0, dtype=np.float64)
+        self.m2[label] = np.square(x - mean).sum(0)
+        self.min[label], self.max[label] = x.min(0), x.max(0)
+        self.near_zero[label], self.near_one[label] = (x < NEAR).sum(0), (x > 1 - NEAR).sum(0)
+        self.zero[label], self.one[label] = (x == 0).sum(0), (x == 1).sum(0)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> "Moments":
+        """The moments that `to_arrays` laid open; other arrays may be among these."""
+        return cls(**dict(zip(("count", *FIELDS), (arrays[name] for name in cls.names(prefix)), strict=True)))
+
+    def to_arrays(self, prefix: str = "") -> dict[str, NDArray[Any]]:
+        """The count and the arrays of `FIELDS`, by name with `prefix` before it."""
+        return dict(zip(self.names(prefix), (getattr(self, name) for name in ("count", *FIELDS)), strict=True))
+
+    @staticmethod
+    def names(prefix: str = "") -> list[str]:
+        """The names that `to_arrays` gives."""
+        return [f"{prefix}{name}" for name in ("count", *FIELDS)]
+
+    def take(self, classes: NDArray[np.integer]) -> "Moments":
+        """The moments of some classes, by their indices, in that order."""
+        return Moments(**{name: array[classes] for name, array in self.to_arrays().items()})
 
     def merge(self, other: "Moments") -> "Moments":
         """The moments of both sets of images together.
@@ -123,3 +150,26 @@ class Moments:
         freedom = np.where(self.count > 1, self.count - 1, np.nan)[:, None]
         result: NDArray[np.float64] = self.m2 / freedom
         return result
+
+
+class MomentsSum:
+    """Moments of many classes, to which those of a few are added piece by piece, without copying the rest.
+
+    Parameters
+    ----------
+    classes, channels
+        How many there are.
+    """
+
+    def __init__(self, classes: int, channels: int) -> None:
+        self._arrays = Moments.empty(classes, channels).to_arrays()
+
+    def add(self, classes: NDArray[np.integer], moments: Moments) -> None:
+        """Merge the moments of some classes, given by their indices, into what is there of them."""
+        merged = Moments.from_arrays(self._arrays).take(classes).merge(moments)
+        for name, array in merged.to_arrays().items():
+            self._arrays[name][classes] = array
+
+    def result(self) -> Moments:
+        """The moments of all that was added."""
+        return Moments.from_arrays(self._arrays)

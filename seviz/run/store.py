@@ -1,14 +1,9 @@
-"""A run on disk: create it, append chunks, merge them, open it, look at it through xarray and pandas."""
+"""A run on disk: create it, open it, look at it through xarray and pandas."""
 
-import fcntl
-import json
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +14,17 @@ from numpy.typing import NDArray
 
 from seviz.classes import Classes
 from seviz.errors import (
-    DamagedRunError,
     MissingSignalError,
     RunExistsError,
     RunIncompleteError,
-    RunLockedError,
     RunNotFoundError,
 )
-from seviz.run.chunks import Chunk, decode_gates
-from seviz.run.files import read_arrays, write_arrays, write_atomically
+from seviz.run.chunks import decode_gates
+from seviz.run.files import read_arrays, read_some, write_atomically
+from seviz.run.lock import lock
 from seviz.run.manifest import BlockRecord, Manifest
 from seviz.run.moments import Moments
+from seviz.run.samples import read_samples
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ class Run:
                 " makes one"
             )
         self.manifest = Manifest.from_json(manifest.read_text(encoding="utf-8"), manifest)
-        self._verified: dict[Path, dict[str, NDArray[Any]]] = {}
+        self._verified: set[Path] = set()
 
     @classmethod
     def create(cls, path: str | Path, manifest: Manifest) -> "Run":
@@ -102,7 +97,10 @@ class Run:
             raise RunExistsError(
                 f"{str(path)!r} is in the way: it is there and holds no run. Give a new or an empty directory."
             )
-        write_atomically(path / "manifest.json", manifest.to_json().encode())
+        try:
+            write_atomically(path / "manifest.json", manifest.to_json().encode(), replace=False)
+        except FileExistsError:  # another process of the same launch was faster
+            return cls.create(path, manifest)
         return cls(path)
 
     def __repr__(self) -> str:
@@ -122,8 +120,16 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether the capture has finished."""
-        return (self.path / "samples.parquet").is_file()
+        """Whether the capture has finished: all chunks are there, and merged."""
+        merged = [self.samples_path, *(self.moments_path(block) for block in self.blocks)]
+        return self.captured and all(path.is_file() for path in merged)
+
+    @property
+    def captured(self) -> bool:
+        """Whether all chunks are there."""
+        there = [path.name for path in self.chunk_paths()]
+        count = len(there) if self.manifest.chunks is None else self.manifest.chunks
+        return count > 0 and there == [self.chunk_path(index).name for index in range(count)]
 
     def block(self, name: str) -> BlockRecord:
         """What the manifest says of a block; raises MissingSignalError if there is none of that name."""
@@ -142,10 +148,22 @@ class Run:
 
         Columns: path; class and label (its number); status ("ok", "coerced", "failed") and reason; predicted,
         the class the network took it for (its number where it has no names); correct and in_top5, missing
-        where the classes of data and network do not correspond or the image failed.
+        where the classes of data and network do not correspond or the image failed; kept, whether `gates` has it.
+        Where an image has several classes, class joins them by "|" and label is their numbers.
         """
         self._require_complete()
-        return pd.read_parquet(self.path / "samples.parquet")
+        return read_samples(self.samples_path)
+
+    @cached_property
+    def labels(self) -> NDArray[Any]:
+        """The class of each image, (image) int64; where images have several, (image, class) bool."""
+        column = self.samples["label"]
+        if self.manifest.data.labels == "single":
+            return column.to_numpy(np.int64)
+        members = np.zeros((len(column), len(self.classes)), dtype=bool)
+        for row, labels in zip(members, column, strict=True):
+            row[labels] = True
+        return members
 
     @cached_property
     def accuracy(self) -> Accuracy | None:
@@ -161,7 +179,10 @@ class Run:
         model, accuracy, remarks = self.manifest.model, self.accuracy, []
         if not model.trained:
             remarks.append("The weights of the SE blocks are untrained: the gates say nothing of learned features.")
-        if self.manifest.data.model_classes is None:
+        targets = self.manifest.data.model_classes
+        if model.task != "classification":
+            remarks.append(f"The network is the backbone of one for {model.task}: it gives no predictions.")
+        elif targets is None:
             remarks.append(
                 f"The classes of the data are not those of the network ({_few(self.classes.names)} against"
                 f" {_few(model.class_names or ())}): gates were captured, accuracy was left out."
@@ -173,6 +194,13 @@ class Run:
                     f"Top-1 accuracy is {accuracy.top1:.1%}, near chance ({chance:.1%}), on trained weights: the"
                     " order of the classes or the preprocessing may be another than the network was trained with."
                 )
+        if targets is not None and list(targets) != sorted(targets):
+            remarks.append(
+                "The classes of the data stand in another order than the network's; they were matched by id and name."
+            )
+        noted = self.samples[(self.samples["status"] == "ok") & (self.samples["reason"] != "")]
+        if len(noted):
+            remarks.append(f"There is something to know of {len(noted)} images, such as: {noted['reason'].iloc[0]}.")
         failed = int((self.samples["status"] == "failed").sum())
         if failed:
             remarks.append(f"{failed} of {len(self.samples)} images failed; `samples` says which and why.")
@@ -206,8 +234,8 @@ class Run:
                 "count": ("class", moments.count),
                 "mean": (dims, np.where(seen, moments.mean, np.nan)),
                 "std": (dims, np.sqrt(moments.variance())),
-                "min": (dims, np.where(seen, moments.min, np.nan)),
-                "max": (dims, np.where(seen, moments.max, np.nan)),
+                "min": (dims, np.where(seen, moments.min, np.float32(np.nan))),
+                "max": (dims, np.where(seen, moments.max, np.float32(np.nan))),
             },
             coords={
                 "class": list(self.classes.ids),
@@ -218,18 +246,31 @@ class Run:
         )
 
     def gates(self, block: str, signal: str = "excitation") -> NDArray[np.float32]:
-        """One signal of one block, image by image, in the order of `samples`.
+        """One signal of one block, image by image, of the images whose gates the run keeps.
 
         Returns
         -------
         numpy.ndarray
-            (image, channel) float32, exact to 8e-6; NaN for images that failed.
+            (image, channel) float32, in the order of `samples[samples["kept"]]`, exact to 8e-6; NaN for images that
+            failed.
+
+        Raises
+        ------
+        MissingSignalError
+            If the run holds no such block or signal, or keeps no gates of images.
         """
         self._require_signal(block, signal)
         self._require_complete()
-        stored = np.concatenate([self._arrays(path)[f"gates/{signal}/{block}"] for path in self.chunk_paths()])
-        gates = decode_gates(stored) if stored.dtype == np.uint16 else stored.astype(np.float32)
-        gates[(self.samples["status"] == "failed").to_numpy()] = np.nan
+        kept = self.samples[self.samples["kept"]]
+        if kept.empty:
+            raise MissingSignalError(
+                f"{str(self.path)!r} keeps the gates of no image, only moments of classes; capture again with"
+                " --keep-gates all, or per-class:N"
+            )
+        name = f"gates/{signal}/{block}"
+        stored = np.concatenate([self._arrays(path, [name])[name] for path in self.chunk_paths()])
+        gates = decode_gates(stored) if stored.dtype == np.uint16 else stored
+        gates[(kept["status"] == "failed").to_numpy()] = np.nan
         return gates
 
     def to_frame(self) -> pd.DataFrame:
@@ -241,6 +282,15 @@ class Run:
         columns = ["block", "stage", "class", "class_name", "channel", "mean", "std", "count"]
         return pd.concat(frames, ignore_index=True)[columns]
 
+    @property
+    def samples_path(self) -> Path:
+        """Where the table of images lies, or will."""
+        return self.path / "samples.parquet"
+
+    def moments_path(self, block: str) -> Path:
+        """Where the moments of a block lie, or will."""
+        return self.path / "moments" / f"{block}.safetensors"
+
     def chunk_path(self, index: int) -> Path:
         """Where a chunk lies, or will."""
         return self.path / "chunks" / f"{index:06d}.safetensors"
@@ -249,62 +299,16 @@ class Run:
         """The chunks that are there, in the order of their number."""
         return sorted((self.path / "chunks").glob("[0-9]*.safetensors"))
 
-    def merge(self) -> None:
-        """Merge all chunks, in the order of their number, into moments/ and samples.parquet."""
-        moments: dict[str, dict[tuple[str, str], Moments]] = {"moments": {}, "totals": {}}
-        frames = []
-        classes = len(self.classes)
-        for path in self.chunk_paths():
-            chunk = Chunk.read(path)
-            frames.append(self._samples_of(chunk))
-            for key, some in chunk.moments.items():
-                spread = _spread(some, chunk.classes, classes)
-                before = moments["moments"].get(key)
-                moments["moments"][key] = spread if before is None else before.merge(spread)
-            for key, total in chunk.totals.items():
-                before = moments["totals"].get(key)
-                moments["totals"][key] = total if before is None else before.merge(total)
-        for block in self.blocks:
-            arrays: dict[str, NDArray[Any]] = {}
-            for kind, table in moments.items():
-                for signal in self.manifest.signals:
-                    arrays[f"{kind}/{signal}"] = table[signal, block].to_array()
-                    arrays[f"{kind}/{signal}/count"] = table[signal, block].count
-            write_arrays(self._moments_path(block), arrays, {"block": block})
-        buffer = BytesIO()
-        pd.concat(frames, ignore_index=True).to_parquet(buffer)
-        write_atomically(self.path / "samples.parquet", buffer.getvalue())
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the run, so that no other capture writes to it; the system lets go when the process ends.
-
-        Raises
-        ------
-        RunLockedError
-            If another process holds it.
-        """
-        path = self.path / "lock"
-        with path.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.seek(0)
-                owner = file.read().strip() or "unknown"
-                raise RunLockedError(
-                    f"{str(self.path)!r} is being written by another capture ({owner}). Wait for it, or end it"
-                    " and run the same command again."
-                ) from error
-            file.truncate(0)
-            file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-            file.flush()
-            yield
+    def lock(self, launch: str | None = None) -> AbstractContextManager[None]:
+        """Hold the run, so that no other launch writes to it; see `seviz.run.lock.lock`."""
+        return lock(self.path / "locks", launch)
 
     def _require_complete(self) -> None:
         if not self.complete:
             raise RunIncompleteError(
-                f"the capture in {str(self.path)!r} has not finished ({len(self.chunk_paths())} chunks are there);"
-                " run the same capture command again to continue it"
+                f"the capture in {str(self.path)!r} has not finished ({len(self.chunk_paths())} of"
+                f" {self.manifest.chunks or 'an unknown number of'} chunks are there); run the same capture command"
+                " again to continue it"
             )
 
     def _require_signal(self, block: str, signal: str) -> None:
@@ -315,48 +319,19 @@ class Run:
                 f" with --signals {','.join((*self.manifest.signals, signal))}."
             )
 
-    def _moments_path(self, block: str) -> Path:
-        return self.path / "moments" / f"{block}.safetensors"
-
     def _moments(self, block: str, signal: str, kind: str) -> Moments:
         self._require_signal(block, signal)
         self._require_complete()
-        arrays = self._arrays(self._moments_path(block))
-        return Moments.from_array(arrays[f"{kind}/{signal}/count"], arrays[f"{kind}/{signal}"])
+        prefix = f"{kind}/{signal}/"
+        return Moments.from_arrays(self._arrays(self.moments_path(block), Moments.names(prefix)), prefix)
 
-    def _arrays(self, path: Path) -> dict[str, NDArray[Any]]:
-        if path not in self._verified:
-            if not path.is_file():
-                raise DamagedRunError(f"{path} is missing; run the same capture again to redo it")
-            self._verified[path], _ = read_arrays(path)
-        return self._verified[path]
-
-    def _samples_of(self, chunk: Chunk) -> pd.DataFrame:
-        samples, model, targets = chunk.samples, self.manifest.model, self.manifest.data.model_classes
-        good = samples.good
-        names = np.array([*(model.class_ids or ()), ""], dtype=object)
-        first = samples.predictions[:, 0]
-        predicted = names[first] if model.class_ids else first.astype(str).astype(object)
-        if targets is None:
-            correct = in_top5 = pd.array([pd.NA] * len(good), dtype="boolean")
-        else:
-            target = np.asarray(targets)[samples.labels]
-            correct = pd.array(first == target, dtype="boolean")
-            in_top5 = pd.array((samples.predictions == target[:, None]).any(1), dtype="boolean")
-        frame = pd.DataFrame(
-            {
-                "path": list(samples.paths),
-                "class": [self.manifest.data.class_ids[label] for label in samples.labels],
-                "label": samples.labels,
-                "status": list(samples.statuses),
-                "reason": list(samples.reasons),
-                "predicted": predicted,
-                "correct": correct,
-                "in_top5": in_top5,
-            }
-        )
-        frame.loc[~good, ["predicted", "correct", "in_top5"]] = pd.NA
-        return frame
+    def _arrays(self, path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
+        """Some arrays of a file, which is verified when it is read for the first time."""
+        if path in self._verified:
+            return read_some(path, names)
+        arrays, _ = read_arrays(path)
+        self._verified.add(path)
+        return {name: arrays[name] for name in names}
 
 
 def open_run(path: str | Path) -> Run:
@@ -388,12 +363,3 @@ def _foreign(path: Path) -> bool:
 
 def _few(names: tuple[str, ...]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "unknown"
-
-
-def _spread(moments: Moments, labels: NDArray[np.int64], classes: int) -> Moments:
-    """Moments of some classes as moments of all, the others empty."""
-    full = Moments.empty(classes, moments.mean.shape[1])
-    array, count = full.to_array(), full.count.copy()
-    array[:, labels] = moments.to_array()
-    count[labels] = moments.count
-    return Moments.from_array(count, array)

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import shutil
 import signal
 import subprocess
@@ -12,17 +13,20 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torchvision.transforms import v2
 
 import seviz
 from seviz.classes import Classes
 from seviz.errors import (
     DamagedRunError,
     EmptyDataError,
+    MissingSignalError,
     NoSEBlocksError,
     OptionError,
     RunExistsError,
     TooManyFailuresError,
 )
+from seviz.network.gates import capture_gates
 from seviz.network.models import Network
 from seviz.run.store import Run
 from tests.conftest import TinyNet
@@ -37,8 +41,9 @@ def collect(network: Network, data: object, out: Path, **options: object) -> Run
 
 
 def contents(run: Path) -> dict[str, bytes]:
-    """All of a run but its manifest, which tells when it was created, and its lock."""
-    files = (path for path in run.rglob("*") if path.is_file() and path.name not in ("manifest.json", "lock"))
+    """All of a run but its manifest, which tells when it was created, and its locks."""
+    files = [path for folder in ("chunks", "moments") for path in (run / folder).rglob("*")]
+    files += [path for path in run.iterdir() if path.is_file() and path.name != "manifest.json"]
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 
@@ -77,7 +82,8 @@ def test_the_manifest_says_what_was_run(
     manifest = run.manifest
     assert (manifest.model.spec, manifest.model.weights_sha256) == ("tests/tiny", tiny_network.weights_sha256)
     assert (manifest.data.images, manifest.data.labels, manifest.data.model_classes) == (30, "single", (0, 1, 2))
-    assert (manifest.engine.name, manifest.engine.device, manifest.engine.batch_size) == ("eager", "cpu", 4)
+    assert (manifest.engine.name, manifest.engine.device, manifest.engine.batch_size) == ("folded", "cpu", 4)
+    assert (manifest.engine.precision, manifest.keep_gates, manifest.chunks) == ("float32", "all", 3)
     assert manifest.signals == ("excitation",)
     for record, stage in zip(manifest.blocks, tiny_network.model.stages, strict=True):
         product = (stage[2].expand.weight @ stage[2].reduce.weight).detach().double().numpy()
@@ -103,17 +109,14 @@ def progress(done, total):
         kill()
 
 if {images} > 30:
-    import seviz.run.store as store
-    write = store.write_atomically
-    store.write_atomically = lambda path, content: kill() if path.name == "samples.parquet" else write(path, content)
+    import seviz.run.merging as merging
+    merging.write_atomically = kill
 tests.collect(tests.same_network(), {root!r}, {out!r}, progress=progress)
 """
 
 
 def same_network() -> Network:
     """The tiny network, built the same way in another process."""
-    from torchvision.transforms import v2
-
     torch.manual_seed(3)
     names = ("blue", "green", "red")
     return Network(
@@ -235,7 +238,7 @@ def test_batches_must_be_images_with_labels(tiny_network: Network, tmp_path: Pat
             collect(tiny_network, [batch], tmp_path / "run")
     with pytest.raises(EmptyDataError, match="the batches held no image"):
         collect(tiny_network, [], tmp_path / "run")
-    with pytest.raises(OptionError, match="classes and per_class choose from a folder"):
+    with pytest.raises(OptionError, match="classes, per_class, split and root choose from a data set"):
         collect(tiny_network, [], tmp_path / "run", per_class=3)
     nameless = dataclasses.replace(tiny_network, classes=None)
     with pytest.raises(OptionError, match="labels of batches in memory are indices of the network's classes"):
@@ -374,3 +377,201 @@ def test_a_moved_run_and_moved_data_continue(
     shutil.move(tmp_path / "run", tmp_path / "moved run")
     run = collect(tiny_network, tmp_path / "moved", tmp_path / "moved run")
     assert len(run.samples) == 30
+
+
+def test_workers_change_no_bit(tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_folder(COUNTS)
+    (root / "green" / "003.png").write_bytes(b"")
+    for workers in (0, 1, 3):
+        with pytest.warns(UserWarning, match="1 of 30 images failed"):
+            collect(tiny_network, root, tmp_path / str(workers), workers=workers, max_failures=0.5)
+    random = torch.get_rng_state()
+    assert contents(tmp_path / "0") == contents(tmp_path / "1") == contents(tmp_path / "3")
+    assert torch.equal(torch.get_rng_state(), random)
+    with pytest.raises(OptionError, match="workers is -1, expected 0 or more"):
+        collect(tiny_network, root, tmp_path / "wrong", workers=-1)
+
+
+def test_an_image_that_kills_its_worker_has_failed_and_no_other_is_lost(
+    tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root, parent = make_folder(COUNTS), os.getpid()
+    preprocess = tiny_network.preprocess
+    with Image.open(root / "green" / "003.png") as image:
+        deadly = image.convert("RGB").tobytes()
+
+    def kill(image: Image.Image) -> Tensor:
+        if os.getpid() != parent and image.tobytes() == deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return preprocess(image)
+
+    dying = dataclasses.replace(tiny_network, preprocess=kill)
+    with pytest.warns(UserWarning, match="1 of 30 images failed"):
+        run = collect(dying, root, tmp_path / "run", workers=2, max_failures=0.1)
+    failed = run.samples[run.samples["status"] == "failed"]
+    assert list(failed["path"]) == ["green/003.png"]
+    assert failed["reason"].item() == "the process that decoded it was killed, perhaps for want of memory"
+    whole = collect(tiny_network, root, tmp_path / "whole", workers=0)
+    others = run.samples["status"] == "ok"
+    np.testing.assert_allclose(run.gates("SE_3_1")[others], whole.gates("SE_3_1")[others], atol=2e-5)
+
+
+def test_gates_of_some_images(tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_folder(COUNTS)
+    whole = collect(tiny_network, root, tmp_path / "whole")
+    some = collect(tiny_network, root, tmp_path / "some", keep_gates="per-class:3")
+    none = collect(tiny_network, root, tmp_path / "none", keep_gates="none")
+    kept = some.samples["kept"].to_numpy()
+    assert some.samples[kept].groupby("class").size().to_dict() == {"blue": 3, "green": 3, "red": 3}
+    for name in whole.blocks:
+        np.testing.assert_array_equal(some.gates(name), whole.gates(name)[kept])
+        for run in (some, none):
+            np.testing.assert_array_equal(run.moments(name).mean, whole.moments(name).mean)
+    with pytest.raises(MissingSignalError, match="keeps the gates of no image, only moments of classes; capture again"):
+        none.gates("SE_2_1")
+    with pytest.raises(RunExistsError, match="kept gates: none there, all now"):
+        collect(tiny_network, root, tmp_path / "none", keep_gates="all")
+    with pytest.raises(OptionError, match="keep_gates is 'per-class:2'; of batches in memory expected all or none"):
+        collect(tiny_network, [], tmp_path / "memory", keep_gates="per-class:2")
+
+
+def test_what_is_told_before_the_work(
+    tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    collect(tiny_network, make_folder(COUNTS), tmp_path / "run", tell=told.append)
+    assert told[0] == "gates of 30 of 30 images: 2.16 kB"  # 36 channels of 2 bytes
+    assert told[1].startswith("engine: folded (")
+    monkeypatch.setattr("seviz.capture.collect.LIMIT", 1000)
+    run = collect(tiny_network, make_folder({"blue": 60, "red": 5}, name="more"), tmp_path / "some")
+    assert (run.manifest.keep_gates, int(run.samples["kept"].sum())) == ("per-class:50", 55)
+
+
+def test_images_of_several_classes(tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_folder(COUNTS)
+    lines = ["path,label", "blue/000.png,blue|red", "blue/001.png,blue", "red/000.png,red|green", "green/000.png,green"]
+    (root / "labels.csv").write_text("\n".join(lines))
+    run = collect(tiny_network, f"csv:{root / 'labels.csv'}", tmp_path / "run")
+    assert (run.manifest.data.labels, run.manifest.data.model_classes) == ("multi", (0, 1, 2))
+    assert run["SE_2_1"]["count"].values.tolist() == [2, 2, 2]
+    np.testing.assert_array_equal(run.total("SE_2_1").count, [4])  # and not the sum
+    paths = list(run.samples["path"])
+    expected = {"blue/000.png": {0, 2}, "blue/001.png": {0}, "red/000.png": {1, 2}, "green/000.png": {1}}
+    assert [set(np.flatnonzero(row)) for row in run.labels] == [expected[path] for path in paths]
+    gates = run.gates("SE_3_1").astype(np.float64)
+    red = [path in ("blue/000.png", "red/000.png") for path in paths]
+    np.testing.assert_allclose(run["SE_3_1"]["mean"][2], gates[red].mean(0), atol=1e-5)
+    sample = run.samples.set_index("path").loc["blue/000.png"]
+    assert sample["class"] == "blue|red"
+    assert sample["correct"] == (sample["predicted"] in ("blue", "red"))
+
+
+def test_classes_in_another_order_are_mapped_and_it_is_said(
+    tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = make_folder(COUNTS)
+    names = ("red", "blue", "green")
+    other = dataclasses.replace(tiny_network, classes=Classes(names, names))
+    with pytest.warns(UserWarning, match="stand in another order than the network's; they were matched by id and name"):
+        run = collect(other, root, tmp_path / "run")
+    assert run.manifest.data.model_classes == (1, 2, 0)
+    right = (run.samples["predicted"] == run.samples["class"]).mean()
+    assert run.accuracy.top1 == pytest.approx(right)
+
+
+def test_a_backbone_gives_gates_and_no_predictions(
+    tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    class Backbone(nn.Module):
+        def __init__(self, stages: nn.Module) -> None:
+            super().__init__()
+            self.stages = stages
+
+        def forward(self, images: Tensor) -> dict[str, Tensor]:
+            return {"0": self.stages(images)}
+
+    backbone = dataclasses.replace(
+        tiny_network, model=Backbone(tiny_network.model.stages), task="detection", classes=None, fixed_size=False
+    )
+    root = make_folder(COUNTS)
+    whole = collect(tiny_network, root, tmp_path / "whole")
+    with pytest.warns(UserWarning, match="is the backbone of one for detection: it gives no predictions"):
+        run = collect(backbone, root, tmp_path / "run")
+    for name in whole.blocks:
+        np.testing.assert_allclose(run.gates(name), whole.gates(name), atol=2e-5)
+    assert run.accuracy is None
+    assert run.samples[["predicted", "correct", "in_top5"]].isna().all().all()
+
+
+def test_images_of_many_sizes(tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_folder(COUNTS)
+    for k, path in enumerate(sorted(root.rglob("*.png"))):
+        with Image.open(path) as image:
+            image.resize((16 + 2 * (k % 3), 16)).save(path)
+    to_tensor = v2.Compose([v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)])
+    free = dataclasses.replace(tiny_network, preprocess=to_tensor, fixed_size=False)
+    run = collect(free, root, tmp_path / "run")
+    for path, gate in zip(run.samples["path"], run.gates("SE_3_1"), strict=True):
+        with capture_gates(free.model, free.blocks) as gates, torch.no_grad():
+            free.model(to_tensor(Image.open(root / path))[None])
+        np.testing.assert_allclose(gate, gates["SE_3_1"][0], atol=2e-5)
+
+
+def test_an_image_that_cannot_be_preprocessed_has_failed(
+    tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    root = make_folder(COUNTS)
+    Image.new("RGB", (1, 400_000)).save(root / "red" / "000.png")
+
+    def refuse(image: Image.Image) -> Tensor:
+        raise ValueError("output sizes should be greater than 0")
+
+    with pytest.warns(UserWarning, match="1 of 30 images failed"):
+        run = collect(tiny_network, root, tmp_path / "run", max_failures=0.1)
+    assert run.samples.set_index("path").loc["red/000.png", "status"] == "failed"
+    unwilling = dataclasses.replace(tiny_network, preprocess=refuse)
+    with pytest.raises(TooManyFailuresError, match="cannot be preprocessed: output sizes should be greater than 0"):
+        collect(unwilling, root, tmp_path / "none", workers=0)
+
+
+def test_torchrun_gives_the_same_bits(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_folder(COUNTS)
+    script = tmp_path / "network.py"
+    script.write_text(
+        "import torch\n"
+        "from tests.conftest import TinyNet\n"
+        "def make():\n"
+        "    torch.manual_seed(3)\n"
+        "    net = TinyNet().eval()\n"
+        "    net.pretrained_cfg = {'input_size': (3, 16, 16), 'crop_pct': 1.0}\n"
+        "    return net\n"
+    )
+    command = ["-m", "seviz", "capture", f"{script}:make", str(root), "--compile", "off", "--workers", "0", "-o"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, launcher in (("one", []), ("two", torchrun)):
+        process = subprocess.run(
+            [sys.executable, *launcher, *command, str(tmp_path / name)],
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert process.returncode == 0, process.stderr
+    assert process.stdout.count("images: 30 (30 ok) of 3 classes") >= 1
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_fewer_chunks_than_processes(
+    tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_folder(COUNTS)
+    collect(tiny_network, root, tmp_path / "whole")
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    for rank in (5, 2, 1, 0, 7):
+        monkeypatch.setenv("RANK", str(rank))
+        run = collect(tiny_network, root, tmp_path / "run")
+        assert run.complete == (rank in (0, 7))  # the third of the three that have work to do merges
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    with pytest.raises(OptionError, match="batches in memory are collected by one process; give files to several"):
+        collect(tiny_network, [], tmp_path / "memory")

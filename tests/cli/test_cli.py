@@ -13,6 +13,8 @@ import seviz
 from seviz.cli import app
 from seviz.run.store import Run
 
+COMMANDS = ("demo", "blocks", "zoo", "complexity", "capture", "scan", "verify", "merge", "figures")
+
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -36,9 +38,7 @@ def test_version() -> None:
     assert (result.exit_code, result.stdout) == (0, f"seviz {seviz.__version__}\n")
 
 
-@pytest.mark.parametrize(
-    "command", [(), *((name,) for name in ("demo", "blocks", "zoo", "complexity", "capture", "figures"))]
-)
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
 def test_help(command: tuple[str, ...]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0
@@ -189,7 +189,7 @@ def test_interruption_tells_how_to_continue(
     def interrupt(*_: object, **__: object) -> torch.Tensor:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("seviz.capture.collect.decode", interrupt)
+    monkeypatch.setattr("seviz.run.chunks.Chunk.write", interrupt)
     monkeypatch.setattr("sys.argv", ["seviz", "capture", "my data"])
     result = run("capture", "seviz/seresnet50-cifar10", make_folder({"cat": 3}), "-o", tmp_path / "run")
     assert result.exit_code == 130

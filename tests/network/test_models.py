@@ -19,6 +19,17 @@ from seviz.network.models import imagenet_classes, imagenet_names
         ("timm/seresnet5O", r"'timm/seresnet5O' not found among the \d+ of timm; did you mean timm/seresnet50"),
         ("timm/seresnet50.none_such", r"'timm/seresnet50.none_such' not found .* did you mean timm/seresnet50\."),
         ("torchvision/efficientnet_b9", "not found among the .* of torchvision; did you mean torchvision/efficientnet"),
+        (
+            "torchvision/fasterrcnn_mobilenet_v3",
+            "not found among .* did you mean .*torchvision/fasterrcnn_mobilenet_v3_l",
+        ),
+        ("torchvision/lraspp_mobilenet_v3", "not found among .* did you mean torchvision/lraspp_mobilenet_v3_large"),
+        ("torchvision/r3d_18", "'torchvision/r3d_18' is not supported: it takes videos; expected .* single images"),
+        ("torchvision/raft_small", "is not supported: it takes pairs of images; expected .* single images"),
+        (
+            "torchvision/quantized_mobilenet_v3_large",
+            "is not supported: it computes in whole numbers; .* such as torchvision/mobilenet_v3_large",
+        ),
         ("seviz/seresnet50", "not found among the 2 of seviz; did you mean seviz/seresnet50-cifar10"),
     ],
 )
@@ -89,6 +100,11 @@ def test_weights_that_are_not_there() -> None:
         ("timm/seresnet50", "https://huggingface.co/timm/seresnet50.a1_in1k/resolve/main/model.safetensors"),
         ("timm/legacy_seresnet50", "https://github.com/.*/se_resnet50-ce0d4300.pth"),
         ("torchvision/mobilenet_v3_small", "https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth"),
+        (
+            "torchvision/ssdlite320_mobilenet_v3_large",
+            "https://.*/models/ssdlite320_mobilenet_v3_large_coco-a79551df.pth",
+        ),
+        ("torchvision/lraspp_mobilenet_v3_large", "https://.*/models/lraspp_mobilenet_v3_large-d234d4ea.pth"),
         ("hf-hub:someone/senet", r"https://huggingface.co/someone/senet/resolve/main/ \(config.json, model.safetens"),
     ],
 )

@@ -19,8 +19,8 @@ def test_what_is_no_manifest_is_named(tiny_run: Run) -> None:
     with pytest.raises(DamagedRunError, match=r"manifest.json is not JSON .*; the run cannot be read without it"):
         Manifest.from_json("{", HERE)
     raw = json.loads(tiny_run.manifest.to_json())
-    for wrong in ({**raw, "schema": 2}, [], {}):
-        with pytest.raises(DamagedRunError, match=r"has schema (2|None), this seviz reads schema 1"):
+    for wrong in ({**raw, "schema": 1}, [], {}):
+        with pytest.raises(DamagedRunError, match=r"has schema (1|None), this seviz reads schema 2"):
             Manifest.from_json(json.dumps(wrong), HERE)
     for field in ("engine", "signals"):
         with pytest.raises(DamagedRunError, match=f"has a missing or unknown field: .*{field}"):

@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +10,10 @@ from seviz.errors import (
     MissingSignalError,
     RunExistsError,
     RunIncompleteError,
-    RunLockedError,
     RunNotFoundError,
     UnknownClassError,
 )
+from seviz.run.merging import merge
 from seviz.run.store import Run
 
 
@@ -75,7 +73,7 @@ def test_opening_what_is_no_run(tiny_run: Run, tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError, match=r"no run in '.*nothing': it has no manifest.json; `seviz capture"):
         seviz.open_run(tmp_path / "nothing")
     (tiny_run.path / "samples.parquet").unlink()
-    with pytest.raises(RunIncompleteError, match=r"has not finished \(3 chunks are there\); run the same capture"):
+    with pytest.raises(RunIncompleteError, match=r"has not finished \(3 of 3 chunks are there\); run the same capture"):
         seviz.open_run(tiny_run.path)
     assert repr(Run(tiny_run.path)).endswith("not finished>")
 
@@ -99,15 +97,30 @@ def test_damage_is_noticed_on_first_read(tiny_run: Run) -> None:
     run["SE_2_1"]
     with pytest.raises(DamagedRunError, match=r"SE_3_1.safetensors is damaged: its checksum"):
         run["SE_3_1"]
-    path.unlink()
-    with pytest.raises(DamagedRunError, match=r"SE_3_1.safetensors is missing; run the same capture again"):
+    path.unlink()  # it can be merged again, so the run is not complete
+    with pytest.raises(RunIncompleteError, match="has not finished"):
         run["SE_3_1"]
+
+
+def test_the_table_of_images_is_verified(tiny_run: Run) -> None:
+    path = tiny_run.path / "samples.parquet"
+    content = bytearray(path.read_bytes())
+    content[60] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedRunError, match=r"samples.parquet is damaged: .*Delete that file and run the same"):
+        len(seviz.open_run(tiny_run.path).samples)
+
+
+def test_a_missing_chunk_makes_a_run_incomplete(tiny_run: Run) -> None:
+    tiny_run.chunk_path(1).unlink()
+    with pytest.raises(RunIncompleteError, match=r"2 of 3 chunks are there"):
+        seviz.open_run(tiny_run.path)
 
 
 def test_merging_again_writes_the_same_bytes(tiny_run: Run) -> None:
     files = [tiny_run.path / "samples.parquet", *(tiny_run.path / "moments").iterdir()]
     before = {path: path.read_bytes() for path in files}
-    tiny_run.merge()
+    merge(tiny_run)
     assert {path: path.read_bytes() for path in files} == before
 
 
@@ -122,27 +135,6 @@ def test_other_files_are_not_in_the_way_of_a_run(tiny_run: Run, tmp_path: Path) 
     assert [path.name for path in other.iterdir()] == ["thesis.tex"]
     (tmp_path / "empty").mkdir()
     assert Run.create(tmp_path / "empty", tiny_run.manifest).manifest == tiny_run.manifest
-
-
-def test_one_writer_at_a_time(tiny_run: Run) -> None:
-    code = f"""
-from seviz.run.store import Run
-with Run({str(tiny_run.path)!r}).lock():
-    print("held", flush=True)
-    input()
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as owner:
-        assert owner.stdout.readline() == "held\n"
-        with (
-            pytest.raises(RunLockedError, match=f'being written by another capture .*"pid": {owner.pid}'),
-            tiny_run.lock(),
-        ):
-            pytest.fail("two writers at once")
-        owner.kill()  # the system lets go of the lock
-    with tiny_run.lock():
-        pass
 
 
 def test_a_copied_run_opens(tiny_run: Run, tmp_path: Path) -> None:

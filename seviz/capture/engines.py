@@ -1,0 +1,520 @@
+"""The engines that run a network while its gates are captured.
+
+| engine | how |
+|---|---|
+| eager | the network as it is |
+| folded | a copy with its BatchNorms folded into its convolutions, channels last in memory |
+| compiled | the folded copy, traced with its gates as outputs, then compiled with its weights as constants |
+
+All give the gates of the plain network but for rounding, which is checked on random images before an engine is used,
+and the same bits for the same batch every time. All read them through `capture_gates`.
+"""
+
+import copy
+import ctypes
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from seviz.errors import EngineError, OptionError
+from seviz.network.batchnorm import fold_batchnorms
+from seviz.network.blocks import SEBlock, refuse_compiled, undisturbed
+from seviz.network.gates import Signal, capture_gates
+from seviz.network.tracing import map_tensors, tensors_in
+from seviz.run.manifest import EngineRecord
+
+ENGINES = ("eager", "folded", "compiled")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+# How far an engine may be from the plain network on random images, as a share of the largest value, in float32 and
+# below: beyond rounding, also where an untrained network amplifies it, something is wrong.
+_EXACT, _LOW = 1e-4, 5e-2
+
+# Seconds to compile a network, beyond those to compile anything, for each of its convolutions and linear layers;
+# and the share of a plain eager pass that the compiled engine takes less than the folded one.
+_COMPILE, _COMPILE_LAYER, _SAVED = 10.0, 0.3, 0.05
+_MARGIN = 2.0  # the images must repay compiling so many times
+
+Key = tuple[str, str]
+"""A signal and the name of a block."""
+
+
+class Pending:
+    """What one call of the network gave, or will have given once the device is done."""
+
+    def __init__(self, predictions: Tensor, values: Tensor, columns: Mapping[Key, slice]) -> None:
+        self._predictions, self._values = _to_host(predictions), _to_host(values)
+        self._columns = columns
+        self._done = None
+        if values.device.type == "cuda":
+            self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._done.record(torch.cuda.current_stream(values.device))
+
+    def numpy(self) -> tuple[NDArray[Any], dict[Key, NDArray[Any]]]:
+        """Wait for the device.
+
+        Returns
+        -------
+        predictions
+            The best classes, best first, (image, min(5, classes)) int32; (image, 0) where the network's output is
+            no (batch, classes) tensor.
+        values
+            Of each signal and block, (image, channel) float32.
+        """
+        if self._done is not None:
+            self._done.synchronize()
+        values = {key: self._values[:, some].contiguous().numpy() for key, some in self._columns.items()}
+        return self._predictions.numpy(), values
+
+
+_Pass = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From a batch to its logits (batch, classes or 0) and the values of all signals and blocks (batch, channels)."""
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """A network whose pass gives its gates as well."""
+
+    network: nn.Module
+    blocks: Mapping[str, SEBlock]
+    signals: tuple[Signal, ...]
+    layout: torch.memory_format
+    precision: torch.dtype
+
+    def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        low = self.precision != torch.float32
+        batch = batch.contiguous(memory_format=self.layout)
+        with (
+            capture_gates(self.network, self.blocks, signals=self.signals, detach=True) as gates,
+            torch.autocast(batch.device.type, self.precision if low else None, enabled=low),
+        ):
+            output = self.network(batch)
+        is_logits = isinstance(output, Tensor) and output.ndim == 2
+        logits = output if is_logits else batch.new_empty(len(batch), 0)
+        values = [gates.signal(signal)[block].float() for signal in self.signals for block in self.blocks]
+        return logits, torch.cat(values, 1)
+
+
+class Forward:
+    """A network as an engine runs it: images in, predictions and gates out. Made by `running`."""
+
+    def __init__(
+        self,
+        run: _Pass,
+        columns: Mapping[Key, slice],
+        engine: EngineRecord,
+        fixed: Mapping[tuple[int, ...], _Pass],
+    ) -> None:
+        self._run, self._columns = run, columns
+        self._device, self._batch_size = torch.device(engine.device), engine.batch_size
+        self._fixed = fixed
+
+    def __call__(self, images: Sequence[Tensor]) -> Pending:
+        """Run the network.
+
+        Parameters
+        ----------
+        images
+            At least one, (channels, height, width) float32 each, on the CPU. Those of one shape are run together,
+            at most as many as the engine's batch size; results come in the order given.
+        """
+        rows: list[int] = []
+        parts: list[tuple[Tensor, Tensor]] = []
+        with _undistracted(self._device), _memory_from_heap():
+            for some in self._batches(images):
+                logits, values = self._of_one_shape([images[k] for k in some])
+                best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices.int()
+                rows += some
+                parts.append((best, values))
+            predictions, values = (torch.cat(part) if len(parts) > 1 else part[0] for part in zip(*parts, strict=True))
+            if rows != sorted(rows):
+                order = torch.tensor(rows).argsort().to(self._device)
+                predictions, values = predictions[order], values[order]
+            return Pending(predictions, values, self._columns)
+
+    def _batches(self, images: Sequence[Tensor]) -> Iterator[list[int]]:
+        """The places of images that are run together."""
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for k, image in enumerate(images):
+            by_shape.setdefault(tuple(image.shape), []).append(k)
+        for places in by_shape.values():
+            for start in range(0, len(places), self._batch_size):
+                yield places[start : start + self._batch_size]
+
+    def _of_one_shape(self, images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        run = self._fixed.get(tuple(images[0].shape))
+        if run is None:
+            return self._run(_to_device(images, len(images), self._device))
+        logits, values = run(_to_device(images, self._batch_size, self._device))
+        return logits[: len(images)], values[: len(images)]
+
+
+@contextmanager
+def running(
+    model: nn.Module,
+    blocks: Mapping[str, SEBlock],
+    engine: EngineRecord,
+    *,
+    signals: Sequence[Signal],
+    input_size: tuple[int, ...],
+) -> Iterator[Forward]:
+    """A network as an engine runs it, ready to be called with images.
+
+    Parameters
+    ----------
+    model
+        Any module that takes one (batch, channels, height, width) tensor. Comes back as it was given.
+    blocks
+        What `find_se_blocks` gave for it.
+    engine
+        How to run it.
+    signals
+        What to read.
+    input_size
+        Of an image, (channels, height, width). Images of another size are run too, but not compiled.
+
+    Raises
+    ------
+    EngineError
+        If the model cannot be copied or compiled.
+    CompiledModelError
+        If the model was compiled already.
+    OptionError
+        If there is no such engine, precision or signal.
+    """
+    for name, value, known in (("name", engine.name, ENGINES), ("precision", engine.precision, tuple(PRECISIONS))):
+        if value not in known:
+            raise OptionError(f"the engine's {name} is {value!r}, expected one of {', '.join(known)}")
+    refuse_compiled(model)
+    device, precision = torch.device(engine.device), PRECISIONS[engine.precision]
+    with ExitStack() as stack:
+        stack.enter_context(_settings(engine.threads))
+        if engine.name == "eager":
+            stack.enter_context(undisturbed(model))
+            stack.callback(model.to, _home(model))
+            network, layout = model, torch.contiguous_format
+        else:
+            network, layout = _folded(model, blocks, input_size)
+        network.to(device)
+        if precision != torch.float32:
+            _gates_in_float32(network, blocks, device, stack)
+        run = _Observed(network, blocks, tuple(signals), layout, precision)
+        fixed = {tuple(input_size): _compiled(run, engine, input_size)} if engine.name == "compiled" else {}
+        yield Forward(run, _columns(blocks, signals), engine, fixed)
+
+
+def choose_engine(
+    model: nn.Module,
+    *,
+    compile: Literal["auto", "on", "off"],
+    images: int | None,
+    device: str,
+    batch_size: int,
+    input_size: tuple[int, ...] | None,
+) -> tuple[str, str]:
+    """The engine for a capture, and why that one.
+
+    Parameters
+    ----------
+    model
+        What is to be run; one batch is, to see how long it takes.
+    compile
+        "on"; "off"; "auto" compiles where the time it saves is twice what it takes.
+    images
+        How many there are; None if that is not known.
+    device, batch_size
+        As in `EngineRecord`.
+    input_size
+        Of every image; None if they differ in size.
+
+    Raises
+    ------
+    OptionError
+        If `compile` is none of these.
+    EngineError
+        If a network is to be compiled for images that differ in size.
+    """
+    if compile not in ("auto", "on", "off"):
+        raise OptionError(f"compile is {compile!r}, expected auto, on or off")
+    if compile == "off":
+        return "folded", "compiling is off"
+    if input_size is None:
+        if compile == "on":
+            raise EngineError(
+                f"{type(model).__name__} cannot be compiled: its images differ in size. Give compile off or auto."
+            )
+        return "folded", "the images differ in size"
+    if compile == "on":
+        return "compiled", "as asked for"
+    if images is None:
+        return "folded", "how many images there are is not known"
+    if device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
+        return "folded", "there is no C++ compiler"
+    layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in model.modules())
+    cost = _COMPILE + _COMPILE_LAYER * layers
+    saved = _SAVED * images * _seconds_per_image(model, device, min(batch_size, 8), input_size)
+    verdict = "repay" if saved > _MARGIN * cost else "do not repay"
+    name = "compiled" if saved > _MARGIN * cost else "folded"
+    return name, f"{images:,} images {verdict} about {cost:.0f} s of compiling"
+
+
+def _seconds_per_image(model: nn.Module, device: str, batch_size: int, input_size: tuple[int, ...]) -> float:
+    home = _home(model)
+    batch = _random((batch_size, *input_size), torch.device(device))
+    with undisturbed(model):
+        try:
+            model.to(device)
+            start = time.perf_counter()
+            model(batch)
+            if torch.device(device).type == "cuda":
+                torch.cuda.synchronize()
+            return (time.perf_counter() - start) / batch_size
+        finally:
+            model.to(home)
+
+
+def _columns(blocks: Mapping[str, SEBlock], signals: Sequence[Signal]) -> dict[Key, slice]:
+    """Where each signal and block stands among the values of an image."""
+    columns: dict[Key, slice] = {}
+    first = 0
+    for signal in signals:
+        for name, block in blocks.items():
+            columns[signal, name] = slice(first, first + block.channels)
+            first += block.channels
+    return columns
+
+
+def _home(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def _undistracted(device: torch.device) -> Iterator[None]:
+    """No gradients, no inference tensors, no autocast, whatever the caller has switched on."""
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield
+
+
+@contextmanager
+def _settings(threads: int) -> Iterator[None]:
+    """The engine's threads, exact arithmetic and kept memory; all as it was afterwards."""
+    cudnn = torch.backends.cudnn
+    before = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    try:
+        torch.set_num_threads(threads)
+        torch.set_float32_matmul_precision("highest")
+        with cudnn.flags(enabled=cudnn.enabled, deterministic=True, allow_tf32=False), _memory_kept():
+            yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.set_float32_matmul_precision(before[1])
+
+
+@contextmanager
+def _memory_kept() -> Iterator[None]:
+    """Freed memory stays with the process, until the end.
+
+    By default glibc hands the memory of a large tensor back to the system once it is freed, and the system clears it
+    again, page by page, for the next: up to a third of the time of a forward pass on the CPU.
+    """
+    _malloc("mallopt", _TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        _malloc("mallopt", _TRIM_THRESHOLD, 64 << 20)  # where glibc puts it by itself once large blocks were freed
+        _malloc("malloc_trim", 0)
+
+
+@contextmanager
+def _memory_from_heap() -> Iterator[None]:
+    """Large tensors are taken from the memory that is kept."""
+    _malloc("mallopt", _MMAP_MAX, 0)
+    try:
+        yield
+    finally:
+        _malloc("mallopt", _MMAP_MAX, 65536)  # the default
+
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
+
+
+def _malloc(function: str, *arguments: int) -> None:
+    """Call a function of glibc's malloc; nothing where there is none."""
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), function):
+        ctypes.CDLL(None)[function](*arguments)
+
+
+def _to_device(images: Sequence[Tensor], count: int, device: torch.device) -> Tensor:
+    """A batch of `count` on the device, zeros after the images; copying from pinned memory is only begun."""
+    pinned = device.type == "cuda"
+    staging = torch.empty((count, *images[0].shape), pin_memory=pinned)
+    torch.stack(tuple(images), out=staging[: len(images)])
+    staging[len(images) :].zero_()
+    return staging.to(device, non_blocking=pinned)
+
+
+def _to_host(values: Tensor) -> Tensor:
+    """A copy on the host; copying to pinned memory is only begun."""
+    pinned = values.device.type == "cuda"
+    return torch.empty(values.shape, dtype=values.dtype, pin_memory=pinned).copy_(values, non_blocking=pinned)
+
+
+def _random(shape: Sequence[int], device: torch.device) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A deep copy in evaluation mode."""
+    try:
+        with torch.inference_mode(False):
+            return copy.deepcopy(model).eval()
+    except Exception as error:  # whatever the model's own code raises
+        raise EngineError(
+            f"{type(model).__name__} cannot be copied ({_first_line(error)}), and only a copy may be folded or"
+            " compiled. Run it with the eager engine."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _folded(
+    model: nn.Module, blocks: Mapping[str, SEBlock], input_size: Sequence[int]
+) -> tuple[nn.Module, torch.memory_format]:
+    """The fastest copy of a network that gives the same gates and outputs, and the memory format it takes."""
+    images = _random((2, *input_size), _home(model))
+    plain = _copied(model)
+    expected = _outcome(plain, blocks, images)
+    for fold in (True, False):
+        network = _copied(model)
+        try:
+            if fold:
+                fold_batchnorms(network, images)
+            network.to(memory_format=torch.channels_last)
+            outcome = _outcome(network, blocks, images.contiguous(memory_format=torch.channels_last))
+        except Exception:  # as where an output is flattened by `view`, which channels-last tensors have not
+            continue
+        if _apart(outcome, expected) <= _EXACT:
+            return network, torch.channels_last
+    return plain, torch.contiguous_format
+
+
+def _outcome(network: nn.Module, blocks: Mapping[str, SEBlock], images: Tensor) -> list[Tensor]:
+    """The gates and the outputs of a network."""
+    with undisturbed(network), capture_gates(network, blocks, detach=True) as gates:
+        output = network(images)
+    return [*gates.values(), *tensors_in(output)]
+
+
+def _apart(some: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+    """The largest difference, as a share of the largest value of each tensor."""
+    return max(
+        (
+            float((a.float() - b.float()).abs().max() / b.float().abs().max().clamp_min(1e-30))
+            for a, b in zip(some, others, strict=True)
+            if b.numel()
+        ),
+        default=0.0,
+    )
+
+
+def _gates_in_float32(
+    network: nn.Module, blocks: Mapping[str, SEBlock], device: torch.device, stack: ExitStack
+) -> None:
+    """Under autocast, compute gates in float32 all the same, until the stack is closed.
+
+    A gate near 1 is rounded by up to 2e-3 in bfloat16. Where the module around the product holds nothing but blocks
+    it is run in float32 as a whole, from the squeeze to the product; else only the matrices and the gate are.
+    """
+    alone, rest = set[nn.Module](), set[nn.Module]()
+    matrices = {id(network.get_parameter(name)) for block in blocks.values() for name in block.weights}
+    for block in blocks.values():
+        module = network.get_submodule(block.path)
+        if {id(p) for p in module.parameters() if p.ndim > 1} <= matrices:
+            alone.add(module)
+        else:
+            paths = [name.rpartition(".")[0] for name in block.weights]
+            rest.update(network.get_submodule(path) for path in [*paths, block.gate_path] if path is not None)
+    for module in alone:
+        _in_float32(module, device, stack, narrow=True)
+    for module in rest - alone:
+        _in_float32(module, device, stack, narrow=False)
+
+
+def _in_float32(module: nn.Module, device: torch.device, stack: ExitStack, *, narrow: bool) -> None:
+    """Run a module in float32, its result narrowed again to what came in or not."""
+    forward = module.forward
+    before = vars(module).get("forward")
+
+    def in_float32(*args: Any, **kwargs: Any) -> Any:
+        given = next(tensors_in((args, kwargs))).dtype
+        with torch.autocast(device.type, enabled=False):
+            output = forward(*map_tensors(_widened, args), **map_tensors(_widened, kwargs))
+        return map_tensors(lambda tensor: tensor.to(given), output) if narrow else output
+
+    stack.callback(_restore_forward, module, before)
+    module.forward = in_float32
+
+
+def _restore_forward(module: nn.Module, forward: Callable[..., Any] | None) -> None:
+    del module.forward
+    if forward is not None:
+        module.forward = forward
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _compiled(run: _Pass, engine: EngineRecord, input_size: Sequence[int]) -> _Pass:
+    """A pass of full batches, compiled."""
+    device = torch.device(engine.device)
+    images = _random((engine.batch_size, *input_size), device)
+    try:
+        with _undistracted(device):
+            compiled: _Pass = torch.compile(_traced(run, torch.zeros_like(images)), dynamic=False)
+            with _frozen():
+                outcome = compiled(images)
+            expected = run(images)
+    except Exception as error:  # whatever the compilers raise
+        raise EngineError(
+            f"the network cannot be compiled: {_first_line(error)}. Run it with the folded engine (compile='off')."
+        ) from error
+    apart = _apart(outcome, expected)
+    if not apart <= (_EXACT if engine.precision == "float32" else _LOW):
+        raise EngineError(
+            f"the compiled network gives other gates, by {apart:.1g} of the largest. Run it with the folded engine"
+            " (compile='off')."
+        )
+    return compiled
+
+
+def _traced(run: _Pass, batch: Tensor) -> nn.Module:
+    """All that a pass does to a batch, as a graph of torch functions; hooks and modes are done with."""
+    return make_fx(run)(batch)
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    """Weights become constants of what is compiled, and nothing is chosen by how fast it happened to run."""
+    from torch._inductor import config
+
+    # As an option of `torch.compile`, freezing does not reach the front end, which then leaves weights as inputs.
+    options: dict[str, Any] = {"freezing": True}
+    if hasattr(config, "deterministic"):
+        options["deterministic"] = True
+    with config.patch(options), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from seviz.capture.layouts.csv_list import open_listing
+from seviz.errors import DataFormatError, EmptyDataError
+
+
+def make_listing(folder: Path, text: str = "path,label\nb/2.png,dog\n1.png,cat\nb/1.png,cat\n") -> Path:
+    (folder / "b").mkdir(parents=True, exist_ok=True)
+    for path in ("1.png", "b/1.png", "b/2.png"):
+        Image.new("RGB", (4, 4)).save(folder / path)
+    (folder / "list.csv").write_text(text, "utf-8")
+    return folder / "list.csv"
+
+
+def test_one_label_an_image(tmp_path: Path) -> None:
+    data = open_listing("given", make_listing(tmp_path), images=None)
+    assert (data.spec, data.root, data.classes.ids) == ("given", tmp_path, ("cat", "dog"))
+    assert (data.paths, data.labels.tolist()) == (("1.png", "b/1.png", "b/2.png"), [0, 0, 1])
+    assert [data.read(k).status for k in range(3)] == ["ok"] * 3
+
+
+def test_several_labels_an_image(tmp_path: Path) -> None:
+    data = open_listing(
+        "", make_listing(tmp_path, "path,label\nb.png,dog | cat\nc.png,dog\na.png,ox|ox\n"), images=None
+    )
+    assert (data.multi, data.classes.ids) == (True, ("cat", "dog", "ox"))
+    assert data.paths == ("a.png", "b.png", "c.png")
+    assert data.labels.astype(int).tolist() == [[0, 0, 1], [1, 1, 0], [0, 1, 0]]
+
+
+def test_as_spreadsheets_write_it(tmp_path: Path) -> None:
+    text = '\ufeffid,path, label \r\n7,"a, b.png", Zürich\r\n\r\n8,b.png,"say ""cheese"""\r\n'
+    data = open_listing("", make_listing(tmp_path, text), images=None)
+    assert set(data.paths) == {"a, b.png", "b.png"}
+    assert data.classes.ids == ("Zürich", 'say "cheese"')  # Z comes before s
+
+
+def test_images_elsewhere(tmp_path: Path) -> None:
+    file = make_listing(tmp_path / "data").rename(tmp_path / "list.csv")
+    data = open_listing("", file, images=tmp_path / "data")
+    assert data.root == tmp_path / "data"
+    assert data.read(0).status == "ok"
+    file.write_text(f"path,label\n{tmp_path}/data/b/1.png,cat\n../x.png,cat\n")
+    assert open_listing("", file, images=None).paths == ("../x.png", "data/b/1.png")
+    with pytest.raises(
+        DataFormatError, match=r"line 2: '/.*1.png' does not lie in '.*/data/c', .* give a folder that ho"
+    ):
+        open_listing("", file, images=tmp_path / "data" / "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "list.csv' has no columns 'path', expected one; its first line is ''"),
+        ("path,class\na.png,cat\n", "has no columns 'label', expected one; its first line is 'path,class'"),
+        ("path,label,path\na.png,cat,b.png\n", "has 2 columns 'path', expected one"),
+        ("path,label\na.png,cat\n,cat\n", "list.csv', line 3: no path"),
+        ("path,label\na.png,cat\n\nb.png,\n", "line 4: no label"),
+        ("path,label\na.png\n", "line 2: no label"),
+        ("path,label\na.png,cat,dog\n", "line 2: more fields than the 2 of the header; put a field with a comma in q"),
+        ("path,label\na.png,cat\nb.png,cat\n./a.png,cat\n", "line 4: './a.png' stands in line 2 already"),
+        ("path,label\na.png,cat|\n", r"line 2: label 'cat\|' has an empty part"),
+        ('path,label\n"a.png,' + "x" * 200_000, r"list.csv' is no CSV file in UTF-8 \(field larger than"),
+    ],
+)
+def test_rows_that_cannot_be_used(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataFormatError, match=message):
+        open_listing("", make_listing(tmp_path, text), images=None)
+
+
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
+    file = make_listing(tmp_path)
+    file.write_bytes("path,label\na.png,Zürich\n".encode("latin-1"))
+    with pytest.raises(DataFormatError, match=r"list.csv' is no CSV file in UTF-8 \('utf-8' codec can't decode byte"):
+        open_listing("", file, images=None)
+
+
+def test_a_header_alone(tmp_path: Path) -> None:
+    with pytest.raises(EmptyDataError, match=r"data 'given' lists no image: '.*list.csv' has a header and no row"):
+        open_listing("given", make_listing(tmp_path, "path,label\n"), images=None)

@@ -1,0 +1,109 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from seviz.capture.layouts.places365 import open_places365
+from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError
+
+CATEGORIES = "/a/airfield 0\n/a/apartment_building/outdoor 1\n/b/bar 2\n"
+
+
+def make_places365(root: Path, folder: str = "val_256") -> Path:
+    """Three validation images, of which the second is missing, and lists of both kinds of training images."""
+    (root / folder).mkdir(parents=True)
+    (root / "categories_places365.txt").write_text(CATEGORIES)
+    (root / "places365_val.txt").write_text(
+        "Places365_val_00000001.jpg 2\nPlaces365_val_00000002.jpg 0\nPlaces365_val_00000003.jpg 0\n"
+    )
+    for number in (1, 3):
+        Image.new("RGB", (4, 4)).save(root / folder / f"Places365_val_0000000{number}.jpg")
+    for kind in ("standard", "challenge"):
+        (root / f"places365_train_{kind}.txt").write_text(
+            f"/b/bar/{kind}.jpg 2\n/a/apartment_building/outdoor/{kind}.jpg 1\n"
+        )
+    return root
+
+
+@pytest.mark.parametrize("folder", ["val_256", "val_large"])
+def test_validation_images(folder: str, tmp_path: Path) -> None:
+    data = open_places365("given", make_places365(tmp_path, folder), split=None, images=None)
+    assert (data.spec, data.root) == ("given", tmp_path / folder)
+    assert data.classes.ids == ("airfield", "apartment_building/outdoor", "bar")
+    assert data.paths == tuple(f"Places365_val_0000000{k}.jpg" for k in (2, 3, 1))
+    assert data.labels.tolist() == [0, 0, 2]
+    assert [data.read(k).status for k in range(3)] == ["failed", "ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("split", "folder", "kind"),
+    [
+        ("train", "data_256", "standard"),
+        ("train-standard", "data_large", "standard"),
+        ("train-standard", "data_256_standard", "standard"),
+        ("train-standard", "data_large_standard", "standard"),
+        ("train-challenge", "data_256_challenge", "challenge"),
+        ("train-challenge", "data_large_challenge", "challenge"),
+        ("train-challenge", "data_256", "challenge"),
+    ],
+)
+def test_training_images(split: str, folder: str, kind: str, tmp_path: Path) -> None:
+    data = open_places365("", make_places365(tmp_path, folder), split=split, images=None)
+    assert data.root == tmp_path / folder
+    assert data.paths == (f"a/apartment_building/outdoor/{kind}.jpg", f"b/bar/{kind}.jpg")
+    assert data.labels.tolist() == [1, 2]
+
+
+def test_small_images_come_before_large_ones(tmp_path: Path) -> None:
+    root = make_places365(tmp_path, "val_large")
+    (root / "val_256").mkdir()
+    assert open_places365("", root, split="val", images=None).root == root / "val_256"
+    assert open_places365("", root, split="val", images=root / "val_large").root == root / "val_large"
+
+
+def test_images_that_were_moved(tmp_path: Path) -> None:
+    lists = make_places365(tmp_path / "lists")
+    moved = lists.rename(tmp_path / "moved")
+    for where in (moved, moved / "val_256"):
+        if where == moved:  # with all that belongs to them
+            data = open_places365("", lists, split=None, images=where)
+            lists.mkdir()
+            for file in moved.glob("*.txt"):
+                file.rename(lists / file.name)
+        else:
+            data = open_places365("", lists, split=None, images=where)
+        assert data.root == moved / "val_256"
+        assert data.read(1).status == "ok"
+    assert open_places365("", lists, split=None, images=moved).root == moved / "val_256"
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    root = make_places365(tmp_path / "root")
+    with pytest.raises(DataNotFoundError, match="no split 'test'; it has train-challenge, train-standard, val"):
+        open_places365("", root, split="test", images=None)
+    looked_in = r".*/data_256_standard, .*/data_large_standard, .*/data_256, .*/data_large\. If they are elsewhere"
+    with pytest.raises(DataNotFoundError, match=f"the images of train-standard are not there; looked for {looked_in}"):
+        open_places365("", root, split="train", images=None)
+    (root / "places365_val.txt").write_text("")
+    with pytest.raises(EmptyDataError, match=r"data 'given': '.*places365_val.txt' lists no image"):
+        open_places365("given", root, split=None, images=None)
+    with pytest.raises(DataNotFoundError, match=r"'.*' holds no categories_places365.txt, .*\(places365_val.txt, "):
+        open_places365("", tmp_path, split=None, images=None)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("places365_val.txt", "1.jpg 0\n\n2.jpg 3\n", r"_val.txt', line 3: class 3, but categories.* has only 3"),
+        ("places365_val.txt", "1.jpg 0\n2.jpg\n", r"_val.txt', line 2: '2.jpg', expected a name and an index"),
+        ("places365_val.txt", "1.jpg -1\n", r"_val.txt', line 1: '1.jpg -1', expected a name and an index"),
+        ("categories_places365.txt", "airfield 0\n", r"line 1: category 'airfield', expected such as '/a/airfield'"),
+        ("categories_places365.txt", "/a/airfield 0\n/b/bar 0\n", r"line 2: index 0 is that of 'airfield' already"),
+        ("categories_places365.txt", "/a/airfield 0\n/b/bar 2\n", r"has 2 categories, but none of index 1"),
+    ],
+)
+def test_lists_that_are_damaged(file: str, text: str, message: str, tmp_path: Path) -> None:
+    root = make_places365(tmp_path)
+    (root / file).write_text(text)
+    with pytest.raises(DataFormatError, match=message):
+        open_places365("", root, split=None, images=None)

@@ -1,0 +1,189 @@
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from seviz.capture.engines import choose_engine, running
+from seviz.errors import EngineError, OptionError
+from seviz.network.batchnorm import fold_batchnorms
+from seviz.network.blocks import find_se_blocks
+from seviz.network.gates import capture_gates
+from seviz.run.manifest import EngineRecord
+
+RECORD = EngineRecord(
+    name="folded", reason="", device="cpu", precision="float32", batch_size=4, threads=1, rotate=False
+)
+SIZE = (3, 64, 64)
+ARCHITECTURES = [
+    *("timm/legacy_seresnet18", "timm/efficientnet_b0", "timm/mobilenetv3_small_050", "timm/regnety_002"),
+    *("timm/ghostnet_100", "timm/seresnext26d_32x4d", "timm/ecaresnet26t", "timm/ese_vovnet19b_dw"),
+    *("torchvision/regnet_y_400mf", "torchvision/mobilenet_v3_small"),
+]
+
+
+def build(spec: str) -> nn.Module:
+    library, _, name = spec.partition("/")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = timm.create_model(name) if library == "timm" else torchvision.models.get_model(name)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):  # or folding them would change nothing
+                nn.init.normal_(module.running_mean, std=0.1)
+                nn.init.uniform_(module.running_var, 0.8, 1.2)
+                nn.init.normal_(module.bias, std=0.1)
+                nn.init.uniform_(module.weight, 0.8, 1.2)
+    return model.eval()
+
+
+def images(count: int, size: tuple[int, ...] = SIZE) -> list[Tensor]:
+    return list(torch.randn(count, *size, generator=torch.Generator().manual_seed(2)))
+
+
+def plain(model: nn.Module, given: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    blocks = find_se_blocks(model, (1, *SIZE))
+    with torch.no_grad(), capture_gates(model, blocks) as gates:
+        logits = model(torch.stack(list(given)))
+    return logits, dict(gates)
+
+
+@pytest.mark.parametrize("spec", ARCHITECTURES)
+def test_folded_gates_are_those_of_the_plain_network(spec: str) -> None:
+    model = build(spec)
+    blocks = find_se_blocks(model, (1, *SIZE))
+    logits, expected = plain(model, images(4))
+    with running(model, blocks, RECORD, signals=["excitation"], input_size=SIZE) as forward:
+        predictions, values = forward(images(4)).numpy()
+    for name, gates in expected.items():
+        np.testing.assert_allclose(values["excitation", name], gates, rtol=0, atol=1e-5)
+    assert predictions[:, 0].tolist() == logits.argmax(1).tolist()
+
+
+@pytest.mark.parametrize("spec", ARCHITECTURES)
+def test_batchnorms_are_folded(spec: str) -> None:
+    model = build(spec)
+    norms = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    with torch.no_grad():
+        x = torch.stack(images(2))
+        before = model(x)
+        folded = fold_batchnorms(model, x)
+        left = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+        assert len(folded) == norms - left > 0
+        torch.testing.assert_close(model(x), before, rtol=1e-4, atol=1e-4)
+
+
+def test_compiled_gates_are_those_of_the_plain_network(tiny_net: nn.Module) -> None:
+    blocks = find_se_blocks(tiny_net, (1, 3, 16, 16))
+    record = dataclasses.replace(RECORD, name="compiled")
+    given = images(3, (3, 16, 16))  # fewer than a batch
+    with torch.no_grad(), capture_gates(tiny_net, blocks) as gates:
+        logits = tiny_net(torch.stack(given))
+    with running(tiny_net, blocks, record, signals=["excitation"], input_size=(3, 16, 16)) as forward:
+        predictions, values = forward(given).numpy()
+        again = forward(given).numpy()[1]
+        wide = forward(images(2, (3, 16, 20))).numpy()[1]
+    for name in blocks:
+        np.testing.assert_allclose(values["excitation", name], gates[name], rtol=0, atol=1e-5)
+        np.testing.assert_array_equal(values["excitation", name], again["excitation", name])
+        assert wide["excitation", name].shape == (2, blocks[name].channels)
+    assert predictions.tolist() == logits.topk(3).indices.tolist()
+
+
+def test_the_model_comes_back_as_it_was(tiny_net: nn.Module) -> None:
+    tiny_net.train()
+    blocks = find_se_blocks(tiny_net, (1, 3, 16, 16))
+    before = {name: value.clone() for name, value in tiny_net.state_dict().items()}
+    threads = torch.get_num_threads()
+    for name in ("eager", "folded"):
+        for precision in ("float32", "bfloat16"):
+            record = dataclasses.replace(RECORD, name=name, precision=precision, threads=2)
+            with running(tiny_net, blocks, record, signals=["excitation"], input_size=(3, 16, 16)) as forward:
+                forward(images(2, (3, 16, 16)))
+                with pytest.raises(RuntimeError):
+                    forward([torch.zeros(2, 16, 16)])
+            assert tiny_net.training
+            assert torch.get_num_threads() == threads
+            assert all(torch.equal(value, before[key]) for key, value in tiny_net.state_dict().items())
+            assert not any(m._forward_hooks or m._forward_pre_hooks for m in tiny_net.modules())
+            assert not any("forward" in vars(m) for m in tiny_net.modules())
+
+
+def test_images_of_many_sizes_come_back_in_order(tiny_net: nn.Module) -> None:
+    blocks = find_se_blocks(tiny_net, (1, 3, 16, 16))
+    given = [image for pair in zip(images(5, (3, 16, 16)), images(5, (3, 16, 24)), strict=True) for image in pair]
+    with running(tiny_net, blocks, RECORD, signals=["excitation", "squeeze"], input_size=(3, 16, 16)) as forward:
+        _, values = forward(given).numpy()
+    for k, image in enumerate(given):
+        with torch.no_grad(), capture_gates(tiny_net, blocks, signals=["squeeze"]) as gates:
+            tiny_net(image[None])
+        for name in blocks:
+            np.testing.assert_allclose(values["excitation", name][k], gates[name][0], rtol=0, atol=1e-5)
+            np.testing.assert_allclose(values["squeeze", name][k], gates.signal("squeeze")[name][0], atol=1e-5)
+
+
+def test_low_precision_spares_the_gates(tiny_net: nn.Module) -> None:
+    blocks = find_se_blocks(tiny_net, (1, 3, 16, 16))
+    given = images(4, (3, 16, 16))
+    gates = {}
+    for precision in ("float32", "bfloat16"):
+        record = dataclasses.replace(RECORD, precision=precision)
+        with running(tiny_net, blocks, record, signals=["excitation"], input_size=(3, 16, 16)) as forward:
+            gates[precision] = forward(given).numpy()[1]["excitation", "SE_2_1"]
+    error = np.abs(gates["bfloat16"] - gates["float32"]).max()
+    assert 0 < error < 0.02
+    low = torch.from_numpy(gates["bfloat16"])
+    assert not torch.equal(low, low.bfloat16().float())  # they were not rounded to 8 bits
+
+
+def test_the_choice_of_an_engine(tiny_net: nn.Module) -> None:
+    given = {"device": "cpu", "batch_size": 4, "input_size": (3, 16, 16)}
+    assert choose_engine(tiny_net, compile="off", images=10**9, **given) == ("folded", "compiling is off")
+    assert choose_engine(tiny_net, compile="on", images=3, **given)[0] == "compiled"
+    few, many = (choose_engine(tiny_net, compile="auto", images=n, **given) for n in (100, 10**12))
+    assert few[0] == "folded"
+    assert few[1].startswith("100 images do not repay about")
+    assert many[0] == "compiled"
+    assert choose_engine(tiny_net, compile="auto", images=None, **given)[0] == "folded"
+    free = {**given, "input_size": None}
+    assert choose_engine(tiny_net, compile="auto", images=10**12, **free) == ("folded", "the images differ in size")
+    with pytest.raises(EngineError, match=r"cannot be compiled: its images differ in size\. Give compile off"):
+        choose_engine(tiny_net, compile="on", images=3, **free)
+    with pytest.raises(OptionError, match="compile is 'perhaps', expected auto, on or off"):
+        choose_engine(tiny_net, compile="perhaps", images=3, **given)
+
+
+def test_what_cannot_be_run(tiny_net: nn.Module) -> None:
+    blocks = find_se_blocks(tiny_net, (1, 3, 16, 16))
+    for field, message in (
+        ("name", "the engine's name is 'x', expected one of eager"),
+        ("precision", "precision is 'x'"),
+    ):
+        record = dataclasses.replace(RECORD, **{field: "x"})
+        with (
+            pytest.raises(OptionError, match=message),
+            running(tiny_net, blocks, record, signals=["excitation"], input_size=(3, 16, 16)),
+        ):
+            pass
+    tiny_net.lock = (k for k in ())  # which cannot be copied
+    with (
+        pytest.raises(EngineError, match=r"TinyNet cannot be copied .*Run it with the eager engine"),
+        running(tiny_net, blocks, RECORD, signals=["excitation"], input_size=(3, 16, 16)),
+    ):
+        pass
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["eager", "folded", "compiled"])
+def test_on_a_gpu(name: str) -> None:
+    model = build("timm/legacy_seresnet18")
+    blocks = find_se_blocks(model, (1, *SIZE))
+    _, expected = plain(model, images(4))
+    record = dataclasses.replace(RECORD, name=name, device="cuda")
+    with running(model, blocks, record, signals=["excitation"], input_size=SIZE) as forward:
+        _, values = forward(images(4)).numpy()
+    for block, gates in expected.items():
+        np.testing.assert_allclose(values["excitation", block], gates, rtol=0, atol=1e-4)

@@ -1,0 +1,55 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from seviz.cli import app
+from seviz.run.store import Run
+from seviz.run.verification import verify
+
+
+def flip(path: Path, position: int = -20) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_whole_run_has_no_damage(tiny_run: Run) -> None:
+    assert verify(tiny_run) == []
+    result = CliRunner().invoke(app, ["verify", str(tiny_run.path)])
+    assert (result.exit_code, result.stdout) == (0, f"{tiny_run.path}: 3 chunks, 3 blocks, all as written\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "what"),
+    [
+        ("chunks/000001.safetensors", flip, "its checksum does not match its content"),
+        ("chunks/000001.safetensors", lambda path: path.write_bytes(path.read_bytes()[:-9]), "it cannot be read: "),
+        ("chunks/000002.safetensors", Path.unlink, "is missing"),
+        ("chunks/000000.safetensors", lambda path: path.replace(path.with_name("000001.safetensors")), "is missing"),
+        ("moments/SE_3_1.safetensors", flip, "its checksum does not match its content"),
+        ("moments/SE_3_1.safetensors", Path.unlink, "is missing"),
+        ("moments/SE_3_1.safetensors", lambda path: path.write_bytes(b""), "it cannot be read: "),
+        ("samples.parquet", flip, "is not what the chunks give"),
+        ("samples.parquet", Path.unlink, "is missing"),
+    ],
+)
+def test_every_damage_is_named_with_its_remedy(
+    name: str, damage: Callable[[Path], object], what: str, tiny_run: Run
+) -> None:
+    damage(tiny_run.path / name)
+    first = verify(tiny_run)[0]
+    assert first.path == tiny_run.path / name
+    assert first.what.startswith(what)
+    assert first.remedy.endswith("run the same capture again")
+    result = CliRunner().invoke(app, ["verify", str(tiny_run.path), "--json"])
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["damaged"][0]["path"] == str(tiny_run.path / name)
+
+
+def test_moments_of_another_run_are_noticed(tiny_run: Run) -> None:
+    path = tiny_run.moments_path("SE_3_1")
+    path.write_bytes(tiny_run.moments_path("SE_2_1").read_bytes())  # whole, but of another block
+    assert [(d.path, d.what) for d in verify(tiny_run)] == [(path, "is not what the chunks give")]
