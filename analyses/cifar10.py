@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torchvision import datasets
 
-from seviz.capture import cifar10
+from seviz.capture.layouts import cifar10
 from seviz.capture.layouts.cifar10 import NPM_PACKAGE
 
 Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]

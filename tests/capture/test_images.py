@@ -22,7 +22,7 @@ def pixels(name: str, folder: Path, *, rotate: bool = False) -> NDArray[np.int64
     return np.asarray(decoded.image).astype(int)
 
 
-@pytest.mark.parametrize(("name", "odd"), ODD.items(), ids=ascii)
+@pytest.mark.parametrize(("name", "odd"), ODD.items(), ids=map(ascii, ODD))
 def test_each_file_ends_as_ok_coerced_or_failed_and_says_why(name: str, odd: Odd, tmp_path: Path) -> None:
     odd.make(tmp_path / name)
     decoded = decode(tmp_path / name)
