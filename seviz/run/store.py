@@ -268,8 +268,12 @@ class Run:
                 " --keep-gates all, or per-class:N"
             )
         name = f"gates/{signal}/{block}"
-        stored = np.concatenate([self._arrays(path, [name])[name] for path in self.chunk_paths()])
-        gates = decode_gates(stored) if stored.dtype == np.uint16 else stored
+        gates = np.empty((len(kept), self.block(block).channels), np.float32)
+        first = 0
+        for path in self.chunk_paths():  # decoded one by one, since that is done in float64
+            stored = self._arrays(path, [name])[name]
+            gates[first : first + len(stored)] = decode_gates(stored) if stored.dtype == np.uint16 else stored
+            first += len(stored)
         gates[(kept["status"] == "failed").to_numpy()] = np.nan
         return gates
 

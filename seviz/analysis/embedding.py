@@ -1,0 +1,254 @@
+"""What figures need computed: distances, trees and orders of classes and channels, and images on a plane."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.cluster import hierarchy as clusters
+from scipy.linalg import eigh
+from scipy.spatial.distance import squareform
+
+from seviz.errors import MissingPackageError, OptionError
+from seviz.run.store import Run
+
+Metric = Literal["correlation", "cosine"]
+
+_MOST_ORDERED = 1024  # the best order of the leaves takes 2 s for so many, and grows with the cube
+
+
+def distances(vectors: NDArray[np.floating], *, metric: Metric = "correlation") -> NDArray[np.float64]:
+    """How unlike each other vectors are.
+
+    Parameters
+    ----------
+    vectors
+        (item, feature).
+    metric
+        "correlation": one minus Pearson's correlation over features; "cosine": one minus the cosine.
+
+    Returns
+    -------
+    numpy.ndarray
+        (item, item), symmetric, in [0, 2], 0 on the diagonal; NaN for a vector without direction: all zero or,
+        for the correlation, the same in every feature.
+
+    Raises
+    ------
+    OptionError
+        If the metric is another.
+    """
+    if metric not in ("correlation", "cosine"):
+        raise OptionError(f"metric is {metric!r}, expected 'correlation' or 'cosine'")
+    x = np.asarray(vectors, np.float64)
+    size = np.linalg.norm(x, axis=1, keepdims=True)
+    if metric == "correlation":
+        x = x - x.mean(1, keepdims=True)
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    unit = np.divide(x, length, out=np.full_like(x, np.nan), where=length > 1e-12 * size)  # less is rounding
+    result: NDArray[np.float64] = np.clip(1 - unit @ unit.T, 0, 2)
+    result[result < 1e-12] = 0  # what is rounding again must not be ranked
+    np.fill_diagonal(result, np.where(np.isnan(unit).any(1), np.nan, 0))
+    return result
+
+
+def tree(distances: NDArray[np.float64] | pd.DataFrame) -> NDArray[np.float64]:
+    """Hierarchical clustering, average linkage, as `scipy.cluster.hierarchy.dendrogram` draws it.
+
+    Parameters
+    ----------
+    distances
+        (item, item), symmetric. Where one is NaN the greatest stands in, so that what cannot be compared joins last.
+
+    Returns
+    -------
+    numpy.ndarray
+        (item - 1, 4), scipy's linkage matrix, its leaves turned so that neighbours are as alike as the tree allows
+        (as it comes above 1,024 items, where that takes long); no rows for fewer than two items.
+
+    References
+    ----------
+    Bar-Joseph, Gifford, Jaakkola, "Fast Optimal Leaf Ordering for Hierarchical Clustering", Bioinformatics 17, 2001,
+    doi:10.1093/bioinformatics/17.suppl_1.S22.
+    """
+    table = np.asarray(distances, np.float64)
+    if len(table) < 2:
+        return np.zeros((0, 4))
+    condensed = squareform(table, checks=False)
+    known = condensed[~np.isnan(condensed)]
+    condensed = np.where(np.isnan(condensed), known.max(initial=1), condensed)
+    linkage: NDArray[np.float64] = clusters.linkage(condensed, "average")
+    if len(table) <= _MOST_ORDERED:
+        linkage = clusters.optimal_leaf_ordering(linkage, condensed)
+    return linkage
+
+
+def leaf_order(distances: NDArray[np.float64] | pd.DataFrame) -> NDArray[np.int64]:
+    """The items in the order of the leaves of their `tree`, (item): like ones beside each other."""
+    linkage = tree(distances)
+    if not len(linkage):
+        return np.arange(len(distances))
+    return np.asarray(clusters.leaves_list(linkage), np.int64)
+
+
+def order_of_channels(run: Run, block: str, *, signal: str = "excitation") -> NDArray[np.int64]:
+    """The channels of a block, those beside each other that rise and fall together over the classes.
+
+    Returns
+    -------
+    numpy.ndarray
+        (channel), by `leaf_order` of one minus the correlation of class means. Channels whose mean is the same in
+        every class come last.
+
+    Raises
+    ------
+    MissingSignalError
+        If the run holds no such block or signal.
+    """
+    moments = run.moments(block, signal)
+    means = moments.mean[moments.count > 0].T  # (channel, class)
+    if means.shape[1] < 2:
+        return np.arange(len(means))
+    apart = distances(means)
+    order = leaf_order(apart)
+    same = np.isnan(np.diag(apart))[order]
+    return np.concatenate([order[~same], order[same]])
+
+
+def images_with_gates(run: Run) -> pd.DataFrame:
+    """The rows of `run.samples` of images that did not fail and whose gates are kept.
+
+    The index is that of `run.samples`; a column `row` is added, the image's row in `run.gates(...)`.
+    """
+    kept = run.samples["kept"].to_numpy(bool)
+    rows = run.samples.assign(row=np.cumsum(kept) - 1)
+    return rows[kept & (rows["status"] != "failed").to_numpy()]
+
+
+def principal_axes(
+    centred: NDArray[np.floating], components: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """The directions in which vectors vary most.
+
+    Parameters
+    ----------
+    centred
+        (item, feature), with mean zero over items.
+    components
+        How many directions; fewer where there are fewer features.
+
+    Returns
+    -------
+    axes, variances, total
+        (feature, component), orthonormal, signed so that the largest entry of each is positive; the sum of squares
+        along each, (component), descending; and the sum of squares in all directions.
+    """
+    features = centred.shape[1]
+    scatter = (centred.T @ centred).astype(np.float64)
+    number = min(components, features)
+    variances, axes = eigh(scatter, subset_by_index=[features - number, features - 1])
+    variances, axes = variances[::-1], axes[:, ::-1]
+    largest = np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0)
+    return axes * np.where(largest < 0, -1, 1), np.maximum(variances, 0), float(np.trace(scatter))
+
+
+def principal_components(
+    run: Run, block: str, *, signal: str = "excitation", components: int = 2, scaled: bool = False
+) -> pd.DataFrame:
+    """Images by the principal components of a block's gates.
+
+    Parameters
+    ----------
+    run
+        A finished run that keeps the gates of images.
+    block, signal
+        Whose values.
+    components
+        How many, from 1 to the number of channels.
+    scaled
+        Whether channels are scaled to standard deviation 1 first. Else those that vary much decide.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an image that did not fail: path, class, and pc1, pc2, ... in units of the signal. In `attrs`:
+        explained_variance, the share of each component, NaN where nothing varies; block, signal; and remarks.
+
+    Raises
+    ------
+    MissingSignalError
+        If the run holds no such block or signal, or keeps no gates of images.
+    OptionError
+        If `components` is out of range.
+    """
+    channels = run.block(block).channels
+    if not 1 <= components <= channels:
+        raise OptionError(f"components is {components}, expected 1 to {channels}, the channels of {block}")
+    table, values, remarks = _images(run, block, signal)
+    values -= values.mean(0, dtype=np.float64) if len(values) else 0
+    if scaled:
+        deviation = np.sqrt(np.square(values).sum(0) / max(len(values) - 1, 1))
+        values /= np.where(deviation > 0, deviation, 1)
+    axes, variances, total = principal_axes(values, components)
+    coordinates = values @ axes
+    for k in range(components):
+        table[f"pc{k + 1}"] = coordinates[:, k]
+    shares = variances / total if total > 0 else np.full(components, np.nan)
+    if not total > 0:
+        remarks.append(f"The {signal} of {block} is the same for all images.")
+    table.attrs = {"explained_variance": shares.tolist(), "block": block, "signal": signal, "remarks": remarks}
+    return table
+
+
+def neighbour_map(
+    run: Run, block: str, *, signal: str = "excitation", neighbours: int = 15, seed: int = 0
+) -> pd.DataFrame:
+    """Images on a plane, those beside each other whose gates are alike (UMAP).
+
+    Distances between groups on such a map mean little; `principal_components` shows them as they are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an image that did not fail: path, class, x, y. In `attrs`: block, signal, and remarks.
+
+    Raises
+    ------
+    MissingPackageError
+        If umap-learn is not installed.
+    MissingSignalError
+        If the run holds no such block or signal, or keeps no gates of images.
+    OptionError
+        If there are not more images than `neighbours`, or these are less than 2.
+
+    References
+    ----------
+    McInnes, Healy, Melville, "UMAP: Uniform Manifold Approximation and Projection", arXiv 1802.03426, 2018.
+    """
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise MissingPackageError(
+            f"a neighbour map needs umap-learn ({error}): pip install umap-learn; principal_components does without"
+        ) from error
+    table, values, remarks = _images(run, block, signal)
+    if not 2 <= neighbours < len(values):
+        raise OptionError(f"neighbours is {neighbours}, expected at least 2 and fewer than the {len(values)} images")
+    # One job, said aloud: with a seed UMAP runs on one thread, and warns of it where it is not told.
+    plane = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(values)
+    table["x"], table["y"] = plane[:, 0], plane[:, 1]
+    table.attrs = {"block": block, "signal": signal, "remarks": remarks}
+    return table
+
+
+def _images(run: Run, block: str, signal: str) -> tuple[pd.DataFrame, NDArray[np.float32], list[str]]:
+    """Path and class of the images that can be placed, their values, and what was left out."""
+    images = images_with_gates(run)
+    values = run.gates(block, signal)[images["row"].to_numpy()]
+    finite = np.isfinite(values).all(1)
+    remarks = []
+    if failed := int((run.samples.loc[run.samples["kept"], "status"] == "failed").sum()):
+        remarks.append(f"{failed} images that failed are left out.")
+    if not finite.all():
+        remarks.append(f"{int((~finite).sum())} images whose {signal} in {block} is not finite are left out.")
+    return images.loc[finite, ["path", "class"]].reset_index(drop=True), values[finite], remarks
