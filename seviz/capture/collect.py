@@ -342,6 +342,8 @@ class _Collected:
     def chunk(self) -> Chunk:
         """The chunk. An image whose gates are not finite has failed."""
         self._fetch(self._pending)
+        if len(self._statuses) != len(self._part.paths):
+            raise AssertionError(f"{len(self._statuses)} images read for {len(self._part.paths)}")  # never written
         finite = np.all([np.isfinite(value).all(1) for value in self._values.values()], axis=0)
         for k in np.flatnonzero(~finite):
             self._statuses[k], self._reasons[k] = "failed", "the network's gates are not finite"

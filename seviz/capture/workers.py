@@ -68,7 +68,8 @@ def read_in_order(
             with _pool(read, together, workers) as pool:
                 while waiting or running:
                     while waiting and len(running) <= workers:
-                        running.append((waiting[0], pool.submit(_work, waiting.popleft())))
+                        future = pool.submit(_work, waiting[0])  # may find the pool broken: then the step still waits
+                        running.append((waiting.popleft(), future))
                     result = running[0][1].result()
                     running.popleft()
                     yield result
