@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seviz.analysis.images import kept_gates
 from seviz.analysis.selectivity import sensitivity
-from seviz.analysis.specificity import kept_gates
 from seviz.errors import OptionError
 from seviz.run.store import Run
 

@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from seviz.analysis.specificity import (
+from seviz.analysis.variance import (
     log_f_without_each,
     omega_squared_of_f,
     split_against_rest,

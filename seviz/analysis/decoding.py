@@ -14,7 +14,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from seviz.analysis.embedding import images_with_gates, principal_axes
+from seviz.analysis.embedding import principal_axes
+from seviz.analysis.images import images_with_gates
 from seviz.errors import MissingSignalError, OptionError
 from seviz.run.store import Run
 

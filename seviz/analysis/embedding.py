@@ -9,6 +9,7 @@ from scipy.cluster import hierarchy as clusters
 from scipy.linalg import eigh
 from scipy.spatial.distance import squareform
 
+from seviz.analysis.images import images_with_gates
 from seviz.errors import MissingPackageError, OptionError
 from seviz.run.store import Run
 
@@ -113,16 +114,6 @@ def order_of_channels(run: Run, block: str, *, signal: str = "excitation") -> ND
     order = leaf_order(apart)
     same = np.isnan(np.diag(apart))[order]
     return np.concatenate([order[~same], order[same]])
-
-
-def images_with_gates(run: Run) -> pd.DataFrame:
-    """The rows of `run.samples` of images that did not fail and whose gates are kept.
-
-    The index is that of `run.samples`; a column `row` is added, the image's row in `run.gates(...)`.
-    """
-    kept = run.samples["kept"].to_numpy(bool)
-    rows = run.samples.assign(row=np.cumsum(kept) - 1)
-    return rows[kept & (rows["status"] != "failed").to_numpy()]
 
 
 def principal_axes(

@@ -42,7 +42,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import integrate, special
 
-from seviz.analysis.specificity import kept_gates
+from seviz.analysis.images import kept_gates
 from seviz.errors import OptionError
 from seviz.run.moments import Moments
 from seviz.run.store import Run

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from seviz.analysis.comparison import change_of, compare, compare_by_class, shift_of
-from seviz.analysis.specificity import specificity, split_variance
+from seviz.analysis.specificity import specificity
+from seviz.analysis.variance import split_variance
 from seviz.errors import MissingSignalError, OptionError
 from seviz.run.moments import Moments
 from seviz.run.store import Run

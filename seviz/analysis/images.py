@@ -1,0 +1,37 @@
+"""The images whose gates a run keeps one by one, without those that failed."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seviz.run.store import Run
+
+
+def images_with_gates(run: Run) -> pd.DataFrame:
+    """The rows of `run.samples` of images that did not fail and whose gates are kept.
+
+    The index is that of `run.samples`; a column `row` is added, the image's row in `run.gates(...)`.
+    """
+    kept = run.samples["kept"].to_numpy(bool)
+    rows = run.samples.assign(row=np.cumsum(kept) - 1)
+    return rows[kept & (rows["status"] != "failed").to_numpy()]
+
+
+def kept_gates(run: Run, block: str, signal: str = "excitation") -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Their gates, and which images they are.
+
+    Returns
+    -------
+    gates
+        (image, channel), without NaN.
+    rows
+        Which rows of `run.samples` and `run.labels` they are, (image).
+
+    Raises
+    ------
+    MissingSignalError
+        If the run holds no such block or signal, or keeps no gates of images.
+    """
+    gates, images = run.gates(block, signal), images_with_gates(run)
+    rows = images.index.to_numpy(np.int64)
+    return (gates if len(rows) == len(gates) else gates[images["row"]]), rows
