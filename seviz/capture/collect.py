@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seviz.capture.choice import choose_engine
 from seviz.capture.datasets import Dataset, open_dataset
-from seviz.capture.engines import Forward, Pending, choose_engine, running
+from seviz.capture.engines import Forward, Pending, running
 from seviz.capture.keeping import (
     BY_DEFAULT_PER_CLASS,
     LIMIT,

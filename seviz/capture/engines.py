@@ -12,15 +12,12 @@ and the same bits for the same batch every time. All read them through `capture_
 
 import copy
 import ctypes
-import os
-import shutil
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -40,11 +37,6 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 # How far an engine may be from the plain network on random images, as a share of the largest value, in float32 and
 # below: beyond rounding, also where an untrained network amplifies it, something is wrong.
 _EXACT, _LOW = 1e-4, 5e-2
-
-# Seconds to compile a network, beyond those to compile anything, for each of its convolutions and linear layers;
-# and the share of a plain eager pass that the compiled engine takes less than the folded one.
-_COMPILE, _COMPILE_LAYER, _SAVED = 10.0, 0.3, 0.05
-_MARGIN = 2.0  # the images must repay compiling so many times
 
 Key = tuple[str, str]
 """A signal and the name of a block."""
@@ -202,7 +194,7 @@ def running(
         stack.enter_context(_settings(engine.threads))
         if engine.name == "eager":
             stack.enter_context(undisturbed(model))
-            stack.callback(model.to, _home(model))
+            stack.callback(model.to, home_of(model))
             network, layout = model, torch.contiguous_format
         else:
             network, layout = _folded(model, blocks, input_size)
@@ -212,76 +204,6 @@ def running(
         run = _Observed(network, blocks, tuple(signals), layout, precision)
         fixed = {tuple(input_size): _compiled(run, engine, input_size)} if engine.name == "compiled" else {}
         yield Forward(run, _columns(blocks, signals), engine, fixed)
-
-
-def choose_engine(
-    model: nn.Module,
-    *,
-    compile: Literal["auto", "on", "off"],
-    images: int | None,
-    device: str,
-    batch_size: int,
-    input_size: tuple[int, ...] | None,
-) -> tuple[str, str]:
-    """The engine for a capture, and why that one.
-
-    Parameters
-    ----------
-    model
-        What is to be run; one batch is, to see how long it takes.
-    compile
-        "on"; "off"; "auto" compiles where the time it saves is twice what it takes.
-    images
-        How many there are; None if that is not known.
-    device, batch_size
-        As in `EngineRecord`.
-    input_size
-        Of every image; None if they differ in size.
-
-    Raises
-    ------
-    OptionError
-        If `compile` is none of these.
-    EngineError
-        If a network is to be compiled for images that differ in size.
-    """
-    if compile not in ("auto", "on", "off"):
-        raise OptionError(f"compile is {compile!r}, expected auto, on or off")
-    if compile == "off":
-        return "folded", "compiling is off"
-    if input_size is None:
-        if compile == "on":
-            raise EngineError(
-                f"{type(model).__name__} cannot be compiled: its images differ in size. Give compile off or auto."
-            )
-        return "folded", "the images differ in size"
-    if compile == "on":
-        return "compiled", "as asked for"
-    if images is None:
-        return "folded", "how many images there are is not known"
-    if device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
-        return "folded", "there is no C++ compiler"
-    layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in model.modules())
-    cost = _COMPILE + _COMPILE_LAYER * layers
-    saved = _SAVED * images * _seconds_per_image(model, device, min(batch_size, 8), input_size)
-    verdict = "repay" if saved > _MARGIN * cost else "do not repay"
-    name = "compiled" if saved > _MARGIN * cost else "folded"
-    return name, f"{images:,} images {verdict} about {cost:.0f} s of compiling"
-
-
-def _seconds_per_image(model: nn.Module, device: str, batch_size: int, input_size: tuple[int, ...]) -> float:
-    home = _home(model)
-    batch = _random((batch_size, *input_size), torch.device(device))
-    with undisturbed(model):
-        try:
-            model.to(device)
-            start = time.perf_counter()
-            model(batch)
-            if torch.device(device).type == "cuda":
-                torch.cuda.synchronize()
-            return (time.perf_counter() - start) / batch_size
-        finally:
-            model.to(home)
 
 
 def _columns(blocks: Mapping[str, SEBlock], signals: Sequence[Signal]) -> dict[Key, slice]:
@@ -295,7 +217,8 @@ def _columns(blocks: Mapping[str, SEBlock], signals: Sequence[Signal]) -> dict[K
     return columns
 
 
-def _home(model: nn.Module) -> torch.device:
+def home_of(model: nn.Module) -> torch.device:
+    """The device of a model's parameters; the CPU where it has none."""
     return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
@@ -326,7 +249,7 @@ def _memory_kept() -> Iterator[None]:
     """Freed memory stays with the process, until the end.
 
     By default glibc hands the memory of a large tensor back to the system once it is freed, and the system clears it
-    again, page by page, for the next: up to a third of the time of a forward pass on the CPU.
+    again, page by page, for the next.
     """
     _malloc("mallopt", _TRIM_THRESHOLD, -1)
     try:
@@ -370,12 +293,13 @@ def _to_host(values: Tensor) -> Tensor:
     return torch.empty(values.shape, dtype=values.dtype, pin_memory=pinned).copy_(values, non_blocking=pinned)
 
 
-def _random(shape: Sequence[int], device: torch.device) -> Tensor:
+def random_images(shape: Sequence[int], device: torch.device) -> Tensor:
+    """The same random numbers at every call."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def _copied(model: nn.Module) -> nn.Module:
-    """A deep copy in evaluation mode."""
+def copy_of(model: nn.Module) -> nn.Module:
+    """A deep copy in evaluation mode; raises EngineError if the model cannot be copied."""
     try:
         with torch.inference_mode(False):
             return copy.deepcopy(model).eval()
@@ -394,11 +318,11 @@ def _folded(
     model: nn.Module, blocks: Mapping[str, SEBlock], input_size: Sequence[int]
 ) -> tuple[nn.Module, torch.memory_format]:
     """The fastest copy of a network that gives the same gates and outputs, and the memory format it takes."""
-    images = _random((2, *input_size), _home(model))
-    plain = _copied(model)
+    images = random_images((2, *input_size), home_of(model))
+    plain = copy_of(model)
     expected = _outcome(plain, blocks, images)
     for fold in (True, False):
-        network = _copied(model)
+        network = copy_of(model)
         try:
             if fold:
                 fold_batchnorms(network, images)
@@ -481,7 +405,7 @@ def _widened(tensor: Tensor) -> Tensor:
 def _compiled(run: _Pass, engine: EngineRecord, input_size: Sequence[int]) -> _Pass:
     """A pass of full batches, compiled."""
     device = torch.device(engine.device)
-    images = _random((engine.batch_size, *input_size), device)
+    images = random_images((engine.batch_size, *input_size), device)
     try:
         with _undistracted(device):
             compiled: _Pass = torch.compile(_traced(run, torch.zeros_like(images)), dynamic=False)
@@ -490,13 +414,14 @@ def _compiled(run: _Pass, engine: EngineRecord, input_size: Sequence[int]) -> _P
             expected = run(images)
     except Exception as error:  # whatever the compilers raise
         raise EngineError(
-            f"the network cannot be compiled: {_first_line(error)}. Run it with the folded engine (compile='off')."
+            f"the network cannot be compiled: {_first_line(error)}. Run it with the folded engine (compile='off'), in"
+            " another directory where the run is begun already."
         ) from error
     apart = _apart(outcome, expected)
     if not apart <= (_EXACT if engine.precision == "float32" else _LOW):
         raise EngineError(
             f"the compiled network gives other gates, by {apart:.1g} of the largest. Run it with the folded engine"
-            " (compile='off')."
+            " (compile='off'), in another directory where the run is begun already."
         )
     return compiled
 
