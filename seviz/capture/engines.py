@@ -7,7 +7,7 @@
 | compiled | the folded copy, traced with its gates as outputs, then compiled with its weights as constants |
 
 All give the gates of the plain network but for rounding, which is checked on random images before an engine is used,
-and the same bits for the same batch every time. All read them through `capture_gates`.
+and the same bits for the same batch every time. All read them through `recorded_gates`.
 """
 
 import copy
@@ -27,7 +27,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from seviz.errors import EngineError, OptionError
 from seviz.network.batchnorm import fold_batchnorms
 from seviz.network.blocks import SEBlock, refuse_compiled, undisturbed
-from seviz.network.gates import Signal, capture_gates
+from seviz.network.gates import Signal, capture_gates, recorded_gates
 from seviz.network.tracing import map_tensors, tensors_in
 from seviz.run.manifest import EngineRecord
 
@@ -88,14 +88,14 @@ class _Observed:
         low = self.precision != torch.float32
         batch = batch.contiguous(memory_format=self.layout)
         with (
-            capture_gates(self.network, self.blocks, signals=self.signals, detach=True) as gates,
+            recorded_gates(self.network, self.blocks, signals=self.signals, detach=True) as gates,
             torch.autocast(batch.device.type, self.precision if low else None, enabled=low),
         ):
             output = self.network(batch)
         is_logits = isinstance(output, Tensor) and output.ndim == 2
         logits = output if is_logits else batch.new_empty(len(batch), 0)
         values = [gates.signal(signal)[block].float() for signal in self.signals for block in self.blocks]
-        return logits, torch.cat(values, 1)
+        return logits, torch.cat(values, 1) if values else batch.new_empty(len(batch), 0)
 
 
 class Forward:
@@ -168,7 +168,7 @@ def running(
     model
         Any module that takes one (batch, channels, height, width) tensor. Comes back as it was given.
     blocks
-        What `find_se_blocks` gave for it.
+        What `find_se_blocks` gave for it; of none, nothing is read.
     engine
         How to run it.
     signals
@@ -272,10 +272,13 @@ def _memory_from_heap() -> Iterator[None]:
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
 
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
 def _malloc(function: str, *arguments: int) -> None:
     """Call a function of glibc's malloc; nothing where there is none."""
-    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), function):
-        ctypes.CDLL(None)[function](*arguments)
+    if _LIBC is not None and hasattr(_LIBC, function):
+        getattr(_LIBC, function)(*arguments)
 
 
 def _to_device(images: Sequence[Tensor], count: int, device: torch.device) -> Tensor:

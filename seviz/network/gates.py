@@ -178,6 +178,15 @@ def capture_gates(
     torch.Size([32, 512])
     """
     refuse_compiled(model)
+    with recorded_gates(model, blocks, signals=signals, detach=detach) as gates:
+        yield gates
+
+
+@contextmanager
+def recorded_gates(
+    model: nn.Module, blocks: Mapping[str, SEBlock], *, signals: Sequence[Signal], detach: bool
+) -> Iterator[Gates]:
+    """As `capture_gates`, of a model that is known not to be compiled; for who enters it at every batch."""
     unknown = [signal for signal in signals if signal not in SIGNALS]
     if unknown:
         raise OptionError(f"signals has {unknown[0]!r}, expected some of {', '.join(SIGNALS)}")
@@ -188,12 +197,16 @@ def capture_gates(
     for block in blocks.values():
         if block.gate_path is not None:
             by_gate.setdefault(block.gate_path, []).append(block)
-    reader = _ProductReader(model, list(blocks.values()), gates, signals)
+    functional = any(block.gate_path is None for block in blocks.values())
+    reader = None
+    if len(signals) > 1 or functional:
+        reader = _ProductReader(model, list(blocks.values()), gates, signals)
 
     def start(*_: Any) -> None:
         gates._clear()
         calls.clear()
-        reader.reset()
+        if reader:
+            reader.reset()
 
     with ExitStack() as stack:
         stack.callback(model.register_forward_pre_hook(start, prepend=True).remove)
@@ -211,7 +224,7 @@ def capture_gates(
                 return output
 
             stack.callback(model.get_submodule(path).register_forward_hook(read).remove)
-        if len(signals) > 1 or any(block.gate_path is None for block in blocks.values()):
+        if reader:
             reader.watch(model, stack)
             stack.enter_context(reader)
         yield gates

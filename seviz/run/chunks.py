@@ -21,9 +21,10 @@ def encode_gates(gates: NDArray[np.floating]) -> NDArray[np.uint16]:
 
     The error is below 8e-6 everywhere, also near 0 and 1, where float16 would lose what saturation is about.
     """
-    x = np.asarray(gates, np.float64)
-    inner = np.clip(np.floor(x * _CODES) + 1, 1, _CODES)
-    codes: NDArray[np.uint16] = np.where(x <= 0, 0, np.where(x >= 1, _CODES + 1, inner)).astype(np.uint16)
+    scaled = np.multiply(np.clip(gates, 0, 1), _CODES, dtype=np.float64)
+    codes: NDArray[np.uint16] = scaled.astype(np.uint16)  # rounded down
+    codes += 1  # exactly 1 gets its own code by this
+    codes *= gates > 0
     return codes
 
 
@@ -126,10 +127,12 @@ class Chunk:
             classes, members = np.unique(labels, return_inverse=True)
         gates, moments, totals = {}, {}, {}
         for (signal, block), value in values.items():
-            kept = np.where(good[samples.kept, None], value[samples.kept], 0)
+            kept = value if samples.kept.all() else value[samples.kept]
+            of_good = value
+            if not good.all():
+                of_good, kept = value[good], np.where(good[samples.kept, None], kept, 0)
             encoded = signal == "excitation" and bounded[block]
             gates[signal, block] = encode_gates(kept) if encoded else kept.astype(np.float32)
-            of_good = value if good.all() else value[good]
             moments[signal, block] = Moments.of(of_good, members, len(classes))
             totals[signal, block] = Moments.of_all(of_good)
         return cls(index=index, samples=samples, gates=gates, classes=classes, moments=moments, totals=totals)

@@ -94,6 +94,28 @@ def test_compiled_gates_are_those_of_the_plain_network(tiny_net: nn.Module) -> N
     assert predictions.tolist() == logits.topk(3).indices.tolist()
 
 
+@pytest.mark.parametrize("spec", ["timm/mobilenetv3_small_050", "timm/legacy_seresnet18", "timm/ecaresnet26t"])
+def test_compiled_gates_of_real_networks_are_those_of_the_plain_one(spec: str) -> None:
+    model = build(spec)
+    blocks = find_se_blocks(model, (1, *SIZE))
+    _, expected = plain(model, images(4))
+    record = dataclasses.replace(RECORD, name="compiled")
+    with running(model, blocks, record, signals=["excitation"], input_size=SIZE) as forward:
+        values = forward(images(4)).numpy()[1]
+    for name, gates in expected.items():
+        np.testing.assert_allclose(values["excitation", name], gates, rtol=0, atol=1e-5)
+
+
+def test_nothing_is_read_of_no_blocks(tiny_net: nn.Module) -> None:
+    given = images(3, (3, 16, 16))
+    with torch.no_grad():
+        logits = tiny_net(torch.stack(given))
+    with running(tiny_net, {}, RECORD, signals=[], input_size=(3, 16, 16)) as forward:
+        predictions, values = forward(given).numpy()
+    assert values == {}
+    assert predictions.tolist() == logits.topk(3).indices.tolist()
+
+
 def test_the_model_comes_back_as_it_was(tiny_net: nn.Module) -> None:
     tiny_net.train()
     blocks = find_se_blocks(tiny_net, (1, 3, 16, 16))
