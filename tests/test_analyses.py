@@ -166,3 +166,46 @@ def test_reliability_loses_no_bit() -> None:
 
 def test_decoding_at_reduced_scale_gives_a_verdict() -> None:
     assert "not allowed" in run("decoding_at_reduced_scale.py", "--count", 1, "--rounds", 1).casefold()
+
+
+def test_half_precision_compares_two_ways_with_float32() -> None:
+    rows = [line.split("|") for line in run("half_precision.py", "--images", 4).splitlines() if "| bfloat16" in line]
+    plain, seviz = (float(row[3]) for row in rows)
+    assert 0 < seviz < plain < 0.01
+
+
+def test_engines_give_the_gates_of_the_plain_network() -> None:
+    printed = run("engine_gates.py", "timm/mobilenetv3_small_050", "--engines", "folded")
+    assert printed.splitlines()[-1].endswith("| yes |")
+
+
+def test_search_is_timed_beside_a_forward_pass() -> None:
+    printed = run("benchmarks/search.py", "seviz/seresnet50-cifar10", "--rounds", 1)
+    *_, plain, searched, ratio, _ = printed.splitlines()[-1].split("|")
+    assert float(ratio) == pytest.approx(float(searched) / float(plain), rel=0.2)
+
+
+@pytest.mark.parametrize("source", ["tensors", "jpegs"])
+def test_capture_is_timed_beside_other_ways(source: str) -> None:
+    options = ("--source", source, "--rounds", 1, "--seconds", 0.05, "--no-compile")
+    lines = run("benchmarks/capture.py", "seviz/seresnet50-cifar10", *options).splitlines()
+    rows = {cells[1].strip(): cells[2:] for cells in (line.split("|") for line in lines) if len(cells) > 3}
+    assert {"bare forward pass", "by hand", "captum", "seviz"} <= set(rows)
+    assert float(rows["bare forward pass"][1]) == 1
+    assert all(float(rows[way][0]) > 0 for way in ("by hand", "captum", "seviz"))
+
+
+def test_overhead_is_the_sum_of_its_parts() -> None:
+    options = ("--engines", "folded", "--rounds", 2, "--batch", 4)
+    cells = run("benchmarks/overhead.py", "seviz/seresnet50-cifar10", *options).splitlines()[-1].split("|")
+    reading, writing, together = (float(cell.strip().removesuffix("%")) for cell in cells[4:7])
+    assert writing > 0
+    assert together == pytest.approx(reading + writing, abs=0.11)
+
+
+def test_size_tells_memory_and_time_to_open(tmp_path: Path) -> None:
+    options = ("--counts", 64, 128, "--images", 128, "--rounds", 1, "--keep", tmp_path / "run")
+    printed = run("benchmarks/size.py", *options)
+    assert "from 64 to 128 images" in printed
+    assert "captured 128 images with 15,104 gates each" in printed
+    assert (tmp_path / "run" / "samples.parquet").is_file()
