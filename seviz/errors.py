@@ -27,7 +27,8 @@
         ├── DamagedRunError       (ValueError)         a file of the run is not what was written
         ├── WriteError            (OSError)            the disk is full, read-only, or gone
         ├── JoinError             (ValueError)         runs that cannot be joined
-        └── MissingSignalError    (LookupError)        a signal or block the run does not hold
+        ├── MissingSignalError    (LookupError)        a signal or block the run does not hold
+        └── MissingTableError     (LookupError)        a table that was not computed yet
 
 Each also inherits the builtin in brackets. A message names what was given, what was expected, and what to do.
 """
@@ -152,6 +153,10 @@ class JoinError(RunError, ValueError):
 
 class MissingSignalError(RunError, LookupError):
     """A signal or a block that the run does not hold."""
+
+
+class MissingTableError(RunError, LookupError):
+    """A table of a run that was not computed yet."""
 
 
 class OptionError(SevizError, ValueError):
