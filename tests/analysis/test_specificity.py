@@ -294,3 +294,15 @@ def test_options_outside_their_range(run: Run) -> None:
         specificity_by_channel(run, blocks=["SE_9_9"])
     with pytest.raises(UnknownClassError, match="no class 'cat'"):
         specificity_by_channel(run, against_rest="cat")
+
+
+def test_many_classes_have_intervals_only_if_asked_for(tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(101), 2)
+    run = make_run(tmp_path / "run", {"SE_2_1": np.random.default_rng(0).uniform(size=(202, 3))}, labels)
+    table = specificity_by_class(run)
+    assert table[["low", "high"]].isna().all(axis=None)
+    assert table.attrs["remarks"] == ["Intervals over images are left out for more than 100 classes, unless asked for."]
+    asked = specificity_by_class(run, over_images=True)
+    assert asked[["low", "high"]].notna().all(axis=None)
+    assert asked.attrs["remarks"] == []
+    pd.testing.assert_frame_equal(table.drop(columns=["low", "high"]), asked.drop(columns=["low", "high"]))
