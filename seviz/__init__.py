@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from seviz.network.blocks import SEBlock as SEBlock
     from seviz.network.blocks import find_se_blocks as find_se_blocks
     from seviz.network.gates import capture_gates as capture_gates
+    from seviz.network.gates import force_gates as force_gates
     from seviz.network.insertion import insert_se as insert_se
     from seviz.network.models import Network as Network
     from seviz.network.models import load as load
@@ -24,6 +25,7 @@ _HOMES = {
     "capture_gates": "seviz.network.gates",
     "collect": "seviz.capture.collect",
     "find_se_blocks": "seviz.network.blocks",
+    "force_gates": "seviz.network.gates",
     "insert_se": "seviz.network.insertion",
     "load": "seviz.network.models",
     "open_run": "seviz.run.store",

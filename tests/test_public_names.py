@@ -14,6 +14,7 @@ def test_public_names_are_these() -> None:
         "capture_gates",
         "collect",
         "find_se_blocks",
+        "force_gates",
         "insert_se",
         "load",
         "open_run",

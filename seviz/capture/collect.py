@@ -193,7 +193,7 @@ def collect(
         tell(f"engine: {run.manifest.engine.name} ({run.manifest.engine.reason})")
         source: Source
         if isinstance(data, Dataset):
-            source = Files(data, network, run.manifest, _workers(workers))
+            source = Files(data, network, run.manifest, worker_count(workers))
         else:
             source = Memory(data, run)
         with run.lock(launch.name):
@@ -231,7 +231,7 @@ def _engine(
     """How the network is to be run; of a run that is there, how it is run."""
     if (out / "manifest.json").is_file():
         return Run(out).manifest.engine
-    device = _device(device)
+    device = usable_device(device)
     name, reason = choose_engine(
         network.model,
         compile=compile,
@@ -251,7 +251,8 @@ def _engine(
     )
 
 
-def _device(device: str) -> str:
+def usable_device(device: str) -> str:
+    """What torch calls a device; "auto" is CUDA, else MPS, else the CPU. Raises OptionError if it cannot be used."""
     if device == "auto":
         if torch.cuda.is_available():
             return "cuda"
@@ -271,7 +272,8 @@ def _here(engine: EngineRecord, launch: Launch) -> EngineRecord:
     return replace(engine, device=f"cuda:{launch.local_rank % torch.cuda.device_count()}")
 
 
-def _workers(workers: int | None) -> int:
+def worker_count(workers: int | None) -> int:
+    """How many processes decode images; None chooses. Raises OptionError if it is less than 0."""
     if workers is None:
         return min(8, max(1, (os.cpu_count() or 1) // 2))
     if workers < 0:

@@ -103,10 +103,8 @@ class Files:
         cut = [list(rows[k : k + batch_size]) for rows in chunks.values() for k in range(0, len(rows), batch_size)]
         if not cut:
             return
-        reader = _Reader(self.data, self.network, rotate=self.manifest.engine.rotate)
-        lost: _Read = (None, "failed", KILLED)
-        workers = min(self.workers, len(cut))
-        batches = read_in_order(reader.read, cut, workers=workers, lost=lost, together=_batch)
+        rotate = self.manifest.engine.rotate
+        batches = read_batches(self.data, self.network, cut, rotate=rotate, workers=self.workers)
         for index, rows in chunks.items():
             yield Part(
                 index,
@@ -115,6 +113,27 @@ class Files:
                 self._kept[rows.start : rows.stop],
                 (next(batches) for _ in range(0, len(rows), batch_size)),
             )
+
+
+def read_batches(
+    data: Dataset, network: Network, cut: Sequence[Sequence[int]], *, rotate: bool, workers: int
+) -> Iterator[Batch]:
+    """Read images of a data set for a network, batch by batch; workers read ahead.
+
+    Parameters
+    ----------
+    data, network
+        What is read, and for which network.
+    cut
+        Indices of the images of each batch.
+    rotate
+        Turn images as their EXIF orientation says.
+    workers
+        How many processes; 0 for this one.
+    """
+    reader = _Reader(data, network, rotate=rotate)
+    lost: _Read = (None, "failed", KILLED)
+    return read_in_order(reader.read, cut, workers=min(workers, len(cut)), lost=lost, together=_batch)
 
 
 class _Reader:

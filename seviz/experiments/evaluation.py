@@ -1,0 +1,315 @@
+"""How well a network tells classes apart: accuracy, in all and by class, of any network on any images."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seviz.capture.collect import usable_device, worker_count
+from seviz.capture.datasets import Dataset, open_dataset, printable
+from seviz.capture.engines import home_of
+from seviz.capture.keeping import kept
+from seviz.capture.sources import read_batches
+from seviz.classes import Classes
+from seviz.errors import EmptyDataError, OptionError
+from seviz.experiments.shares import share_interval
+from seviz.network.blocks import undisturbed
+from seviz.network.models import Network
+
+Images = Dataset | str | Path | Iterable[tuple[Tensor, Any]]
+"""A data set or its spec; or batches of images as the network takes them, and labels as indices of its classes."""
+
+Progress = Callable[[int, int | None], None]
+"""Told after each batch: images done, and of how many, if known."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A batch of images whose classes are the network's.
+
+    Attributes
+    ----------
+    images
+        (batch, channels, height, width), on the CPU; without those that could not be read.
+    labels
+        Index of the class among the network's, (batch).
+    paths
+        Of each image; of batches in memory the number of the image, as in a run.
+    failed
+        How many images could not be read.
+    """
+
+    images: Tensor
+    labels: NDArray[np.int64]
+    paths: tuple[str, ...]
+    failed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def labelled_batches(
+    network: Network,
+    data: Images,
+    *,
+    per_class: int | None = None,
+    batch_size: int = 64,
+    rotate: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Labelled]:
+    """Read images for a network, each once.
+
+    Parameters
+    ----------
+    network
+        Tells the preprocessing and the classes.
+    data
+        Images of one class each.
+    per_class
+        Only so many images of each class of a data set, drawn at random, the same at every call.
+    batch_size
+        Images a batch of a data set; batches in memory stay as they are.
+    rotate
+        Rotate images as their EXIF orientation says.
+    workers
+        Processes that decode images; 0 for none but this one; None chooses.
+    progress
+        Called when a batch has been worked off.
+
+    Raises
+    ------
+    OptionError
+        If the classes are not the network's, an image has several, batches in memory have other shapes or labels than
+        expected, or an option is out of its range.
+    EmptyDataError
+        If there is no image.
+    """
+    if network.task != "classification":
+        raise OptionError(f"the network is the backbone of one for {network.task}: it predicts no class")
+    for name, value in (("batch_size", batch_size), ("per_class", per_class)):
+        if value is not None and value < 1:
+            raise OptionError(f"{name} is {value}, expected at least 1")
+    if isinstance(data, str | Path):
+        data = open_dataset(data)
+    if isinstance(data, Dataset):
+        if per_class is not None and not data.multi:
+            data = data.take(np.flatnonzero(kept(data, f"per-class:{per_class}")))
+        batches, total = _of_dataset(network, data, batch_size, rotate, worker_count(workers)), len(data)
+    elif per_class is not None:
+        raise OptionError("per_class chooses from a data set; batches in memory were given")
+    else:
+        batches, total = _of_memory(network, data), None
+    done = 0
+    for batch in batches:
+        yield batch
+        done += len(batch) + batch.failed
+        if progress:
+            progress(done, total)
+    if not done:
+        raise EmptyDataError("there is no image")
+
+
+def _of_dataset(network: Network, data: Dataset, batch_size: int, rotate: bool, workers: int) -> Iterator[Labelled]:
+    targets = data.classes.match(network.classes) if network.classes else None
+    if targets is None:
+        raise OptionError(
+            f"the classes of data {data.spec!r} ({', '.join(data.classes.names[:3])}, ...) are not those of"
+            f" {network.spec}, so whether it is right cannot be told"
+        )
+    if data.multi:
+        raise OptionError(f"images of data {data.spec!r} have several classes, expected one of each")
+    labels = np.array(targets, np.int64)[data.labels]
+    cut = [range(k, min(k + batch_size, len(data))) for k in range(0, len(data), batch_size)]
+    for rows, batch in zip(cut, read_batches(data, network, cut, rotate=rotate, workers=workers), strict=True):
+        good = [row for row, status in zip(rows, batch.statuses, strict=True) if status != "failed"]
+        images = torch.stack(tuple(batch.images)) if good else torch.empty(0, *network.input_size)
+        yield Labelled(images, labels[good], tuple(printable(data.paths[row]) for row in good), len(rows) - len(good))
+
+
+def _of_memory(network: Network, data: Iterable[tuple[Tensor, Any]]) -> Iterator[Labelled]:
+    done = 0
+    for number, (x, y) in enumerate(data):
+        images, labels = torch.as_tensor(x), torch.as_tensor(y)
+        if images.ndim != 4 or labels.shape != images.shape[:1] or labels.is_floating_point():
+            raise OptionError(
+                f"batch {number} is {tuple(images.shape)} with labels {tuple(labels.shape)} of {labels.dtype}, expected"
+                " images (batch, channels, height, width) and whole numbers (batch)"
+            )
+        if len(labels) and int(labels.min()) < 0:
+            raise OptionError(f"batch {number} has the label {int(labels.min())}, expected 0 or more")
+        paths = tuple(str(done + k) for k in range(len(labels)))
+        yield Labelled(images, labels.numpy().astype(np.int64), paths)
+        done += len(labels)
+
+
+@contextmanager
+def on_device(model: nn.Module, device: str = "auto") -> Iterator[torch.device]:
+    """A model in evaluation mode without gradients on a device; as it was afterwards.
+
+    Parameters
+    ----------
+    model
+        Any module.
+    device
+        "auto" (CUDA, else MPS, else CPU) or what torch calls it.
+    """
+    chosen, home = torch.device(usable_device(device)), home_of(model)
+    with undisturbed(model):
+        try:
+            model.to(chosen)
+            yield chosen
+        finally:
+            model.to(home)
+
+
+def logits_of(model: nn.Module, images: Tensor, labels: NDArray[np.int64]) -> Tensor:
+    """The logits of a batch, (batch, classes) float32.
+
+    Raises
+    ------
+    OptionError
+        If the model gives something else, or no logit for a label.
+    """
+    output = model(images)
+    if not isinstance(output, Tensor) or output.ndim != 2 or int(labels.max(initial=-1)) >= output.shape[1]:
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise OptionError(
+            f"{type(model).__name__} gives {shape} for {len(images)} images with labels up to"
+            f" {labels.max(initial=-1)}, expected logits (batch, classes)"
+        )
+    return output.float()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network took images for.
+
+    Attributes
+    ----------
+    labels, predicted
+        The class and the one that the network took the image for, indices of its classes, (image).
+    in_top5
+        Whether the class was among the first five, (image).
+    loss
+        Cross-entropy in nats, (image).
+    classes
+        Of the network.
+    failed
+        How many images could not be read.
+    """
+
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    in_top5: NDArray[np.bool_]
+    loss: NDArray[np.float64]
+    classes: Classes
+    failed: int
+
+    @property
+    def accuracy(self) -> float:
+        """Share of images that were told right, in [0, 1]; NaN of no image."""
+        return float((self.labels == self.predicted).mean()) if len(self.labels) else float("nan")
+
+    @property
+    def top5(self) -> float:
+        """Share of images whose class was among the first five, in [0, 1]; NaN of no image."""
+        return float(self.in_top5.mean()) if len(self.labels) else float("nan")
+
+    def by_class(self, *, confidence: float = 0.95) -> pd.DataFrame:
+        """Accuracy by class.
+
+        Columns: class, class_name; images; accuracy, its interval low to high (Wilson's); loss, the mean
+        cross-entropy. Only classes that have images.
+        """
+        seen, images = np.unique(self.labels, return_counts=True)
+        right = np.array([(self.predicted[self.labels == label] == label).sum() for label in seen], np.int64)
+        low, high = share_interval(right, images, confidence=confidence)
+        return pd.DataFrame(
+            {
+                "class": [self.classes.ids[label] for label in seen],
+                "class_name": [self.classes.names[label] for label in seen],
+                "images": images,
+                "accuracy": right / images,
+                "low": low,
+                "high": high,
+                "loss": [self.loss[self.labels == label].mean() for label in seen],
+            }
+        )
+
+
+def evaluate(
+    network: Network,
+    data: Images,
+    *,
+    per_class: int | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    rotate: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Run a network on images and compare what it says with their classes.
+
+    Parameters
+    ----------
+    network
+        Any network of classes; `dataclasses.replace(network, model=...)` gives one with another model. Comes back as
+        it was given.
+    data, per_class, batch_size, rotate, workers, progress
+        As in `labelled_batches`.
+    device
+        "auto" (CUDA, else MPS, else CPU) or what torch calls it.
+
+    Raises
+    ------
+    OptionError, EmptyDataError
+        As in `labelled_batches`, and if the network gives no logits.
+    """
+    labels, predicted, in_top5, loss, failed, width = [], [], [], [], 0, 0
+    with on_device(network.model, device) as place:
+        for batch in labelled_batches(
+            network,
+            data,
+            per_class=per_class,
+            batch_size=batch_size,
+            rotate=rotate,
+            workers=workers,
+            progress=progress,
+        ):
+            failed += batch.failed
+            if not len(batch):
+                continue
+            logits = logits_of(network.model, batch.images.to(place), batch.labels)
+            target = torch.as_tensor(batch.labels, device=place)
+            best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+            labels.append(batch.labels)
+            predicted.append(best[:, 0].cpu().numpy())
+            in_top5.append((best == target[:, None]).any(1).cpu().numpy())
+            loss.append(nn.functional.cross_entropy(logits, target, reduction="none").cpu().numpy())
+            width = logits.shape[1]
+    return Evaluation(
+        labels=_joined(labels, np.int64),
+        predicted=_joined(predicted, np.int64),
+        in_top5=_joined(in_top5, np.bool_),
+        loss=_joined(loss, np.float64),
+        classes=classes_of(network, width),
+        failed=failed,
+    )
+
+
+def classes_of(network: Network, count: int) -> Classes:
+    """The classes of a network; where they are not known, their numbers."""
+    numbers = tuple(str(k) for k in range(count))
+    return network.classes or Classes(numbers, numbers)
+
+
+def _joined(parts: list[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    return np.concatenate(parts).astype(dtype) if parts else np.zeros(0, dtype)

@@ -1,0 +1,104 @@
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import seviz
+from seviz.errors import DataNotFoundError, OptionError, WeightsError
+from seviz.experiments.reopening import reopen_data, reopen_network
+from seviz.network.models import Network
+from seviz.run.joining import join
+from seviz.run.store import Run
+
+NETWORK = """
+from tests.experiments.made_network import NAMES, ReadFromGates
+
+def make():
+    model = ReadFromGates()
+    model.class_names = NAMES
+    return model
+"""
+
+
+@pytest.fixture
+def kept_run(folder: Path, tmp_path: Path) -> Run:
+    """A run of a network that can be loaded again."""
+    (tmp_path / "made.py").write_text(NETWORK)
+    network = seviz.load(f"{tmp_path / 'made.py'}:make")
+    network = replace(network, model=network.model.eval())
+    return seviz.collect(network, folder, tmp_path / "kept", workers=0, compile="off")
+
+
+def test_the_network_of_a_run(kept_run: Run, tmp_path: Path) -> None:
+    network = reopen_network(kept_run)
+    assert network.weights_sha256 == kept_run.manifest.model.weights_sha256
+    weights = tmp_path / "weights.pt"
+    torch.save(network.model.state_dict(), weights)
+    assert reopen_network(kept_run, weights=weights).weights == str(weights)
+    (tmp_path / "made.py").write_text(NETWORK.replace("return", "model.stem.bias.data += 1; return"))
+    with pytest.raises(WeightsError, match=r"with weights 'pretrained' is not the network of the run .* SHA-256"):
+        reopen_network(kept_run)
+
+
+def test_the_images_of_a_run(run: Run, folder: Path, tmp_path: Path) -> None:
+    data = reopen_data(run)
+    assert data.paths == tuple(run.samples["path"])
+    np.testing.assert_array_equal(data.labels, run.labels)
+    assert data.read(0).image.size == (24, 20)
+    shutil.move(folder, tmp_path / "moved")
+    with pytest.raises(DataNotFoundError, match=r"are to be in .*data', which is no directory"):
+        reopen_data(run)
+    assert reopen_data(run, root=tmp_path / "moved").paths == data.paths
+    (tmp_path / "moved" / "red" / "000.png").write_bytes(b"other")
+    with pytest.raises(DataNotFoundError, match="some are missing, or have another size or class"):
+        reopen_data(run, root=tmp_path / "moved")
+
+
+def test_a_choice_of_images_is_the_same_choice(network: Network, folder: Path, tmp_path: Path) -> None:
+    some = seviz.collect(network, folder, tmp_path / "some", per_class=2, seed=3, workers=0, compile="off")
+    assert reopen_data(some).paths == tuple(some.samples["path"])
+    assert len(reopen_data(some)) == 6
+
+
+def test_bundled_images_and_cifar10(network: Network, tmp_path: Path) -> None:
+    bundled = seviz.load("seviz/seresnet50-cifar10", weights="none")
+    tiny = replace(network, classes=bundled.classes)
+    package = tmp_path / "cifar10"
+    package.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 1024, 3), np.uint8)).save(package / "test_batch.png")
+    (package / "test_lables.json").write_text(str([k % 10 for k in range(20)]))
+    for name, spec, options in (
+        ("b", "bundled", {"classes": ["cat"], "per_class": 3}),
+        ("c", f"cifar10:{package}", {"per_class": 1}),
+    ):
+        with pytest.warns(UserWarning, match="near chance"):
+            run = seviz.collect(tiny, spec, tmp_path / name, workers=0, compile="off", **options)
+        data = reopen_data(run)
+        assert data.paths == tuple(run.samples["path"])
+        assert data.fingerprint() == run.manifest.data.fingerprint
+        with pytest.raises(OptionError, match=rf"but the images of {spec} cannot lie elsewhere"):
+            reopen_data(run, root=tmp_path)
+
+
+def test_joined_runs(network: Network, run: Run, make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    more = make_folder({"blue": 2, "green": 2, "red": 2}, "more")
+    seviz.collect(network, more, tmp_path / "other", workers=0, compile="off")
+    joined = join([run.path, tmp_path / "other"], tmp_path / "joined")
+    assert len(reopen_data(joined)) == 18
+    (more / "red" / "000.png").unlink()
+    with pytest.raises(DataNotFoundError, match="some are missing"):
+        reopen_data(joined)
+
+
+def test_images_in_memory_are_gone(network: Network, tmp_path: Path) -> None:
+    images = torch.rand(3, 3, 16, 16)
+    batches = [(images, torch.arange(3))]
+    with pytest.warns(UserWarning, match="near chance"):
+        run = seviz.collect(network, batches, tmp_path / "memory", compile="off")
+    with pytest.raises(OptionError, match="were handed over in memory, and cannot be opened again"):
+        reopen_data(run)
