@@ -1,11 +1,11 @@
-"""`seviz figures`: the paper's figures from a run."""
+"""`seviz figures`: what can be drawn of a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from seviz.cli.reporting import reported, split_list
+from seviz.cli.reporting import reported, say, split_list
 from seviz.errors import OptionError
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ FORMATS = ("png", "pdf", "svg")
 def figures(
     run: Annotated[Path, typer.Argument(help="the run's directory")],
     out: Annotated[Path, typer.Option("-o", "--out", help="where the files go")],
+    only: Annotated[str | None, typer.Option(help="which figures, such as excitation,depth; with commas")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="another run, drawn beside this one and compared with it")
+    ] = None,
     classes: Annotated[str | None, typer.Option(help="classes drawn, by id or name; with commas")] = None,
     blocks: Annotated[str | None, typer.Option(help="blocks drawn, such as SE_2_3,SE_5_1")] = None,
     channels: Annotated[str, typer.Option(help="how many channels of each block, or 'all'")] = "50",
@@ -25,7 +29,7 @@ def figures(
     width: Annotated[str, typer.Option(help="page or column of a paper")] = "page",
     formats: Annotated[str, typer.Option("--format", help="of png, pdf, svg; with commas")] = "png,pdf",
 ) -> None:
-    """Draw the paper's figures, each with the data it shows as CSV."""
+    """Draw the figures of a run, each with the data it shows as CSV, and say which cannot be drawn."""
     import seviz
 
     if width not in ("page", "column"):
@@ -38,6 +42,8 @@ def figures(
     draw(
         seviz.open_run(run),
         out,
+        only=split_list(only),
+        other=None if against is None else seviz.open_run(against),
         classes=split_list(classes),
         blocks=split_list(blocks),
         channels="all" if channels == "all" else int(channels),
@@ -51,34 +57,27 @@ def draw(
     run: "Run",
     out: Path,
     *,
+    formats: list[str],
+    only: list[str] | None = None,
+    other: "Run | None" = None,
     classes: list[str] | None = None,
     blocks: list[str] | None = None,
     channels: int | Literal["all"] = 50,
     seed: int = 0,
     width: Any = "page",
-    formats: list[str],
 ) -> None:
-    """Compute the tables, draw the figures, write both, and print the paths."""
-    from seviz.analysis.excitation import default_classes, excitation
-    from seviz.analysis.specificity import specificity
-    from seviz.figures.excitation import excitation_by_depth, spread_by_depth
-    from seviz.figures.specificity import specificity_by_depth
+    """Draw the figures, write them and their data, print the paths, and say what is left out."""
+    from seviz.figures.album import Album, LeftOut
     from seviz.figures.style import save
 
-    remark = "" if run.manifest.model.trained else "untrained SE weights"
-    table = excitation(run, classes=classes, blocks=blocks, channels=channels, seed=seed)
-    two = (classes or default_classes(run, 4))[:2]
-    pair = excitation(run, classes=two, blocks=blocks, channels=channels, seed=seed)
-    depth = specificity(run)
-    drawn = {
-        "excitation": (table, excitation_by_depth(table, width=width, remark=remark)),
-        "spread": (pair, spread_by_depth(pair, width=width, remark=remark)),
-        "specificity": (depth, specificity_by_depth(depth, width=width, remark=remark)),
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    for name, (data, figure) in drawn.items():
-        data.to_csv(out / f"{name}.csv", index=False)
-        typer.echo(out / f"{name}.csv")
+    album = Album(run=run, other=other, classes=classes, blocks=blocks, channels=channels, seed=seed, width=width)
+    for drawn in album.draw(only):
+        if isinstance(drawn, LeftOut):
+            say(f"{drawn.name} is left out: {drawn.reason}")
+            continue
+        out.mkdir(parents=True, exist_ok=True)
+        drawn.data.to_csv(out / f"{drawn.name}.csv", index=False)
+        typer.echo(out / f"{drawn.name}.csv")
         for kind in formats:
-            save(figure, out / f"{name}.{kind}")
-            typer.echo(out / f"{name}.{kind}")
+            save(drawn.figure, out / f"{drawn.name}.{kind}")
+            typer.echo(out / f"{drawn.name}.{kind}")

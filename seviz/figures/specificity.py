@@ -1,12 +1,11 @@
 """Class specificity by depth: what share of the gates' variance lies between classes, and how much that is."""
 
-from itertools import groupby
-
+import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seviz.figures.style import COLOURS, FAINT, INK, WIDTHS, Width, style
+from seviz.figures.blocks import axis_of_depth, whiskers
+from seviz.figures.style import COLOURS, FAINT, WIDTHS, Width, style
 
 
 def specificity_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: str = "") -> Figure:
@@ -24,51 +23,53 @@ def specificity_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: 
     Returns
     -------
     matplotlib.figure.Figure
-        Above: bias-corrected share of variance between classes, and the share that labels drawn at random would
-        show before the correction. Beneath: standard deviation between classes and over all images.
+        Above: bias-corrected share of variance between classes with its interval, and the share that labels drawn at
+        random would show before the correction. Beneath: standard deviation between classes and over all images.
     """
     x = list(range(len(table)))
+    low, high, what = specificity_interval(table)
     with style():
         figure = Figure(figsize=(WIDTHS[width], 3.3), layout="constrained")
         share, size = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
 
         share.plot(x, table["omega_squared"], "-o", color=COLOURS[0], ms=3.5, label="bias-corrected (ω²)")
+        if what:
+            whiskers(share, table["omega_squared"], low, high, color=COLOURS[0], label=what)
         share.plot(x, table["null"], color=COLOURS[1], ls=(0, (4, 1.5)), label="chance level, uncorrected")
-        share.set_ylim(min(0, 1.1 * table["omega_squared"].min()), 1)
+        share.set_ylim(1.1 * np.nanmin([*table["omega_squared"], *low, 0]), 1)
         share.set_ylabel("share of variance\nbetween classes")
         share.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
 
         size.plot(x, table["std_total"], "-s", color=FAINT, ms=3, mfc="white", label="over all images")
         size.plot(x, table["std_between"], "-o", color=COLOURS[0], ms=3.5, label="between classes")
-        size.set_ylim(0, 1.25 * max(table["std_total"].max(), 1e-12))
+        size.set_ylim(0, 1.25 * np.nanmax([*table["std_total"], 1e-12]))
         size.set_ylabel("standard deviation\nof the excitation")
         size.legend(loc="upper left", ncols=2)
 
-        _mark_stages(share, size, table)
-        size.set_xticks(x, table["block"], rotation=90 if width == "column" or len(table) > 20 else 45)
-        size.set_xlim(-0.5, len(table) - 0.5)
+        axis_of_depth((share, size), table, inches=WIDTHS[width] - 0.6)
         if remark:
             figure.supxlabel(remark, fontsize=7)
     return figure
 
 
-def _mark_stages(share: Axes, size: Axes, table: pd.DataFrame) -> None:
-    """Shade every second stage, and name each above."""
-    start = 0
-    for k, (stage, rows) in enumerate(groupby(table["stage"])):
-        end = start + len(list(rows))
-        for axes in (share, size):
-            if k % 2 == 0:
-                axes.axvspan(start - 0.5, end - 0.5, color="#F2F2F2", lw=0, zorder=0)
-        middle = (start + end - 1) / 2
-        share.annotate(
-            f"stage {stage}" if end - start > 1 else str(stage),
-            (middle, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            va="bottom",
-            color=INK,
-        )
-        start = end
+def specificity_interval(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, str]:
+    """The interval that is drawn: over images, and where there is none, over classes.
+
+    Parameters
+    ----------
+    table
+        From `seviz.analysis.specificity.specificity`.
+
+    Returns
+    -------
+    low, high
+        One each a block; NaN where there is neither.
+    what
+        What it is, in words; empty if no block has one.
+    """
+    over_images = table["low"].notna() & table["high"].notna()
+    low = table["low"].where(over_images, table["low_classes"])
+    high = table["high"].where(over_images, table["high_classes"])
+    over_classes = ~over_images & low.notna() & high.notna()
+    words = ["over images"] * bool(over_images.any()) + ["over classes"] * bool(over_classes.any())
+    return low.astype(np.float64), high.astype(np.float64), f"interval {' or '.join(words)}" if words else ""

@@ -24,6 +24,8 @@ LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = (
 )
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, FAINT = "#222222", "#8A8A8A"
+LEVELS, SIGNED = "cividis", "RdBu_r"
+"""Colour maps of amounts, and of differences to either side of 0."""
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",

@@ -11,9 +11,10 @@ from typer.testing import CliRunner, Result
 
 import seviz
 from seviz.cli import app
+from seviz.figures.album import FIGURES
 from seviz.run.store import Run
 
-COMMANDS = ("demo", "blocks", "zoo", "complexity", "capture", "scan", "verify", "merge", "figures")
+COMMANDS = ("demo", "blocks", "zoo", "complexity", "capture", "scan", "verify", "merge", "figures", "report")
 
 
 def run(*arguments: object) -> Result:
@@ -96,8 +97,11 @@ def test_demo_leaves_a_run_and_its_figures(tmp_path: Path) -> None:
     assert (len(opened.samples), opened.manifest.signals) == (1000, ("excitation", "squeeze", "response"))
     assert opened.accuracy.top1 >= 0.88
     assert f"accuracy: top-1 {opened.accuracy.top1:.1%}, top-5" in result.stdout
+    page = tmp_path / "demo" / "report.html"
+    assert str(page) in result.stdout
+    assert "rises with depth, from" in page.read_text()
     figures = tmp_path / "demo" / "figures"
-    names = {f"{name}.{kind}" for name in ("excitation", "spread", "specificity") for kind in ("png", "pdf", "csv")}
+    names = {f"{name}.{kind}" for name in FIGURES if name != "comparison" for kind in ("png", "pdf", "csv")}
     assert {path.name for path in figures.iterdir()} == names
     for name in names:
         assert str(figures / name) in result.stdout

@@ -1,7 +1,7 @@
 import numpy as np
 
 from seviz.figures.excitation import excitation_by_depth, spread_by_depth
-from tests.figures.test_style import gates
+from tests.figures.made_tables import gates
 
 
 def test_a_panel_per_block_a_line_per_class() -> None:

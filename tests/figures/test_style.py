@@ -2,55 +2,45 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+import tests.figures.made_tables as made
+from seviz.figures.comparison import shift_by_depth
+from seviz.figures.convergence import convergence_curves
+from seviz.figures.depth import depth_profile, profile
+from seviz.figures.distribution import gate_by_class
+from seviz.figures.embedding import gates_on_a_plane
 from seviz.figures.excitation import excitation_by_depth, spread_by_depth
+from seviz.figures.gallery import exciting_images
+from seviz.figures.heatmap import class_by_channel
+from seviz.figures.saturation import saturation_by_block
+from seviz.figures.similarity import classes_across_depth
 from seviz.figures.specificity import specificity_by_depth
 from seviz.figures.style import COLOURS, LINES, WIDTHS, save
 
-
-def gates() -> pd.DataFrame:
-    random = np.random.default_rng(0)
-    frames = []
-    for block, channels in (("SE_2_1", 8), ("SE_3_1", 50), ("SE_4_1", 50), ("SE_4_2", 50)):
-        for name in ("goldfish", "pug", "plane", "cliff", "all classes"):
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "block": block,
-                        "class": f"n_{name}" if name != "all classes" else name,
-                        "class_name": name,
-                        "channel": np.arange(channels) * 3,
-                        "mean": random.random(channels),
-                        "std": random.random(channels) / 5,
-                        "count": 50,
-                    }
-                )
-            )
-    return pd.concat(frames, ignore_index=True)
-
-
-def depth() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "block": ["SE_2_1", "SE_2_2", "SE_3_1", "SE_4_1", "SE_4_2"],
-            "stage": [2, 2, 3, 4, 4],
-            "omega_squared": [0.1, 0.2, 0.3, 0.6, -0.01],
-            "null": [0.01] * 5,
-            "std_between": [0.02, 0.03, 0.05, 0.2, 0.0],
-            "std_total": [0.1, 0.1, 0.1, 0.3, 0.001],
-        }
-    )
-
-
 FIGURES: dict[str, Callable[..., Figure]] = {
-    "excitation": lambda **options: excitation_by_depth(gates(), **options),
-    "spread": lambda **options: spread_by_depth(gates(), **options),
-    "specificity": lambda **options: specificity_by_depth(depth(), **options),
+    "excitation": lambda **options: excitation_by_depth(made.gates(), **options),
+    "spread": lambda **options: spread_by_depth(made.gates(), **options),
+    "specificity": lambda **options: specificity_by_depth(made.depth(), **options),
+    "depth": lambda **options: depth_profile(
+        profile(made.depth(), decoding=made.decoding(), saturation=made.saturation()), **options
+    ),
+    "depth of two": lambda **options: depth_profile(
+        pd.concat([profile(made.depth(), saturation=made.saturation(), run=run) for run in ("one", "two")]), **options
+    ),
+    "saturation": lambda **options: saturation_by_block(made.saturation(), made.saturation_by_channel(), **options),
+    "heatmap": lambda **options: class_by_channel(made.means(), "SE_4_1", names=made.NAMES, **options),
+    "distribution": lambda **options: gate_by_class(made.one_channel(), "SE_4_1", 7, **options),
+    "similarity": lambda **options: classes_across_depth(made.distances(), names=made.NAMES, **options),
+    "embedding": lambda **options: gates_on_a_plane(made.components(), names=made.NAMES, **options),
+    "gallery": lambda **options: exciting_images(made.channels(), None, **options),
+    "convergence": lambda **options: convergence_curves(made.convergence(), **options),
+    "comparison": lambda **options: shift_by_depth(made.comparison(), **options),
 }
+SHOWN = {"similarity": "distance between classes", "embedding": "of variance", "convergence": "rank correlation"}
+"""What the axes of a figure name, where it is not the excitation."""
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -78,9 +68,10 @@ def test_no_style_leaks_and_none_leaks_in(name: str, tmp_path: Path) -> None:
 def test_every_figure_has_a_papers_width_and_names_its_axes(name: str, width: str) -> None:
     figure = FIGURES[name](width=width, remark="untrained weights")
     assert figure.get_size_inches()[0] == WIDTHS[width]
-    texts = {figure.get_supxlabel(), figure.get_supylabel(), *(axes.get_ylabel() for axes in figure.axes)}
+    texts = [figure.get_supxlabel(), figure.get_supylabel()]
+    texts += [text.replace("\n", " ") for axes in figure.axes for text in (axes.get_xlabel(), axes.get_ylabel())]
     assert any("untrained weights" in text for text in texts)
-    assert any("excitation" in text for text in texts)
+    assert any(SHOWN.get(name, "excitation") in text for text in texts)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -95,8 +86,12 @@ def test_no_text_overlaps_another_or_leaves_the_figure(name: str, width: str) ->
         if text.get_text()
     ]
     for axes in figure.axes:
-        low, high = axes.get_ylim()
-        texts += [label for label in axes.get_yticklabels() if low <= label.get_position()[1] <= high]
+        for labels, ends, which in (
+            (axes.get_xticklabels(), axes.get_xlim(), 0),
+            (axes.get_yticklabels(), axes.get_ylim(), 1),
+        ):
+            upright = [label for label in labels if label.get_text() and label.get_rotation() in (0, 90)]
+            texts += [label for label in upright if min(ends) <= label.get_position()[which] <= max(ends)]
     for legend in [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]:
         texts += legend.get_texts()
     boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
