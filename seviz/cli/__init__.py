@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from seviz.cli import blocks, capture, complexity, demo, figures, runs, scan, zoo
+from seviz.cli import blocks, capture, complexity, demo, figures, intervene, report, runs, scan, tables, zoo
 
 app = typer.Typer(
     name="seviz",
@@ -21,8 +21,28 @@ app.command("complexity")(complexity.complexity)
 app.command("scan")(scan.scan)
 app.command("capture")(capture.capture)
 app.command("figures")(figures.figures)
+app.command("report")(report.report)
+app.command("intervene")(intervene.intervene)
+app.command("attribute")(intervene.attribute)
 app.command("verify")(runs.verify)
 app.command("merge")(runs.merge)
+app.command("analyse")(tables.analyse)
+for table in (
+    tables.specificity,
+    tables.selectivity,
+    tables.decoding,
+    tables.channels,
+    tables.similarity,
+    tables.agreement,
+    tables.confusion,
+    tables.cka,
+    tables.saturation,
+    tables.redundancy,
+    tables.convergence,
+    tables.components,
+    tables.compare,
+):
+    app.command(rich_help_panel="Tables of a run")(table)
 
 
 def _print_version(wanted: bool) -> None:
