@@ -304,6 +304,7 @@ def interrupted(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) ->
     arguments = ["seviz", "capture", SPEC, str(root), "-o", str(out)]
 
     def interrupt() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started this may ignore it
         from seviz.cli import capture as command
         from seviz.cli import main
 

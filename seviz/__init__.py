@@ -4,6 +4,17 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seviz.analysis.alignment import cka as cka
+    from seviz.analysis.channels import channels as channels
+    from seviz.analysis.comparison import compare as compare
+    from seviz.analysis.convergence import convergence as convergence
+    from seviz.analysis.decoding import decoding as decoding
+    from seviz.analysis.redundancy import redundancy as redundancy
+    from seviz.analysis.saturation import saturation as saturation
+    from seviz.analysis.selectivity import selectivity as selectivity
+    from seviz.analysis.similarity import agreement as agreement
+    from seviz.analysis.similarity import confusion as confusion
+    from seviz.analysis.similarity import similarity as similarity
     from seviz.analysis.specificity import specificity as specificity
     from seviz.capture.collect import collect as collect
     from seviz.errors import SevizError as SevizError
@@ -22,13 +33,24 @@ _HOMES = {
     "Run": "seviz.run.store",
     "SEBlock": "seviz.network.blocks",
     "SevizError": "seviz.errors",
+    "agreement": "seviz.analysis.similarity",
     "capture_gates": "seviz.network.gates",
+    "channels": "seviz.analysis.channels",
+    "cka": "seviz.analysis.alignment",
     "collect": "seviz.capture.collect",
+    "compare": "seviz.analysis.comparison",
+    "confusion": "seviz.analysis.similarity",
+    "convergence": "seviz.analysis.convergence",
+    "decoding": "seviz.analysis.decoding",
     "find_se_blocks": "seviz.network.blocks",
     "force_gates": "seviz.network.gates",
     "insert_se": "seviz.network.insertion",
     "load": "seviz.network.models",
     "open_run": "seviz.run.store",
+    "redundancy": "seviz.analysis.redundancy",
+    "saturation": "seviz.analysis.saturation",
+    "selectivity": "seviz.analysis.selectivity",
+    "similarity": "seviz.analysis.similarity",
     "specificity": "seviz.analysis.specificity",
 }
 

@@ -141,8 +141,10 @@ def collect(
         raise OptionError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
     if not resume and (out / "manifest.json").exists():
         raise RunExistsError(f"{str(out)!r} holds a run and resume is off. Give another directory, or delete that one.")
+    selection: dict[str, Any] = {}
     if isinstance(data, str | Path):
         data = open_dataset(data, classes=classes, per_class=per_class, seed=seed, split=split, root=root)
+        selection = _selection(classes=classes, per_class=per_class, seed=seed, split=split, root=root)
     elif (classes, per_class, split, root) != (None, None, None, None):
         raise OptionError("classes, per_class, split and root choose from a data set by its spec; none was given")
 
@@ -163,7 +165,7 @@ def collect(
         versions={name: metadata.version(name) for name in ("seviz", "torch", "timm", "torchvision")},
         model=model_record(network),
         blocks=blocks,
-        data=data_record(data, network),
+        data=data_record(data, network, selection),
         engine=_engine(
             network,
             images,
@@ -215,6 +217,20 @@ def _check(*, batch_size: int, chunk_size: int, max_failures: float, signals: Se
     for signal in signals:
         if signal not in SIGNALS:
             raise OptionError(f"signals has {signal!r}, expected some of {', '.join(SIGNALS)}")
+
+
+def _selection(
+    *, classes: Sequence[str] | None, per_class: int | None, seed: int, split: str | None, root: str | Path | None
+) -> dict[str, Any]:
+    """What was chosen from a data set, as the manifest has it."""
+    given = {
+        "classes": None if classes is None else list(classes),
+        "per_class": per_class,
+        "seed": None if per_class is None else seed,
+        "split": split,
+        "root": None if root is None else str(root),
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _engine(

@@ -1,6 +1,6 @@
 """What the manifest of a run says of the network and of the data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -52,7 +52,7 @@ def _singular_values(model: nn.Module, block: SEBlock) -> tuple[float, ...]:
     return tuple(torch.linalg.svdvals(product).tolist())
 
 
-def data_record(data: Dataset | Iterable[Any], network: Network) -> DataRecord:
+def data_record(data: Dataset | Iterable[Any], network: Network, selection: Mapping[str, Any]) -> DataRecord:
     """What is written down of a data set; raises OptionError if labels in memory have no classes to mean."""
     if isinstance(data, Dataset):
         return DataRecord(
@@ -64,6 +64,7 @@ def data_record(data: Dataset | Iterable[Any], network: Network) -> DataRecord:
             labels="multi" if data.multi else "single",
             images=len(data),
             fingerprint=data.fingerprint(),
+            selection=dict(selection),
         )
     if network.classes is None:
         raise OptionError("labels of batches in memory are indices of the network's classes, and this one has none")

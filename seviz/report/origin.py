@@ -68,8 +68,7 @@ def accuracy(run: Run) -> str:
 def capture_command(run: Run) -> str:
     """The command that captures the same again; empty where none does: batches in memory, and runs that were joined.
 
-    The options --per-class, --seed, --split and --root are not known to the run; --classes is given where some have no
-    image.
+    --classes is also given where some have no image and the run does not say which were chosen.
     """
     manifest = run.manifest
     if manifest.data.fingerprint is None or _joined(manifest):
@@ -81,7 +80,11 @@ def capture_command(run: Run) -> str:
     if manifest.signals != ("excitation",):
         options += ["--signals", ",".join(manifest.signals)]
     options += ["--keep-gates", manifest.keep_gates]
-    options += _classes(run)
+    selection = manifest.data.selection
+    options += ["--classes", ",".join(selection["classes"])] if "classes" in selection else _classes(run)
+    for name in ("per_class", "seed", "split", "root"):
+        if name in selection:
+            options += [f"--{name.replace('_', '-')}", str(selection[name])]
     options += ["--rotate"] if engine.rotate else []
     options += ["--batch-size", str(engine.batch_size)] if engine.batch_size != _DEFAULT_BATCH else []
     options += ["--device", engine.device]

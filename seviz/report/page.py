@@ -159,9 +159,8 @@ def _again(run: Run) -> str:
             f" several runs. This page is made again by</p>\n<pre>{text(report_command(run))}</pre>"
         )
     return (
-        f"<pre>{text(command)}\n{text(report_command(run))}</pre>\n<p>A run does not know whether its images were"
-        " chosen by <code>--per-class</code>, <code>--seed</code>, <code>--split</code> or <code>--root</code>: if they"
-        " were, give these as well. Where a run is there, seviz refuses to go on with other images or weights.</p>"
+        f"<pre>{text(command)}\n{text(report_command(run))}</pre>\n<p>Where a run is there, seviz refuses to go on with"
+        " other images or weights.</p>"
     )
 
 

@@ -80,6 +80,8 @@ class DataRecord:
         Number of images; None for images handed over in memory, which are not counted beforehand.
     fingerprint
         Of relative path, size and label of each file; None for images handed over in memory.
+    selection
+        How it was chosen from, as far as it was: classes, per_class and seed, split, root.
     """
 
     spec: str
@@ -90,6 +92,7 @@ class DataRecord:
     labels: str
     images: int | None
     fingerprint: str | None
+    selection: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,11 +84,22 @@ def test_the_manifest_says_what_was_run(
     assert (manifest.data.images, manifest.data.labels, manifest.data.model_classes) == (30, "single", (0, 1, 2))
     assert (manifest.engine.name, manifest.engine.device, manifest.engine.batch_size) == ("folded", "cpu", 4)
     assert (manifest.engine.precision, manifest.keep_gates, manifest.chunks) == ("float32", "all", 3)
-    assert manifest.signals == ("excitation",)
+    assert (manifest.signals, manifest.data.selection) == (("excitation",), {})
     for record, stage in zip(manifest.blocks, tiny_network.model.stages, strict=True):
         product = (stage[2].expand.weight @ stage[2].reduce.weight).detach().double().numpy()
         expected = np.linalg.svd(product, compute_uv=False)[:4]
         np.testing.assert_allclose(record.singular_values, expected, rtol=1e-5)
+
+
+def test_the_manifest_says_which_images_were_chosen(
+    tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    chosen = {"classes": ["red", "blue"], "per_class": 2, "seed": 5}
+    run = collect(tiny_network, make_folder(COUNTS), tmp_path / "run", **chosen)
+    assert run.manifest.data.selection == chosen
+    assert Run(run.path).manifest.data.selection == chosen
+    whole = collect(tiny_network, make_folder(COUNTS, "again"), tmp_path / "whole", seed=7, root=None)
+    assert whole.manifest.data.selection == {}  # nothing is drawn: the seed says nothing
 
 
 KILLED = """

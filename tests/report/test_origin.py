@@ -40,6 +40,14 @@ def test_the_command_is_quoted_and_holds_what_is_no_default(run: Run) -> None:
     ]
 
 
+def test_the_command_says_which_images_were_chosen(run: Run) -> None:
+    chosen = {"classes": ["cat", "ship"], "per_class": 50, "seed": 3, "split": "train", "root": "the images"}
+    words = shlex.split(capture_command(changed(run, data={"selection": chosen})))
+    assert words[8:18] == [
+        *("--classes", "cat,ship", "--per-class", "50", "--seed", "3", "--split", "train", "--root", "the images"),
+    ]
+
+
 def test_the_command_is_one_that_seviz_takes(tiny_run: Run) -> None:
     from typer.main import get_command
 
