@@ -288,7 +288,7 @@ def _most_specific(run: Run, block: str, number: int) -> list[int]:
 
 def run_names(one: Run, other: Run) -> tuple[str, str]:
     """What to call two runs: by their directories, and whether they are trained."""
-    names = [f"{'' if run.manifest.model.trained else 'untrained '}{run.path.name}" for run in (one, other)]
+    names = [f"{run.path.name}{'' if run.manifest.model.trained else ' (untrained)'}" for run in (one, other)]
     if names[0] == names[1]:
         names = [str(one.path), str(other.path)]
     return names[0], names[1]

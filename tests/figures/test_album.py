@@ -137,9 +137,9 @@ def test_several_classes_an_image_are_drawn(tmp_path: Path) -> None:
 def test_two_runs_are_drawn_side_by_side_and_compared(run: Run, tmp_path: Path) -> None:
     other = made(tmp_path / "other", shift=0.5, trained=False)
     found = drawn(Album(run=run, other=other), "depth", "comparison")
-    assert list(dict.fromkeys(found["depth"].data["run"])) == ["run", "untrained other"]
+    assert list(dict.fromkeys(found["depth"].data["run"])) == ["run", "other (untrained)"]
     omega = found["depth"].data.set_index(["run", "block"])["omega_squared"]
-    for name, of in (("run", run), ("untrained other", other)):
+    for name, of in (("run", run), ("other (untrained)", other)):
         np.testing.assert_array_equal(omega[name], specificity(of)["omega_squared"])
     pd.testing.assert_frame_equal(found["comparison"].data, compare(run, other))
 
