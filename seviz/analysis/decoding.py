@@ -13,6 +13,7 @@ from scipy.linalg import solve
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
+from threadpoolctl import threadpool_limits
 
 from seviz.analysis.embedding import principal_axes
 from seviz.analysis.images import images_with_gates
@@ -138,7 +139,8 @@ def logistic_regression(train: Values, labels: Labels, test: Values) -> Labels:
             model.set_params(C=penalty).fit(train[~held], labels[~held])
             yield model.predict_log_proba(train[held])[np.arange(held.sum()), labels[held]]
 
-    with warnings.catch_warnings():
+    # Its many small products are done faster by one thread than by several that wait for each other.
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # by then the predictions have long settled
         penalty = best_of(_PENALTIES, scores())
         predicted: Labels = LogisticRegression(C=penalty, max_iter=300, tol=1e-3).fit(train, labels).predict(test)
