@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 from seviz.network.blocks import survey
+from tests.made_runs import make_run
 
 ANALYSES = Path(__file__).parents[1] / "analyses"
 
@@ -209,3 +210,12 @@ def test_size_tells_memory_and_time_to_open(tmp_path: Path) -> None:
     assert "from 64 to 128 images" in printed
     assert "captured 128 images with 15,104 gates each" in printed
     assert (tmp_path / "run" / "samples.parquet").is_file()
+
+
+def test_tables_are_timed_one_by_one(tmp_path: Path) -> None:
+    gates = {"SE_2_1": np.random.default_rng(0).uniform(size=(40, 6))}
+    made = make_run(tmp_path / "run", gates, np.repeat(np.arange(4), 10))
+    printed = run("benchmarks/tables.py", "--run", made.path, "--only", "saturation,channels")
+    assert "| saturation | 0 |" in printed
+    assert "| channels of each block | 0 |" in printed
+    assert "memory at most 0." in printed
