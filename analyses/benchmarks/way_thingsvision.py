@@ -17,7 +17,7 @@ from turns import Gate
 CLASSES = 4
 
 
-class Pictures(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class Pictures(torch.utils.data.Dataset):
     """Image files, prepared as timm does for a network."""
 
     def __init__(self, paths: list[Path], model: torch.nn.Module) -> None:
