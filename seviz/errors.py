@@ -8,6 +8,9 @@
     │   ├── WeightsError          (ValueError)         weights not found, or not of this network
     │   ├── NoSEBlocksError       (ValueError)         the network has no SE block
     │   ├── InsertionError        (ValueError)         no place for SE blocks in the network
+    │   ├── FoldingError          (ValueError)         no place for a constant gate in the weights
+    │   ├── PruningError          (ValueError)         the network cannot be made as small as asked, or not at all
+    │   ├── SavedNetworkError     (ValueError)         a saved network that cannot be read, or not be saved
     │   ├── EngineError           (RuntimeError)       the network cannot be compiled, or not run as asked
     │   ├── CompiledModelError    (RuntimeError)       hooks would be ignored by compiled code
     │   └── GatesNotSeenError     (LookupError)        no forward pass was captured for this block
@@ -63,6 +66,18 @@ class NoSEBlocksError(ModelError, ValueError):
 
 class InsertionError(ModelError, ValueError):
     """The network has no place for SE blocks, or has some already."""
+
+
+class FoldingError(ModelError, ValueError):
+    """A gate that has no place in the weights, not even as a constant."""
+
+
+class PruningError(ModelError, ValueError):
+    """The network cannot be made as small as asked, or cannot be pruned at all."""
+
+
+class SavedNetworkError(ModelError, ValueError):
+    """A network on disk that is not what was written, or a network that cannot be written down."""
 
 
 class EngineError(ModelError, RuntimeError):

@@ -1,7 +1,7 @@
 """Observe the gates of SE blocks in a forward pass, and set them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Literal, get_args
@@ -165,7 +165,7 @@ def _products_of(model: nn.Module) -> Iterator[_Products]:
 
 
 @contextmanager
-def _visited(
+def visit_gates(
     model: nn.Module,
     blocks: Sequence[SEBlock],
     at_gate: _AtGate,
@@ -298,8 +298,41 @@ def recorded_gates(
             gates._record("response", block.name, product.u.abs().mean((2, 3)) * gates[block.name].abs())
 
     more = at_product if len(signals) > 1 else None
-    with _visited(model, list(blocks.values()), at_gate, at_product=more, begin=gates._clear):
+    with visit_gates(model, list(blocks.values()), at_gate, at_product=more, begin=gates._clear):
         yield gates
+
+
+@contextmanager
+def layer_inputs(model: nn.Module, paths: Collection[str]) -> Iterator[dict[str, Tensor]]:
+    """Record what some layers of a network are given in each forward pass inside the context.
+
+    Parameters
+    ----------
+    model
+        Comes back as it was given.
+    paths
+        Of the layers.
+
+    Yields
+    ------
+    dict of str to Tensor
+        By path, the first argument, which keeps its graph; renewed by each forward pass.
+
+    Raises
+    ------
+    CompiledModelError
+        If the model was compiled: compiled code ignores hooks that are registered later.
+    """
+    refuse_compiled(model)
+    given: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        for path in paths:
+
+            def note(_: nn.Module, args: Any, path: str = path) -> None:
+                given[path] = args[0]
+
+            stack.callback(model.get_submodule(path).register_forward_pre_hook(note).remove)
+        yield given
 
 
 Forced = float | Tensor | NDArray[Any] | Mapping[int, float] | Callable[[Tensor], Any]
@@ -355,7 +388,7 @@ def force_gates(model: nn.Module, blocks: Mapping[str, SEBlock], forced: Mapping
             value = value(gate)
         return _instead(block, value, gate)
 
-    with _visited(model, [blocks[name] for name in values], at_gate):
+    with visit_gates(model, [blocks[name] for name in values], at_gate):
         yield
 
 

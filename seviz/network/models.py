@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from seviz.classes import Classes
-from seviz.errors import UnknownModelError, WeightsError
+from seviz.errors import SavedNetworkError, UnknownModelError, WeightsError
 from seviz.network import reference
 from seviz.network.backbones import (
     DetectionPreprocess,
@@ -29,8 +29,10 @@ from seviz.network.backbones import (
     whole_network,
 )
 from seviz.network.blocks import SEBlock, find_se_blocks
+from seviz.network.changes import apply_changes
 from seviz.network.checkpoints import load_checkpoint
 from seviz.network.insertion import fresh_weights, insert_se
+from seviz.network.saved import RECORD, WEIGHTS, is_saved_network, read_record
 
 _SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
 
@@ -107,11 +109,12 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
         - "timm/NAME", "torchvision/NAME", "seviz/NAME". Of torchvision's networks for detection and segmentation
           the backbone is loaded, with the preprocessing of the whole network.
         - "hf-hub:OWNER/NAME": from the Hugging Face hub, through timm
+        - "path/to/directory" of a network that `seviz.save` or a compression wrote
         - "path/to/file.py:factory": a function without arguments that returns a module. If the module has a
           `pretrained_cfg` as timm's have (input_size, mean, std, ...), preprocessing follows it; if it has
           `class_names`, the classes are called so.
 
-        and "+se" after any of them: with SE blocks inserted (where there is a backbone, into it), see
+        and "+se" after any of them but a directory: with SE blocks inserted (where there is a backbone, into it), see
         `seviz.insert_se`.
     weights
         "pretrained": what its library offers, or the factory returns; "none": freshly drawn, the same at every
@@ -130,7 +133,11 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
         If there is no such network.
     WeightsError
         If the weights are not there, do not fit, or would run code when read.
+    SavedNetworkError
+        If the directory of a network is damaged.
     """
+    if is_saved_network(spec):
+        return _from_directory(spec, str(weights))
     base, inserted = spec.removesuffix("+se"), spec.endswith("+se")
     kind = str(weights)
     if kind not in ("pretrained", "none") and not Path(kind).is_file():
@@ -142,6 +149,24 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
         load_checkpoint(model, Path(kind), part="" if network.task == "classification" else "backbone")
     trained = kind != "none" and not (inserted and kind == "pretrained")
     return replace(network, spec=spec, trained=trained, model=model.eval())
+
+
+def _from_directory(spec: str, weights: str) -> Network:
+    if weights == "none":
+        raise WeightsError(f"{spec!r} is a network with weights of its own; leave weights out, or give a file")
+    record = read_record(Path(spec))
+    base = load(record.base, weights="none")
+    apply_changes(base.model, record.changes)
+    own = weights == "pretrained"
+    load_checkpoint(base.model, Path(spec) / WEIGHTS if own else Path(weights))
+    network = replace(
+        base, spec=spec, weights=weights, trained=record.trained if own else True, model=base.model.eval()
+    )
+    if own and network.weights_sha256 != record.weights_sha256:
+        raise SavedNetworkError(
+            f"{str(Path(spec) / WEIGHTS)!r} is damaged: its weights are not those that were written with {RECORD}"
+        )
+    return network
 
 
 def _load_base(spec: str, weights: str) -> Network:
