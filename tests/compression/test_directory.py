@@ -1,0 +1,103 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+import seviz
+from seviz.compression.directory import Compression, check_free, markdown, write_compression
+from seviz.compression.folding import fold_to
+from seviz.errors import OptionError, SavedNetworkError, WriteError
+from seviz.network.models import Network
+
+
+@pytest.fixture(scope="module")
+def smaller() -> Network:
+    network = seviz.load("seviz/seresnet50-cifar10")
+    return fold_to(network, {"SE_5_2": np.full(512, 0.5)})
+
+
+def _compression(network: Network | None) -> Compression:
+    figure = Figure()
+    figure.subplots().plot([0, 1], [1, 0])
+    table = pd.DataFrame({"network": ["a|b", "c"], "accuracy": [0.5, np.nan], "parameters": [1234567, 8]})
+    return Compression(
+        title="A smaller network",
+        made=("One block was folded.",),
+        settings={"blocks": "SE_5_2"},
+        split={"seed": 0, "images to judge by": 10},
+        tables={"results": ("Original and result", table)},
+        figures={"results": figure},
+        network=network,
+    )
+
+
+def test_all_is_written_and_the_network_comes_back(smaller: Network, tmp_path: Path) -> None:
+    out = write_compression(_compression(smaller), tmp_path / "deep" / "out")
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert names == {
+        *("README.md", "network.json", "weights.safetensors", "network.pt2", "results.csv"),
+        "figures/results.png",
+    }
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out"]  # nothing beside it
+    images = torch.randn(3, *smaller.input_size)
+    again = seviz.load(str(out))
+    with torch.no_grad():
+        torch.testing.assert_close(again.model(images), smaller.model(images), rtol=0, atol=0)
+    card = (out / "README.md").read_text()
+    assert card.startswith("# A smaller network\n\nOne block was folded.\n")
+    assert f"seviz.load({str(out)!r})" in card
+    assert r"| a\|b | 0.5 | 1,234,567 |" in card
+    assert "![Original and result](figures/results.png)" in card
+    assert "| images to judge by | 10 |" in card
+    assert pd.read_csv(out / "results.csv")["parameters"].tolist() == [1234567, 8]
+
+
+def test_the_program_runs_without_seviz(smaller: Network, tmp_path: Path) -> None:
+    out = write_compression(_compression(smaller), tmp_path / "out")
+    images = torch.randn(3, *smaller.input_size)
+    torch.save(images, tmp_path / "images.pt")
+    code = (
+        "import sys, json, torch; module = torch.export.load(sys.argv[1]).module();"
+        " print(json.dumps(module(torch.load(sys.argv[2])).tolist())); assert 'seviz' not in sys.modules"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(out / "network.pt2"), str(tmp_path / "images.pt")]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
+    with torch.no_grad():
+        torch.testing.assert_close(torch.tensor(json.loads(printed)), smaller.model(images), rtol=1e-4, atol=1e-4)
+
+
+def test_without_a_network(tmp_path: Path) -> None:
+    out = write_compression(_compression(None), tmp_path / "out")
+    assert {path.name for path in out.iterdir()} == {"README.md", "results.csv", "figures"}
+    assert "seviz.load" not in (out / "README.md").read_text()
+
+
+def test_what_cannot_be_written_leaves_nothing(smaller: Network, tmp_path: Path) -> None:
+    strange = replace(smaller, model=torch.nn.Sequential(smaller.model))
+    with pytest.raises(SavedNetworkError):
+        write_compression(_compression(strange), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match=r"could not be written .* nothing of it was left"):
+        write_compression(_compression(None), tmp_path / "file" / "out")
+
+
+def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert check_free(tmp_path / "empty") == tmp_path / "empty"
+    write_compression(_compression(None), tmp_path / "empty")
+    for directory in (tmp_path / "empty", tmp_path / "empty" / "README.md"):
+        with pytest.raises(OptionError, match="where there is something already; give another directory"):
+            check_free(directory)
+
+
+def test_markdown() -> None:
+    table = pd.DataFrame({"a": ["x"], "b": [0.123456], "c": [True]})
+    assert markdown(table) == ["| a | b | c |", "|---|---:|---|", "| x | 0.1235 | yes |"]
