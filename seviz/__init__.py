@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from seviz.analysis.similarity import similarity as similarity
     from seviz.analysis.specificity import specificity as specificity
     from seviz.capture.collect import collect as collect
+    from seviz.compression.folding import fold as fold
+    from seviz.compression.folding import foldable as foldable
+    from seviz.compression.folding import remove as remove
+    from seviz.compression.importance import importance as importance
+    from seviz.compression.masking import mask as mask
+    from seviz.compression.pruning import prune as prune
     from seviz.errors import SevizError as SevizError
     from seviz.network.blocks import SEBlock as SEBlock
     from seviz.network.blocks import find_se_blocks as find_se_blocks
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from seviz.network.insertion import insert_se as insert_se
     from seviz.network.models import Network as Network
     from seviz.network.models import load as load
+    from seviz.network.saving import save as save
     from seviz.run.store import Run as Run
     from seviz.run.store import open_run as open_run
 
@@ -43,12 +50,19 @@ _HOMES = {
     "convergence": "seviz.analysis.convergence",
     "decoding": "seviz.analysis.decoding",
     "find_se_blocks": "seviz.network.blocks",
+    "fold": "seviz.compression.folding",
+    "foldable": "seviz.compression.folding",
     "force_gates": "seviz.network.gates",
+    "importance": "seviz.compression.importance",
     "insert_se": "seviz.network.insertion",
     "load": "seviz.network.models",
+    "mask": "seviz.compression.masking",
     "open_run": "seviz.run.store",
+    "prune": "seviz.compression.pruning",
     "redundancy": "seviz.analysis.redundancy",
+    "remove": "seviz.compression.folding",
     "saturation": "seviz.analysis.saturation",
+    "save": "seviz.network.saving",
     "selectivity": "seviz.analysis.selectivity",
     "similarity": "seviz.analysis.similarity",
     "specificity": "seviz.analysis.specificity",

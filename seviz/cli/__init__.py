@@ -4,7 +4,22 @@ from typing import Annotated
 
 import typer
 
-from seviz.cli import blocks, capture, complexity, demo, figures, intervene, report, runs, scan, tables, zoo
+from seviz.cli import (
+    blocks,
+    capture,
+    complexity,
+    curve,
+    demo,
+    figures,
+    fold,
+    intervene,
+    prune,
+    report,
+    runs,
+    scan,
+    tables,
+    zoo,
+)
 
 app = typer.Typer(
     name="seviz",
@@ -27,6 +42,9 @@ app.command("attribute")(intervene.attribute)
 app.command("verify")(runs.verify)
 app.command("merge")(runs.merge)
 app.command("analyse")(tables.analyse)
+app.command("curve", rich_help_panel="Smaller networks")(curve.curve)
+app.command("fold", rich_help_panel="Smaller networks")(fold.fold)
+app.command("prune", rich_help_panel="Smaller networks")(prune.prune)
 for table in (
     tables.specificity,
     tables.selectivity,

@@ -1,0 +1,74 @@
+"""What the commands that make networks smaller share: their options, and the images parted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from seviz.compression.splitting import Split
+    from seviz.network.models import Network
+    from seviz.run.store import Run
+
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory")]
+Out = Annotated[Path, typer.Option("-o", "--out", help="the directory of the result; empty, or not there yet")]
+Data = Annotated[
+    str | None, typer.Option(help="choose and judge with other images than the run's: a folder, imagenet:ROOT, ...")
+]
+Root = Annotated[Path | None, typer.Option(help="where the run's images lie, if they were moved")]
+Weights = Annotated[str | None, typer.Option(help="where the weights of the run's network are, if they were moved")]
+Seed = Annotated[int, typer.Option(help="of the draw that parts the images")]
+BatchSize = Annotated[int, typer.Option(min=1, help="images a forward pass")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, ...")]
+Workers = Annotated[int | None, typer.Option(help="processes that decode images")]
+Classes = Annotated[str | None, typer.Option(help="for images of these classes only, by id or name; with commas")]
+Recalibrate = Annotated[
+    bool, typer.Option(help="estimate the BatchNorm statistics anew, on the images that scores come from")
+]
+Latency = Annotated[bool, typer.Option(help="time the result beside the original")]
+Program = Annotated[bool, typer.Option(help="write a torch.export program too")]
+Onnx = Annotated[bool, typer.Option("--onnx", help="write ONNX too")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A run, its network, and its images parted."""
+
+    run: "Run"
+    network: "Network"
+    split: "Split"
+    reading: dict[str, Any]
+    """How images are read and where they go: batch_size, device, rotate, workers."""
+
+
+def setting(
+    run: Path,
+    *,
+    data: str | None,
+    root: Path | None,
+    weights: str | None,
+    seed: int,
+    batch_size: int,
+    device: str,
+    workers: int | None,
+) -> Setting:
+    """Open a run and what it was made from, and part its images."""
+    import seviz
+    from seviz.capture.datasets import open_dataset
+    from seviz.compression.splitting import split
+    from seviz.experiments.reopening import reopen_data, reopen_network
+
+    opened = seviz.open_run(run)
+    network = reopen_network(opened, weights=weights)
+    images = reopen_data(opened, root=root)
+    other = None if data is None else open_dataset(data)
+    reading = {
+        "batch_size": batch_size,
+        "device": device,
+        "rotate": opened.manifest.engine.rotate,
+        "workers": workers,
+    }
+    return Setting(opened, network, split(opened, images, other=other, seed=seed), reading)

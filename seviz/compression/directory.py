@@ -1,0 +1,210 @@
+"""A compression on disk: the smaller network, what it was measured to be, and a card that says how it was made.
+
+README.md            the card
+network.json, weights.safetensors   the network, for `seviz.load`
+network.pt2          the same as a program that torch alone runs
+network.onnx         the same for any runtime, where asked for
+NAME.csv             tables
+figures/NAME.png     figures
+"""
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from seviz.compression.export import Exported, export_onnx, export_program
+from seviz.errors import EngineError, OptionError, WriteError
+from seviz.figures.style import save
+from seviz.network.models import Network
+from seviz.network.saving import save as save_network
+
+_ROWS = 40  # of a table on the card
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compression:
+    """What is to be written.
+
+    Attributes
+    ----------
+    title
+        Of the card, such as "timm/seresnet50 with 12 SE blocks folded".
+    made
+        How it was made, sentences.
+    settings
+        By name, all that was set.
+    split
+        Which images were used for what, by name.
+    tables
+        By name, with a title each.
+    figures
+        By name.
+    network
+        The smaller network; None where there is none, as of curves.
+    """
+
+    title: str
+    made: tuple[str, ...]
+    settings: Mapping[str, Any]
+    split: Mapping[str, Any]
+    tables: Mapping[str, tuple[str, pd.DataFrame]]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    network: Network | None = None
+
+
+def check_free(directory: str | Path) -> Path:
+    """The directory, if there is nothing in it yet; asked before the work begins.
+
+    Raises
+    ------
+    OptionError
+        If there is something.
+    """
+    directory = Path(directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise OptionError(f"out is {str(directory)!r}, where there is something already; give another directory")
+    return directory
+
+
+def write_compression(
+    compression: Compression,
+    directory: str | Path,
+    *,
+    program: bool = True,
+    onnx: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Write a compression, all of it or nothing.
+
+    Parameters
+    ----------
+    compression
+        What.
+    directory
+        Where; empty, or not there yet.
+    program, onnx
+        Whether the network is also written as a program of torch.export, and as ONNX.
+    tell
+        Told what could not be done, and goes without.
+
+    Returns
+    -------
+    pathlib.Path
+        The directory.
+
+    Raises
+    ------
+    OptionError
+        If there is something in the directory.
+    SavedNetworkError
+        If the network cannot be written down.
+    MissingPackageError
+        If ONNX is asked for and its packages are not installed.
+    WriteError
+        If the disk is full, read-only, or gone.
+    """
+    directory = check_free(directory)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=directory.parent, prefix=f".{directory.name}-") as beside:
+            place = Path(beside) / "whole"
+            place.mkdir()
+            exported = _write_network(compression.network, place, program=program, onnx=onnx, tell=tell)
+            for name, (_, table) in compression.tables.items():
+                table.to_csv(place / f"{name}.csv", index=False)
+            for name, figure in compression.figures.items():
+                (place / "figures").mkdir(exist_ok=True)
+                save(figure, place / "figures" / f"{name}.png")
+            (place / "README.md").write_text(card(compression, exported, directory))
+            if directory.exists():
+                directory.rmdir()
+            place.rename(directory)
+    except OSError as error:
+        raise WriteError(f"{str(directory)!r} could not be written ({error}); nothing of it was left") from error
+    return directory
+
+
+def _write_network(
+    network: Network | None, place: Path, *, program: bool, onnx: bool, tell: Callable[[str], None]
+) -> list[Exported]:
+    if network is None:
+        return []
+    save_network(network, place)
+    exported = []
+    if program:
+        try:
+            exported.append(export_program(network, place / "network.pt2"))
+        except EngineError as error:
+            tell(f"there is no network.pt2: {error}")
+    if onnx:
+        exported.append(export_onnx(network, place / "network.onnx"))
+    return exported
+
+
+def card(compression: Compression, exported: list[Exported], directory: Path) -> str:
+    """The card in Markdown."""
+    lines = [f"# {compression.title}", "", *compression.made, ""]
+    if compression.network is not None:
+        lines += ["## Use", "", "```python", "import seviz", "", f"network = seviz.load({str(directory)!r})", "```", ""]
+        for file in exported:
+            lines += _use(file)
+        lines += [f"`seviz capture {shlex.quote(str(directory))} DATA -o RUN` records the gates that are left.", ""]
+    for name, (title, table) in compression.tables.items():
+        lines += [f"## {title}", "", *markdown(table.head(_ROWS)), ""]
+        if len(table) > _ROWS:
+            lines += [f"The first {_ROWS} of {len(table):,} rows; all are in `{name}.csv`.", ""]
+        if name in compression.figures:
+            lines += [f"![{title}](figures/{name}.png)", ""]
+    for name in compression.figures.keys() - compression.tables.keys():
+        lines += [f"![{name}](figures/{name}.png)", ""]
+    lines += ["## How it was made", "", *markdown(_pairs(compression.settings)), ""]
+    if compression.split:
+        lines += ["Scores, choices and the figures above come from images of which none is in two of these:", ""]
+        lines += [*markdown(_pairs(compression.split)), ""]
+    return "\n".join(lines)
+
+
+def _use(file: Exported) -> list[str]:
+    takes = "any number of images" if file.batch == "dynamic" else f"{file.batch} images"
+    how = (
+        f'`torch.export.load("{file.path.name}").module()` gives it in torch without seviz'
+        if file.path.suffix == ".pt2"
+        else f"`{file.path.name}` is the same as ONNX"
+    )
+    remark = f" {file.remark}" if file.remark else ""
+    return [f"{how}, for {takes} at once; its outputs are within {file.apart:.1g} of the network's.{remark}", ""]
+
+
+def _pairs(values: Mapping[str, Any]) -> pd.DataFrame:
+    given = {name: str(value) for name, value in values.items() if value is not None}
+    return pd.DataFrame({"what": list(given), "value": list(given.values())})
+
+
+def markdown(table: pd.DataFrame) -> list[str]:
+    """The lines of a table in Markdown."""
+    kinds = [table[column].dtype for column in table.columns]
+    numeric = [pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in kinds]
+    lines = [
+        "| " + " | ".join(map(str, table.columns)) + " |",
+        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
+    ]
+    return lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in table.itertuples(index=False)]
+
+
+def _cell(value: Any) -> str:
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value).replace("|", r"\|").replace("\n", " ")
