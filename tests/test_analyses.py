@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import numpy as np
 import pytest
 import safetensors.torch
@@ -219,3 +220,41 @@ def test_tables_are_timed_one_by_one(tmp_path: Path) -> None:
     assert "| saturation | 0 |" in printed
     assert "| channels of each block | 0 |" in printed
     assert "memory at most 0." in printed
+
+
+def test_folded_networks_are_timed_beside_the_original() -> None:
+    options = ("--networks", "seviz/seresnet50-cifar10", "--modes", "eager", "--batch-sizes", 1)
+    cells = run("benchmarks/folded.py", *options, "--rounds", 6, "--seconds", 0).splitlines()[-1].split("|")
+    assert [cell.strip() for cell in cells[1:4]] == ["`seviz/seresnet50-cifar10`", "eager", "1"]
+    assert all(float(cell) > 0 for cell in cells[4:6])
+    assert all(" to " in cell for cell in cells[6:8])
+    assert cells[8].strip() == "9.9%"
+
+
+def test_the_compression_study_in_short(tmp_path: Path) -> None:
+    printed = run("compression_study.py", "--short", "--out", tmp_path)
+    titles = [line.removeprefix("## ") for line in printed.splitlines() if line.startswith("## ")]
+    assert titles == [
+        "Agreement of criteria",
+        "Accuracy with channels masked",
+        "Accuracy lost by blocks folded",
+        "Folded, taken out, and recalibrated",
+        "Specialised to three classes",
+        "Pruned to half of the multiply-adds",
+    ]
+    for name in ("curves", "damage-by-class", "front", "removed-by-block"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    with (tmp_path / "pruned-by-seed.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    original = next(int(row["multiply_adds"]) for row in rows if row["network"] == "original")
+    shares = [int(row["multiply_adds"]) / original for row in rows if row["network"] != "original"]
+    assert len(shares) == 6
+    assert all(0.48 < share <= 0.5 for share in shares)
+
+
+def test_the_compression_study_is_a_notebook() -> None:
+    cells = jupytext.read(ANALYSES / "compression_study.py").cells
+    kinds = [cell.cell_type for cell in cells]
+    assert kinds.count("markdown") >= 7
+    assert kinds.count("code") >= 8
+    assert cells[0].source.startswith("# What the gates of an SE network are worth")
