@@ -34,10 +34,10 @@ import pandas as pd
 
 import seviz
 from seviz.capture.datasets import Dataset, open_dataset
+from seviz.compression.curves import masking_curve
 from seviz.compression.directory import markdown
 from seviz.compression.folding import constant_gates, fold_to, remove
 from seviz.compression.inner import inner_scores
-from seviz.compression.masking import masking_curve
 from seviz.compression.planning import ORDERS, folding_front, folding_order
 from seviz.compression.pruning import prune, pruning_table
 from seviz.compression.recalibration import recalibrate

@@ -333,7 +333,7 @@ def _folded(
             outcome = _outcome(network, blocks, images.contiguous(memory_format=torch.channels_last))
         except Exception:  # as where an output is flattened by `view`, which channels-last tensors have not
             continue
-        if _apart(outcome, expected) <= _EXACT:
+        if apart(outcome, expected) <= _EXACT:
             return network, torch.channels_last
     return plain, torch.contiguous_format
 
@@ -345,7 +345,7 @@ def _outcome(network: nn.Module, blocks: Mapping[str, SEBlock], images: Tensor) 
     return [*gates.values(), *tensors_in(output)]
 
 
-def _apart(some: Sequence[Tensor], others: Sequence[Tensor]) -> float:
+def apart(some: Sequence[Tensor], others: Sequence[Tensor]) -> float:
     """The largest difference, as a share of the largest value of each tensor."""
     return max(
         (
@@ -412,7 +412,7 @@ def _compiled(run: _Pass, engine: EngineRecord, input_size: Sequence[int]) -> _P
     try:
         with _undistracted(device):
             compiled: _Pass = torch.compile(_traced(run, torch.zeros_like(images)), dynamic=False)
-            with _frozen():
+            with frozen():
                 outcome = compiled(images)
             expected = run(images)
     except Exception as error:  # whatever the compilers raise
@@ -420,10 +420,10 @@ def _compiled(run: _Pass, engine: EngineRecord, input_size: Sequence[int]) -> _P
             f"the network cannot be compiled: {_first_line(error)}. Run it with the folded engine (compile='off'), in"
             " another directory where the run is begun already."
         ) from error
-    apart = _apart(outcome, expected)
-    if not apart <= (_EXACT if engine.precision == "float32" else _LOW):
+    difference = apart(outcome, expected)
+    if not difference <= (_EXACT if engine.precision == "float32" else _LOW):
         raise EngineError(
-            f"the compiled network gives other gates, by {apart:.1g} of the largest. Run it with the folded engine"
+            f"the compiled network gives other gates, by {difference:.1g} of the largest. Run it with the folded engine"
             " (compile='off'), in another directory where the run is begun already."
         )
     return compiled
@@ -435,7 +435,7 @@ def _traced(run: _Pass, batch: Tensor) -> nn.Module:
 
 
 @contextmanager
-def _frozen() -> Iterator[None]:
+def frozen() -> Iterator[None]:
     """Weights become constants of what is compiled, and nothing is chosen by how fast it happened to run."""
     from torch._inductor import config
 

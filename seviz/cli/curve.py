@@ -56,8 +56,8 @@ def curve(
 
     Nothing is removed for good. Writes tables, figures and a card to a directory, and prints the means over seeds.
     """
+    from seviz.compression.curves import masking_curve
     from seviz.compression.directory import Compression, check_free, write_compression
-    from seviz.compression.masking import masking_curve
     from seviz.figures.masking import damage_by_class, masking_curves
 
     mark = ";" if ";" in criteria or ":" in criteria else ","  # a criterion may have commas of its own

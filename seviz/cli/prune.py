@@ -169,8 +169,8 @@ def _of_classes(criterion: str, classes: list[str] | None) -> str:
 
 def _scores(made: Setting, kind: str, criterion: str) -> "pd.DataFrame":
     import seviz
-    from seviz.compression.importance import stage_importance
     from seviz.compression.inner import inner_scores
+    from seviz.compression.stages import stage_importance
 
     if kind not in _KINDS:
         raise OptionError(f"kind is {kind!r}, expected auto or one of {', '.join(_KINDS)}")

@@ -20,14 +20,12 @@ arXiv:1607.03250 (apoz).
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor, nn
 
 from seviz.analysis.variance import split_variance
@@ -36,7 +34,7 @@ from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.attribution import Method, attribute
 from seviz.experiments.evaluation import Images, Labelled, Progress, labelled_batches, logits_of, on_device
 from seviz.network.blocks import SEBlock
-from seviz.network.flow import Flow, Producer, flow_of, producers
+from seviz.network.flow import Producer, producers
 from seviz.network.gates import capture_gates, visit_gates
 from seviz.network.models import Network
 from seviz.network.tracing import Product
@@ -44,7 +42,6 @@ from seviz.run.parts import Part
 from seviz.run.store import Run
 
 _SMALL = (3, 224, 224)  # of a network that takes any size
-_SUMS = ("add", "add_", "__add__", "__iadd__", "__radd__")
 
 Scores = dict[str, NDArray[np.float64]]
 """By the name of a block, (channel)."""
@@ -180,7 +177,7 @@ def importance(
     chosen, argument = _criterion(criterion)
     if run is not None:
         check_run(network, run)
-    made_by = producers(network.model, _example(network), network.blocks)
+    made_by = producers(network.model, example_of(network), network.blocks)
     if chosen.needs == "run":
         scores = _of_run(_given(run, criterion, "a run of this network"), chosen.name, argument)
     elif chosen.needs == "data":
@@ -238,7 +235,7 @@ def _given(value: Any, criterion: str, what: str) -> Any:
     return value
 
 
-def _example(network: Network) -> Tensor:
+def example_of(network: Network) -> Tensor:
     """What the model takes, of zeros."""
     like = next(network.model.parameters())
     shape = network.input_size if network.fixed_size else _SMALL
@@ -399,80 +396,3 @@ def over_mean(score: pd.Series) -> pd.Series:
     """Scores of a block over the mean of their absolute values, so that blocks can be compared; 0 where all are 0."""
     size = float(score.abs().mean())
     return score / size if size > 0 else score * 0.0
-
-
-def stage_importance(scores: pd.DataFrame, network: Network) -> pd.DataFrame:
-    """Score the channels of the residual stream of each stage, by all blocks that add to them.
-
-    A low gate of one block licenses to drop what that block adds to a channel, not the channel: others add to it too,
-    and so does the projection at the beginning of the stage, which no gate scales. Where blocks do not agree, the mean
-    says little.
-
-    Parameters
-    ----------
-    scores
-        From `importance`, of all blocks.
-    network
-        That they are of.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row for each channel of each stage whose blocks all add s · u to the stream and are equally wide; other
-        stages, as of MobileNetV3, where s · u is inside a block, are left out. Columns: stage; channel; score, the mean
-        over the blocks of the stage of their scores, each over the mean absolute score of its block; blocks, how many;
-        agreement, the mean Spearman correlation between the scores of two blocks, in [-1, 1]; NaN for one block, or if
-        all are constant.
-
-    Raises
-    ------
-    OptionError
-        If the table is none from `importance`, or not of all channels of the network.
-    """
-    by_block = scores_by_block(scores)
-    for name, block in network.blocks.items():
-        if name not in by_block or list(by_block[name].index) != list(range(block.channels)):
-            raise OptionError(f"scores lacks channels of {name}, expected all {block.channels}, of every block")
-    flow = flow_of(network.model, _example(network))
-    stages: dict[int, list[SEBlock]] = {}
-    for block in network.blocks.values():
-        stages.setdefault(block.stage, []).append(block)
-    frames = [pd.DataFrame({"stage": [0], "channel": 0, "score": 0.0, "blocks": 0, "agreement": 0.0}).iloc[:0]]
-    for stage, blocks in stages.items():
-        if len({block.channels for block in blocks}) > 1 or not all(_added(flow, block) for block in blocks):
-            continue
-        matrix = np.array([over_mean(by_block[block.name]) for block in blocks])  # (block, channel)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "stage": stage,
-                    "channel": np.arange(matrix.shape[1]),
-                    "score": matrix.mean(0),
-                    "blocks": len(blocks),
-                    "agreement": _agreement(matrix),
-                }
-            )
-        )
-    return pd.concat(frames[1:] or frames, ignore_index=True)
-
-
-def _added(flow: Flow, block: SEBlock) -> bool:
-    """Whether s · u of a block is, channel by channel, added to another feature map."""
-    product = flow.product(block)
-    values = list(product.outputs) if product is not None else []
-    for value in values:
-        for call in flow.users.get(value, []):
-            if call.name in _SUMS and len(call.inputs) == 2:
-                one, other = call.inputs
-                if flow.shapes[one] == flow.shapes[other]:
-                    return True
-            if len(call.inputs) == 1 and flow.channelwise(call):
-                values.extend(call.outputs)
-    return False
-
-
-def _agreement(matrix: NDArray[np.float64]) -> float:
-    """Mean Spearman correlation between two rows; NaN where there are no two that are not constant."""
-    ranks = [stats.rankdata(row) for row in matrix if np.ptp(row) > 0]
-    found = [np.corrcoef(one, other)[0, 1] for one, other in combinations(ranks, 2)]
-    return float(np.mean(found)) if found else float("nan")

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.evaluation import (
@@ -30,6 +30,7 @@ from seviz.experiments.evaluation import (
     labelled_batches,
     logits_of,
     on_device,
+    outcome_of,
 )
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.complexity import complexity
@@ -148,7 +149,7 @@ def with_constant_gates(
         If there is no image that can be read.
     """
     labels: list[NDArray[np.int64]] = []
-    outcomes: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in conditions]
+    outcomes: list[list[tuple[NDArray[Any], ...]]] = [[] for _ in conditions]
     failed, width = 0, 0
     with on_device(network.model, device) as place:
         held = [{name: torch.tensor(gate, device=place) for name, gate in each.items()} for each in conditions]
@@ -156,14 +157,12 @@ def with_constant_gates(
             failed += batch.failed
             if not len(batch):
                 continue
-            images, target = batch.images.to(place), torch.as_tensor(batch.labels, device=place)
+            images = batch.images.to(place)
             labels.append(batch.labels)
             for gates, outcome in zip(held, outcomes, strict=True):
                 with force_gates(network.model, network.blocks, gates):
                     logits = logits_of(network.model, images, batch.labels)
-                best = logits.topk(min(5, logits.shape[1]), dim=1).indices
-                loss = nn.functional.cross_entropy(logits, target, reduction="none")
-                outcome.append((best[:, 0].cpu(), (best == target[:, None]).any(1).cpu(), loss.double().cpu()))
+                outcome.append(outcome_of(logits, batch.labels))
                 width = logits.shape[1]
     if not labels:
         raise EmptyDataError("there is no image that can be read")
@@ -171,7 +170,7 @@ def with_constant_gates(
     classes = classes_of(network, width)
     evaluations = []
     for outcome in outcomes:
-        taken_for, first_five, losses = (torch.cat(part).numpy() for part in zip(*outcome, strict=True))
+        taken_for, first_five, losses = (np.concatenate(part) for part in zip(*outcome, strict=True))
         evaluations.append(Evaluation(every, taken_for, first_five, losses, classes, failed))
     return evaluations
 

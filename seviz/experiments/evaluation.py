@@ -188,6 +188,25 @@ def logits_of(model: nn.Module, images: Tensor, labels: NDArray[np.int64]) -> Te
     return output.float()
 
 
+def outcome_of(
+    logits: Tensor, labels: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
+    """What images are taken for, whether their class is among the first five, and their loss, (batch) each.
+
+    Parameters
+    ----------
+    logits
+        (batch, classes).
+    labels
+        (batch).
+    """
+    target = torch.as_tensor(labels, device=logits.device)
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+    loss = nn.functional.cross_entropy(logits, target, reduction="none")
+    in_top5 = (best == target[:, None]).any(1)
+    return best[:, 0].cpu().numpy(), in_top5.cpu().numpy(), loss.cpu().numpy().astype(np.float64)
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What a network took images for.
@@ -288,12 +307,11 @@ def evaluate(
             if not len(batch):
                 continue
             logits = logits_of(network.model, batch.images.to(place), batch.labels)
-            target = torch.as_tensor(batch.labels, device=place)
-            best = logits.topk(min(5, logits.shape[1]), dim=1).indices
+            taken_for, first_five, losses = outcome_of(logits, batch.labels)
             labels.append(batch.labels)
-            predicted.append(best[:, 0].cpu().numpy())
-            in_top5.append((best == target[:, None]).any(1).cpu().numpy())
-            loss.append(nn.functional.cross_entropy(logits, target, reduction="none").cpu().numpy())
+            predicted.append(taken_for)
+            in_top5.append(first_five)
+            loss.append(losses)
             width = logits.shape[1]
     return Evaluation(
         labels=_joined(labels, np.int64),

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seviz.capture.collect import usable_device
-from seviz.capture.engines import _apart, _frozen, copy_of, random_images
+from seviz.capture.engines import apart, copy_of, frozen, random_images
 from seviz.errors import EngineError, OptionError
 from seviz.experiments.evaluation import Progress
 from seviz.network.blocks import refuse_compiled
@@ -209,13 +209,13 @@ def _compiled(model: nn.Module, batch: Tensor) -> Callable[[Tensor], Any]:
     expected = model(batch)
     try:
         compiled: Callable[[Tensor], Any] = torch.compile(make_fx(model)(torch.zeros_like(batch)), dynamic=False)
-        with _frozen():
+        with frozen():
             outcome = compiled(batch)
     except Exception as error:  # whatever the compilers raise
         raise EngineError(f"it cannot be compiled ({_first_line(error)})") from error
-    apart = _apart(list(tensors_in(outcome)), list(tensors_in(expected)))
-    if not apart <= _EXACT:
-        raise EngineError(f"compiled it gives other outputs, by {apart:.1g} of the largest")
+    difference = apart(list(tensors_in(outcome)), list(tensors_in(expected)))
+    if not difference <= _EXACT:
+        raise EngineError(f"compiled it gives other outputs, by {difference:.1g} of the largest")
     return compiled
 
 

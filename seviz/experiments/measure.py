@@ -21,7 +21,15 @@ from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.keeping import kept
 from seviz.classes import Classes
 from seviz.errors import EmptyDataError, NoSEBlocksError, OptionError
-from seviz.experiments.evaluation import Images, Progress, classes_of, labelled_batches, logits_of, on_device
+from seviz.experiments.evaluation import (
+    Images,
+    Progress,
+    classes_of,
+    labelled_batches,
+    logits_of,
+    on_device,
+    outcome_of,
+)
 from seviz.experiments.latency import latency as latency_of
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.blocks import SEBlock
@@ -349,14 +357,12 @@ def _outcome(
     logits: Tensor, labels: NDArray[np.int64], indices: NDArray[np.int64] | None
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """What images are taken for, among all classes and among some, whether in the first five, and the loss."""
-    target = torch.as_tensor(labels, device=logits.device)
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
-    predicted = within = best[:, 0].cpu().numpy()
+    predicted, in_top5, losses = outcome_of(logits, labels)
+    within = predicted
     if indices is not None:
         some = torch.as_tensor(indices, device=logits.device)
         within = indices[logits[:, some].argmax(1).cpu().numpy()]
-    losses = nn.functional.cross_entropy(logits, target, reduction="none").cpu().numpy()
-    return predicted, within, (best == target[:, None]).any(1).cpu().numpy(), losses
+    return predicted, within, in_top5, losses
 
 
 def _blocks(network: Network) -> dict[str, SEBlock]:
