@@ -15,7 +15,6 @@ from seviz.errors import OptionError
 from seviz.network.models import Network
 
 
-
 class Unit(nn.Module):
     """A residual unit, as SE-ResNet's: what the SE block gives is added to the stream."""
 
