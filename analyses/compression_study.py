@@ -14,7 +14,7 @@
 # the usual ones, gates folded into the weights, and channels pruned to half of the multiply-adds. Whatever comes out is
 # printed, also where gates lose.
 #
-#     python analyses/compression_study.py --data cifar10:ROOT --out runs/compression
+#     python analyses/compression_study.py --data cifar10:ROOT --per-class 200 --out runs/compression
 #     python analyses/compression_study.py --short --out runs/short
 #
 # The first takes the test images of CIFAR-10 and fine-tunes on its training images, the second is a few minutes' form
@@ -53,6 +53,7 @@ parser = argparse.ArgumentParser(description="What the gates of an SE network ar
 parser.add_argument("--data", default="bundled", help="bundled, or cifar10:ROOT")
 parser.add_argument("--out", type=Path, default=Path("runs/compression"), help="for tables, figures and checkpoints")
 parser.add_argument("--short", action="store_true", help="few images, criteria, seeds and epochs")
+parser.add_argument("--per-class", type=int, help="only so many images of each class, for scores and all")
 parser.add_argument("--epochs", type=int, default=2, help="of fine-tuning")
 parser.add_argument("--train-images", type=int, default=10_000, help="an epoch of fine-tuning")
 parser.add_argument("--workers", type=int, default=0)
@@ -86,7 +87,7 @@ def timed(what: str, begun: float) -> None:
 # %%
 begun = time.time()
 network = seviz.load(NETWORK)
-data = open_dataset(args.data, per_class=6 if args.short else None)
+data = open_dataset(args.data, per_class=6 if args.short else args.per_class)
 run = seviz.collect(
     network,
     data,
@@ -115,8 +116,8 @@ for criterion in CRITERIA:
     for seed in SEEDS[:1] if criterion in BY_WEIGHTS else SEEDS:
         part, images = samples[seed]
         named = f"random:{seed}" if criterion == "random" else criterion
-        # one image of each class and step: captum goes through the network 32 times for each block
-        few = {"per_class": 2 if args.short else 8} if criterion in ("conductance", "integrated_gradients") else {}
+        # few images, since captum goes through the network 32 times for each block
+        few = {"per_class": 2} if criterion in ("conductance", "integrated_gradients") else {}
         scores[criterion, seed] = seviz.importance(network, part, named, data=images, **few, **READING)
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seviz.capture.engines import copy_of, random_images
-from seviz.errors import EngineError, MissingPackageError, OptionError, WriteError
+from seviz.errors import EngineError, MissingPackageError, OptionError
 from seviz.network.blocks import refuse_compiled
 from seviz.network.models import Network
 from seviz.run.files import write_atomically
@@ -116,7 +116,7 @@ def export_onnx(network: Network, path: str | Path, *, batch: Batch = "dynamic")
     ------
     MissingPackageError
         If onnx, onnxscript or onnxruntime is not installed.
-    OptionError, EngineError, CompiledModelError, WriteError
+    OptionError, EngineError, CompiledModelError
         As in `export_program`.
     """
     missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
@@ -143,10 +143,7 @@ def _export(
                 batch, remark = 1, f"one image at a time: with any number of them {error}"
         if batch != "dynamic":
             content, apart = _checked(model, network.input_size, batch, (batch,), write)
-    try:
-        write_atomically(path, content)
-    except FileExistsError as error:
-        raise WriteError(f"{path} could not be written ({error.filename} is a file, no directory)") from error
+    write_atomically(path, content)
     return Exported(path=path, bytes=len(content), apart=apart, batch=batch, remark=remark)
 
 

@@ -55,9 +55,9 @@ def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> Non
             os.fsync(directory)
         finally:
             os.close(directory)
-    except FileExistsError:
-        raise
     except OSError as error:
+        if isinstance(error, FileExistsError) and path.parent.is_dir():
+            raise
         raise WriteError(
             f"{path} could not be written ({error.strerror or error}). What was done before is kept: make room, or make"
             " the place writable, and run the same command again."

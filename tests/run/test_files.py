@@ -64,6 +64,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_where_a_directory_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"in the way")
+    for path in (tmp_path / "file" / "f", tmp_path / "file" / "deeper" / "f"):
+        with pytest.raises(WriteError, match="could not be written"):
+            files.write_atomically(path, b"new")
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_what_must_not_be_replaced_stays(links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object) -> None:
