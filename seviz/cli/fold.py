@@ -66,8 +66,8 @@ def fold(
 
     Writes the smaller network, its measurements and a card to a directory, and prints the measurements.
     """
+    from seviz.compression import folding
     from seviz.compression.directory import Compression, check_free, write_compression
-    from seviz.compression.folding import fold_to, foldable
     from seviz.compression.recalibration import recalibrate as recalibrated
     from seviz.experiments.measure import measure
     from seviz.figures.compression import folding_front as drawn
@@ -83,7 +83,7 @@ def fold(
     front: pd.DataFrame | None = None
     if blocks is None:
         gates, front = _chosen(made, gates, order, count, max_drop, wanted)
-    smaller = fold_to(network, gates)
+    smaller = folding.remove(network, list(gates)) if remove else folding.fold_to(network, gates)
     networks = {"original": network, "folded": smaller}
     if recalibrate:
         reading = {name: value for name, value in made.reading.items() if name != "rotate"}
@@ -93,7 +93,7 @@ def fold(
     with progress("measure") as step:
         measured = measure(networks, made.split.final, classes=wanted, progress=step, **made.reading)
     table = measured.side_by_side(latency=latency)
-    places = foldable(network)
+    places = folding.foldable(network)
     places["folded"] = places["block"].isin(list(gates))
     tables = {
         "results": ("Original and result", table),
@@ -131,10 +131,18 @@ def _constants(made: Setting, blocks: list[str] | None, classes: list[str] | Non
     """What the gates of the blocks become, (channels) each."""
     import numpy as np
 
-    from seviz.compression.folding import constant_gates
+    from seviz.compression.folding import constant_gates, foldable
 
-    gates = constant_gates(made.network, made.split.run, blocks, classes=classes)
-    return {name: np.ones_like(gate) for name, gate in gates.items()} if remove else dict(gates)
+    if not remove:
+        return dict(constant_gates(made.network, made.split.run, blocks, classes=classes))
+    table = foldable(made.network)
+    if blocks is None:
+        blocks = table.loc[table["removable"], "block"].tolist()
+    if unknown := [name for name in blocks if name not in made.network.blocks]:
+        raise OptionError(f"blocks has {unknown[0]!r}, expected some of {', '.join(made.network.blocks)}")
+    if not blocks:
+        raise FoldingError(f"no SE block of {made.network.spec} can be taken out: {table['reason'].iloc[0]}")
+    return {name: np.ones(made.network.blocks[name].channels) for name in blocks}
 
 
 def _chosen(

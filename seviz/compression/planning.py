@@ -86,16 +86,17 @@ def folding_order(
         return _rising({name: float(np.nanmean(run.total(name).variance())) for name in gates})
     if data is None:
         raise OptionError(f"order is {order!r}, which needs images; give data, or take variance")
-    batches = list(labelled_batches(network, data, **reading))
+    batches = labelled_batches(network, data, **reading)
     if order == "predicted":
         return _rising(_predicted(network, gates, batches, device))
     if order == "measured":
         losses = with_constant_gates(network, [{name: gates[name]} for name in gates], batches, device=device)
         return _rising({name: float(each.loss.mean()) for name, each in zip(gates, losses, strict=True)})
+    kept = list(batches)  # gone through once for each block
     folded: list[str] = []
     while rest := [name for name in gates if name not in folded]:
         tried = [{name: gates[name] for name in [*folded, last]} for last in rest]
-        losses = with_constant_gates(network, tried, batches, device=device)
+        losses = with_constant_gates(network, tried, kept, device=device)
         folded.append(min(zip(rest, losses, strict=True), key=lambda pair: pair[1].loss.mean())[0])
     return folded
 

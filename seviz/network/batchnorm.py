@@ -17,13 +17,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from torchvision.ops import FrozenBatchNorm2d
 
 from seviz.network.blocks import undisturbed
+from seviz.network.flow import FORM
 from seviz.network.tracing import tensors_in
-
-# Functions that tell of a tensor's form, and use none of its values.
-_FORM = {
-    *("__get__", "dim", "ndimension", "size", "numel", "stride", "element_size", "__len__"),
-    *("is_contiguous", "is_floating_point", "is_complex", "get_device"),
-}
 
 
 class _Uses(TorchFunctionMode):
@@ -50,7 +45,7 @@ class _Uses(TorchFunctionMode):
         inputs = list(tensors_in((args, kwargs)))
         used = [self._convolutions.get(id(tensor)) for tensor in inputs]
         result = func(*args, **kwargs)
-        if func.__name__ not in _FORM or any(True for _ in tensors_in(result)):
+        if func.__name__ not in FORM or any(True for _ in tensors_in(result)):
             self.of_weight.update(module for module in used if module is not None)
             self.of_output.update(module for module in map(self.convolution, inputs) if module is not None)
         if func is F.conv2d and len(inputs) > 1 and used[1] is not None:
