@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 
-from seviz.errors import WriteError
 from seviz.report.contents import Contents, gather
 from seviz.report.drawing import Picture, pictures
 from seviz.report.listing import tables
@@ -102,10 +101,7 @@ def write_report(run: Run, path: str | Path, *, title: str | None = None, tell: 
         If it cannot be written.
     """
     path, page = Path(path), report(run, title=title, tell=tell)
-    try:
-        write_atomically(path, page.encode())
-    except FileExistsError as error:
-        raise WriteError(f"{path} could not be written: {error.filename} is a file. Give another place.") from error
+    write_atomically(path, page.encode())
     return path
 
 

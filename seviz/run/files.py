@@ -42,6 +42,13 @@ def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> Non
     beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise WriteError(
+            f"{path} could not be written: {error.filename} is, or is in, a file. Give another place."
+        ) from error
+    except OSError as error:
+        raise _not_written(path, error) from error
+    try:
         with beside.open("wb") as file:
             file.write(content)
             file.flush()
@@ -55,16 +62,20 @@ def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> Non
             os.fsync(directory)
         finally:
             os.close(directory)
+    except FileExistsError:
+        raise
     except OSError as error:
-        if isinstance(error, FileExistsError) and path.parent.is_dir():
-            raise
-        raise WriteError(
-            f"{path} could not be written ({error.strerror or error}). What was done before is kept: make room, or make"
-            " the place writable, and run the same command again."
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"{path} could not be written ({error.strerror or error}). What was done before is kept: make room, or make the"
+        " place writable, and run the same command again."
+    )
 
 
 def sweep(directory: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 def test_a_file_where_a_directory_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
     for path in (tmp_path / "file" / "f", tmp_path / "file" / "deeper" / "f"):
-        with pytest.raises(WriteError, match="could not be written"):
+        with pytest.raises(WriteError, match=r"could not be written: .*file.* a file\. Give another place"):
             files.write_atomically(path, b"new")
 
 
