@@ -1,7 +1,10 @@
 """What commands share: errors become one line and an exit code, progress goes to stderr, lists are split."""
 
+import json
+import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -43,7 +46,13 @@ def split_list(value: str | None) -> list[str] | None:
 
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr with images, images a second and the time left; gives what is to be told of each step."""
+    """A bar on stderr with images, images a second and the time left; gives what is to be told of each step.
+
+    With SEVIZ_PROGRESS=json in the environment, lines of JSON instead, for a program that watches.
+    """
+    if os.environ.get("SEVIZ_PROGRESS") == "json":
+        yield _lines(label)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -66,3 +75,16 @@ def progress(label: str) -> Iterator[Callable[[int, int | None], None]]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+def _lines(label: str) -> Callable[[int, int | None], None]:
+    """Tells the steps as lines of JSON on stderr, at most ten a second, and the last."""
+    told = 0.0
+
+    def step(done: int, total: int | None) -> None:
+        nonlocal told
+        if done == total or time.monotonic() - told > 0.1:
+            told = time.monotonic()
+            say(json.dumps({"progress": label, "done": done, "total": total}))
+
+    return step

@@ -1,0 +1,1 @@
+"""Streamlit pages over runs: `seviz dashboard`, or `streamlit run app.py`."""

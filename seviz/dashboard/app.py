@@ -1,0 +1,119 @@
+"""The dashboard: opens the runs, keeps what is selected, and draws one page of it."""
+
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from seviz.dashboard import selection
+from seviz.dashboard.jobs import jobs
+from seviz.dashboard.opening import DEMO, find_runs, given
+from seviz.dashboard.pages import PAGES
+from seviz.dashboard.reading import read_run
+from seviz.dashboard.view import Page, View
+from seviz.dashboard.waiting import watch
+from seviz.errors import RunNotFoundError, SevizError
+
+_NONE = ""
+_LOG = logging.getLogger("seviz.dashboard")
+
+
+def main(first: str = "overview") -> None:
+    """Draw what the address says. Called by Streamlit at every change.
+
+    Parameters
+    ----------
+    first
+        The path of the page that opens where the address names none.
+    """
+    st.set_page_config(page_title="seviz", page_icon=":material/equalizer:", layout="wide")
+    selection.begin()
+    runs = _runs()
+    if runs is None:
+        return
+    entries: dict[str, Any] = {}
+    for page in PAGES:
+        draw = partial(_draw, page, runs, entries)
+        entries[page.path] = st.Page(
+            draw, title=page.short or page.title, icon=page.icon, url_path=page.path, default=page.path == first
+        )
+    st.navigation(list(entries.values()), position="top").run()
+
+
+def _runs() -> dict[str, Path] | None:
+    """The runs that can be opened; None while the demo run is made, which the page then shows."""
+    places = given(sys.argv[1:])
+    try:
+        if places:
+            return find_runs(places)
+        if not (DEMO / "samples.parquet").is_file():
+            _demo()
+            return None
+        found = find_runs([DEMO.parent])
+    except RunNotFoundError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+    demo = next(name for name, path in found.items() if path == DEMO.resolve())
+    return {demo: found[demo]} | found  # first: it is what opens
+
+
+def _demo() -> None:
+    """Make the demo run, and show how far it is."""
+    st.title("seviz")
+    st.markdown("The demo run is being made: the bundled network on 1,000 bundled images. This is done once.")
+    before = jobs().of(DEMO)
+    if before and before[0].state == "failed":
+        st.error("\n\n".join(before[0].messages[-3:]), icon=":material/error:")
+        if not st.button("Try again"):
+            return
+        before = []
+    job = before[0] if before and before[0].state in ("running", "done") else None
+    if job is None:
+        if before and before[0].state == "cancelled" and not st.button("Make the demo run"):
+            return
+        job = jobs().start("Making the demo run", ["demo", "-o", str(DEMO)], run=DEMO, about={"kind": "demo"})
+    watch(job)
+
+
+def _draw(page: Page, runs: dict[str, Path], entries: dict[str, Any]) -> None:
+    """One page, and what is selected beside it."""
+    with st.sidebar:
+        name = selection.choose("run", "Run", list(runs), help="What one network did on one data set.")
+        others = [_NONE, *(each for each in runs if each != name)]
+        against = selection.choose(
+            "against",
+            "Second run",
+            others,
+            shown=lambda each: each or "none",
+            help="Drawn beside the first, where a page compares.",
+        )
+    try:
+        run = read_run(runs[name])
+        other = read_run(runs[against]) if against else None
+    except (SevizError, OSError) as error:
+        st.error(str(error), icon=":material/error:")
+        selection.end(page.keys)
+        return
+    with st.sidebar:
+        block = selection.choose("block", "SE block", run.blocks, default=_middle(run.blocks))
+        st.caption(f"{run.manifest.model.spec} on {run.manifest.data.spec}, {len(run.samples):,} images")
+    st.title(page.title)
+    st.markdown(page.says)
+    with st.expander("How to read this", icon=":material/help:"):
+        st.markdown(page.how)
+    selection.select(run=name, against=against, block=block)  # in the address also where it is the one that opens
+    view = View(run=run, name=name, against=other, against_name=against, runs=runs, block=block, entries=entries)
+    try:
+        page.draw(view)
+    except SevizError as error:
+        st.error(str(error), icon=":material/error:")
+        _LOG.info("%s: %s", page.title, error)
+    selection.end(page.keys)
+
+
+def _middle(blocks: tuple[str, ...]) -> str:
+    """The block that opens: one of the later half, where classes begin to matter."""
+    return blocks[(2 * len(blocks)) // 3]

@@ -1,0 +1,25 @@
+"""The command that serves the dashboard. Its settings lie beside the script, in `.streamlit/config.toml`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("script.py")
+
+
+def command(runs: Sequence[Path], *, host: str, port: int, allowed: Sequence[str] = ()) -> list[str]:
+    """The command that serves the dashboard.
+
+    Parameters
+    ----------
+    runs
+        Runs, and folders of runs; none for `runs` of this directory, with the demo run.
+    host, port
+        Where it listens.
+    allowed
+        Names by which browsers may ask for it, beside those of this machine.
+    """
+    options = [f"--server.address={host}", f"--server.port={port}"]
+    if allowed:
+        options += [f"--server.allowedHosts={name}" for name in ("localhost", "127.0.0.1", *allowed)]
+    return [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *options, "--", *map(str, runs)]
