@@ -9,6 +9,7 @@ from seviz.cli import (
     capture,
     complexity,
     curve,
+    dashboard,
     demo,
     figures,
     fold,
@@ -30,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
+app.command("dashboard")(dashboard.dashboard)
 app.command("blocks")(blocks.blocks)
 app.command("zoo")(zoo.zoo)
 app.command("complexity")(complexity.complexity)

@@ -1,5 +1,8 @@
 """`seviz demo`: the whole line on the bundled network and images, offline."""
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +10,7 @@ import typer
 
 from seviz.cli.capture import record, tell
 from seviz.cli.figures import draw
-from seviz.cli.reporting import reported, say
+from seviz.cli.reporting import progress, reported, say
 
 
 @reported
@@ -17,6 +20,7 @@ def demo(
     """Capture the bundled network on the bundled images, draw its figures and write its report. Works offline."""
     import seviz
     from seviz.analysis.specificity import specificity
+    from seviz.analysis.tables import OF_BLOCK, OF_RUN, analyse
     from seviz.report.page import write_report
 
     network = seviz.load("seviz/seresnet50-cifar10")
@@ -25,5 +29,18 @@ def demo(
     table = specificity(run).set_index("block")["omega_squared"]
     shares = ", ".join(f"{table[name]:.2f} at {name}" for name in ("SE_2_3", "SE_3_4", "SE_4_6", "SE_5_3"))
     typer.echo(f"share of the gates' variance that lies between classes: {shares}")
+    with progress("analyse", unit="tables") as step:  # those that the dashboard shows
+        number = len(OF_RUN) + len(OF_BLOCK) * len(run.blocks)
+        for done, _ in enumerate(analyse(run), start=1):
+            step(done, number)
     typer.echo(write_report(run, out / "report.html", tell=say))
     draw(run, out / "figures", formats=["png", "pdf"])
+    say(f"to explore it in the browser: {_dashboard(out)}")
+
+
+def _dashboard(out: Path) -> str:
+    """The command that shows the run, as it can be typed here."""
+    from seviz.dashboard.opening import DEMO
+
+    program = "seviz" if shutil.which("seviz") else sys.argv[0]
+    return shlex.join([program, "dashboard", *([] if out == DEMO else [str(out)])])

@@ -45,8 +45,8 @@ def split_list(value: str | None) -> list[str] | None:
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr with images, images a second and the time left; gives what is to be told of each step.
+def progress(label: str, unit: str = "images") -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr with images (or another unit), so many a second, and the time left; gives what to call each step.
 
     With SEVIZ_PROGRESS=json in the environment, lines of JSON instead, for a program that watches.
     """
@@ -60,7 +60,7 @@ def progress(label: str) -> Iterator[Callable[[int, int | None], None]]:
     class Speed(ProgressColumn):
         def render(self, task: "object") -> Text:
             speed = getattr(task, "finished_speed", None) or getattr(task, "speed", None)
-            return Text(f"{speed:.0f} images/s" if speed else "", style="progress.data.speed")
+            return Text(f"{speed:.0f} {unit}/s" if speed else "", style="progress.data.speed")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True))

@@ -75,6 +75,7 @@ class Job:
     about: Mapping[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
     cancelled: bool = False
+    ended: float | None = None
 
     @property
     def state(self) -> State:
@@ -82,15 +83,15 @@ class Job:
         code = self.process.poll()
         if code is None:
             return "running"
+        self.ended = self.ended or time.time()
         if self.cancelled:
             return "cancelled"
         return "done" if code == 0 else "failed"
 
     @property
     def seconds(self) -> float:
-        """How long it has run, or ran."""
-        ended = self.directory / "stderr"
-        last = time.time() if self.process.poll() is None else max(ended.stat().st_mtime, self.started)
+        """How long it has run, or ran until it was seen to have ended."""
+        last = time.time() if self.state == "running" or self.ended is None else self.ended
         return last - self.started
 
     @property
@@ -188,7 +189,7 @@ class Jobs:
             environment = os.environ | {"SEVIZ_PROGRESS": "json", "PYTHONUNBUFFERED": "1"}
             with (place / "stdout").open("wb") as out, (place / "stderr").open("wb") as err:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "seviz", *arguments],
+                    [sys.executable, "-P", "-m", "seviz", *arguments],  # -P: not a seviz that lies where we are
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=err,

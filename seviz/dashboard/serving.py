@@ -22,4 +22,4 @@ def command(runs: Sequence[Path], *, host: str, port: int, allowed: Sequence[str
     options = [f"--server.address={host}", f"--server.port={port}"]
     if allowed:
         options += [f"--server.allowedHosts={name}" for name in ("localhost", "127.0.0.1", *allowed)]
-    return [sys.executable, "-m", "streamlit", "run", str(SCRIPT), *options, "--", *map(str, runs)]
+    return [sys.executable, "-P", "-m", "streamlit", "run", str(SCRIPT), *options, "--", *map(str, runs)]

@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import seviz
+from seviz.analysis.tables import OF_RUN, table_path
 from seviz.cli import app
 from seviz.figures.album import FIGURES
 from seviz.run.store import Run
@@ -113,6 +114,9 @@ def test_demo_leaves_a_run_and_its_figures(tmp_path: Path) -> None:
     printed = re.search(r"lies between classes: ([\d.]+) at SE_2_3, .*, ([\d.]+) at SE_5_3", result.stdout)
     shares = table.set_index("block")["omega_squared"]
     assert printed.groups() == (f"{shares['SE_2_3']:.2f}", f"{shares['SE_5_3']:.2f}")
+    for name in OF_RUN:
+        assert table_path(opened, name).is_file()
+    assert result.stderr.rstrip().endswith(f"dashboard {tmp_path / 'demo'}")
 
 
 def test_capture_and_figures(make_folder: Callable[..., Path], tmp_path: Path) -> None:

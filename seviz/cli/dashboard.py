@@ -1,0 +1,41 @@
+"""`seviz dashboard`: the pages over runs, in the browser."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seviz.cli.reporting import reported, say
+
+
+@reported
+def dashboard(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="runs, and folders of runs; by default ./runs, with the demo run"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="the address it listens on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="the port it listens on")] = 8501,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="a name that browsers may ask for it by, beside localhost; repeatable")
+    ] = None,
+) -> None:
+    """Explore runs in the browser: excitation by class and depth, channels, your own images, smaller networks.
+
+    Without a run it shows the demo run, which is made on the first start. It opens no runs but those given.
+    """
+    from seviz.dashboard.opening import find_runs
+    from seviz.dashboard.serving import command
+
+    places = runs or []
+    if places:
+        find_runs(places)  # what is not there is told here, not in the browser
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        say(
+            f"note: whoever reaches {host}:{port} can look at these runs, and run jobs on this machine; there is no"
+            " password"
+        )
+    # in place of this process, so that what ends this ends the server
+    serve = command(places, host=host, port=port, allowed=allow_host or [])
+    os.execv(serve[0], serve)
