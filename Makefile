@@ -3,13 +3,17 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test lint types format clean
+.PHONY: demo test browser lint types format clean
 
 demo: $(INSTALLED)
 	$(BIN)/seviz demo -o runs/demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --ignore tests/browser
+	$(BIN)/pytest tests/browser
+
+browser: $(INSTALLED)
+	$(BIN)/pytest tests/browser
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

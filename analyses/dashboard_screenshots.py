@@ -1,0 +1,116 @@
+"""Pictures of the dashboard, for the README.
+
+    python analyses/dashboard_screenshots.py runs/demo -o docs
+
+Serves the run on a free port and opens pages in Chromium (from CHROMIUM, else by its usual names on the path).
+"""
+
+import argparse
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from seviz.dashboard.serving import command
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE = 60_000
+"""Milliseconds that a page may take."""
+PICTURES = {
+    "dashboard-excitation": ("excitation", "light", {"block": "SE_5_1"}),
+    "dashboard-channel": ("channel", "dark", {"block": "SE_5_1", "channel": "3"}),
+}
+"""By name: page, colours, and what is selected."""
+
+
+def browser_path() -> str | None:
+    """Where Chromium is; None if nowhere."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@contextmanager
+def serving(runs: Sequence[Path], log: Path) -> Iterator[str]:
+    """Serve runs on a free port; gives where."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command(runs, host="127.0.0.1", port=port), stdout=out, stderr=subprocess.STDOUT)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _await(address, process, log)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _await(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(600):
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                return
+        except (OSError, urllib.error.URLError):
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    raise RuntimeError(f"the dashboard did not start: {log.read_text()}")
+
+
+@contextmanager
+def chromium(path: str) -> Iterator[Browser]:
+    """A browser without a window."""
+    with sync_playwright() as play:
+        # without a sandbox, since Chromium refuses one to root, as which containers run; it looks at our own pages only
+        browser = play.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def settled(page: Page) -> None:
+    """Wait until a page is drawn: it has a title, and nothing runs any more."""
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
+    page.wait_for_selector("[data-test-script-state=notRunning]", timeout=PATIENCE)
+
+
+def grown(page: Page, *, most: int = 5_000) -> None:
+    """Make the window as high as what it shows, since the page scrolls within it."""
+    page.wait_for_timeout(800)  # charts are drawn after the script has ended
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": min(int(height) + 20, most)})
+    page.wait_for_timeout(800)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs"))
+    options = parser.parse_args(arguments)
+    path = browser_path()
+    if path is None:
+        parser.error(f"there is no browser: none of {', '.join(BROWSERS)} is on the path, and CHROMIUM names none")
+    options.out.mkdir(parents=True, exist_ok=True)
+    log = options.out / "server.log"
+    with serving([options.run.absolute()], log) as address, chromium(path) as browser:
+        for name, (page_path, scheme, selected) in PICTURES.items():
+            page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+            page.goto(f"{address}/{page_path}?{urlencode(selected)}")
+            settled(page)
+            grown(page, most=1_300)
+            page.screenshot(path=options.out / f"{name}.png")
+            print(options.out / f"{name}.png")
+            page.close()
+    log.unlink()
+
+
+if __name__ == "__main__":
+    main()

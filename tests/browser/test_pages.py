@@ -1,0 +1,138 @@
+"""Every page in a real browser: opens, follows the selection, is a link, is quick, and can be used by all."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from dashboard_screenshots import grown
+from playwright.sync_api import Browser, Page, expect
+
+from seviz.dashboard.pages import PAGES
+from tests.browser.conftest import Server, drawn, visit
+
+LOOKS = {"light": (1280, "light"), "dark": (1280, "dark"), "narrow": (400, "light")}
+
+
+def link(page: Page, name: str) -> None:
+    """Follow the navigation to another page."""
+    if not page.get_by_test_id("stTopNavLink").filter(has_text=name).first.is_visible():
+        page.get_by_text("more", exact=False).first.click()
+    page.get_by_role("link", name=name, exact=False).first.click()
+
+
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+def test_it_opens_without_error(path: str, server: Server, page: Page) -> None:
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    visit(page, server.address(path, run="demo", block="SE_5_1"))
+    title = next(each.title for each in PAGES if each.path == path)
+    expect(page.get_by_role("heading", level=1)).to_have_text(title)
+    expect(page.get_by_text("Not computed yet")).to_have_count(0)
+    expect(page.locator("[data-testid=stAlertContentError]")).to_have_count(0)
+    assert wrong == []
+
+
+def test_what_is_selected_goes_along_to_every_page(server: Server, page: Page) -> None:
+    visit(page, server.address("overview", run="demo", block="SE_5_1"))
+    page.get_by_test_id("stSidebar").get_by_label("SE block").click()
+    page.get_by_role("option", name="SE_4_6").click()
+    page.wait_for_url("**block=SE_4_6**")
+    for each in PAGES[1:]:
+        link(page, each.short or each.title)
+        drawn(page)
+        page.wait_for_url(f"**/{each.path}?*block=SE_4_6*")
+        expect(page.get_by_test_id("stSidebar").get_by_label("SE block")).to_have_value("SE_4_6")
+
+
+def test_a_link_brings_the_same_view_back_in_a_fresh_browser(server: Server, page: Page, browser: Browser) -> None:
+    visit(page, server.address("channel", run="demo", block="SE_5_2", channel="7", classes="cat|dog"))
+    address = page.url
+    for part in ("run=demo", "block=SE_5_2", "channel=7"):
+        assert part in address
+    other = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    visit(other, address)
+    shown = [
+        [text.strip() for text in each.get_by_test_id("stMain").inner_text().splitlines() if text.strip()]
+        for each in (page, other)
+    ]
+    assert other.url == address
+    assert shown[0] == shown[1]
+    other.context.close()
+
+
+def test_the_browser_goes_back(server: Server, page: Page) -> None:
+    visit(page, server.address("overview", run="demo", block="SE_5_1"))
+    link(page, "Channel")
+    drawn(page)
+    page.wait_for_url("**/channel?*")
+    page.go_back()
+    page.wait_for_url(lambda address: "/channel" not in address)
+    drawn(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+
+
+@pytest.mark.parametrize("address", ["run=../../etc/passwd", "block=%3Cscript%3Ealert(1)%3C/script%3E", "channel=-1"])
+def test_an_odd_address_is_harmless(address: str, server: Server, page: Page) -> None:
+    page.goto(f"{server.url}/channel?{address}")
+    drawn(page)
+    expect(page.get_by_test_id("stSidebar").get_by_label("SE block")).to_have_value("SE_4_5")
+
+
+@pytest.mark.parametrize("path", [page.path for page in PAGES])
+def test_it_can_be_used_by_all(path: str, server: Server, page: Page) -> None:
+    """No serious violation of axe's rules, in light and in dark."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        visit(page, server.address(path, run="demo", block="SE_5_1"))
+        page.wait_for_timeout(500)
+        found = Axe().run(page).response["violations"]
+        serious = [
+            f"{each['id']}: {node['target']} {node['html'][:200]}"
+            for each in found
+            if each["impact"] in ("serious", "critical")
+            for node in each["nodes"]
+        ]
+        assert serious == [], scheme
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_screenshots(look: str, server: Server, browser: Browser, tmp_path: Path) -> None:
+    """A picture of each page, to look at; where SEVIZ_SCREENSHOTS says, else in a folder that goes."""
+    folder = Path(os.environ.get("SEVIZ_SCREENSHOTS", tmp_path))
+    width, scheme = LOOKS[look]
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    for each in PAGES:
+        visit(page, server.address(each.path, run="demo", block="SE_5_1"))
+        grown(page)
+        page.screenshot(path=folder / f"{each.path}-{look}.png")
+        # nothing is wider than the window
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.set_viewport_size({"width": width, "height": 900})
+    context.close()
+
+
+def quickness(page: Page, server: Server, run: str) -> dict[str, float]:
+    """Seconds that each page takes when one comes to it from another, the best of three."""
+    visit(page, server.address("overview", run=run))
+    taken: dict[str, list[float]] = {}
+    for _ in range(3):
+        for each in PAGES:
+            start = time.perf_counter()
+            link(page, each.short or each.title)
+            page.wait_for_url(lambda address, path=each.path: path in address or path == PAGES[0].path)
+            expect(page.get_by_role("heading", level=1)).to_have_text(each.title)
+            drawn(page)
+            taken.setdefault(each.path, []).append(time.perf_counter() - start)
+    return {path: min(seconds) for path, seconds in taken.items()}
+
+
+def test_how_long_pages_take(server: Server, page: Page, capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = quickness(page, server, "demo")
+    told = ", ".join(f"{path} {each:.2f}" for path, each in seconds.items())
+    with capsys.disabled():
+        sys.stdout.write(f"\nseconds that a page of the demo run takes: {told}\n")
+    assert set(seconds) == {each.path for each in PAGES}
