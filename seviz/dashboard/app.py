@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from seviz.dashboard import selection
+from seviz.dashboard.escaping import escaped
 from seviz.dashboard.jobs import jobs
 from seviz.dashboard.opening import DEMO, find_runs, given
 from seviz.dashboard.pages import PAGES
@@ -18,6 +19,9 @@ from seviz.dashboard.waiting import watch
 from seviz.errors import RunNotFoundError, SevizError
 
 _NONE = ""
+# What is chosen of several is told by its border and ground; in the primary colour its text has too little contrast on
+# dark, where that colour must also carry the white text of other widgets.
+_STYLE = "<style>.stButtonGroup button[data-variant=segmented_control][data-selected] { color: inherit; }</style>"
 _LOG = logging.getLogger("seviz.dashboard")
 
 
@@ -30,6 +34,7 @@ def main(first: str = "overview") -> None:
         The path of the page that opens where the address names none.
     """
     st.set_page_config(page_title="seviz", page_icon=":material/equalizer:", layout="wide")
+    st.html(_STYLE)
     selection.begin()
     runs = _runs()
     if runs is None:
@@ -54,7 +59,7 @@ def _runs() -> dict[str, Path] | None:
             return None
         found = find_runs([DEMO.parent])
     except RunNotFoundError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(escaped(str(error)), icon=":material/error:")
         return None
     demo = next(name for name, path in found.items() if path == DEMO.resolve())
     return {demo: found[demo]} | found  # first: it is what opens
@@ -66,7 +71,7 @@ def _demo() -> None:
     st.markdown("The demo run is being made: the bundled network on 1,000 bundled images. This is done once.")
     before = jobs().of(DEMO)
     if before and before[0].state == "failed":
-        st.error("\n\n".join(before[0].messages[-3:]), icon=":material/error:")
+        st.error("\n\n".join(map(escaped, before[0].messages[-3:])), icon=":material/error:")
         if not st.button("Try again"):
             return
         before = []
@@ -94,12 +99,12 @@ def _draw(page: Page, runs: dict[str, Path], entries: dict[str, Any]) -> None:
         run = read_run(runs[name])
         other = read_run(runs[against]) if against else None
     except (SevizError, OSError) as error:
-        st.error(str(error), icon=":material/error:")
-        selection.end(page.keys)
+        st.error(escaped(str(error)), icon=":material/error:")
+        selection.end(page.path, page.keys)
         return
     with st.sidebar:
         block = selection.choose("block", "SE block", run.blocks, default=_middle(run.blocks))
-        st.caption(f"{run.manifest.model.spec} on {run.manifest.data.spec}, {len(run.samples):,} images")
+        st.caption(escaped(f"{run.manifest.model.spec} on {run.manifest.data.spec}, {len(run.samples):,} images"))
     st.title(page.title)
     st.markdown(page.says)
     with st.expander("How to read this", icon=":material/help:"):
@@ -109,9 +114,9 @@ def _draw(page: Page, runs: dict[str, Path], entries: dict[str, Any]) -> None:
     try:
         page.draw(view)
     except SevizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(escaped(str(error)), icon=":material/error:")
         _LOG.info("%s: %s", page.title, error)
-    selection.end(page.keys)
+    selection.end(page.path, page.keys)
 
 
 def _middle(blocks: tuple[str, ...]) -> str:

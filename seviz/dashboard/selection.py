@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-_STATE, _WRITTEN = "seviz_selection", "seviz_address"
+_STATE, _WRITTEN, _PAGE = "seviz_selection", "seviz_address", "seviz_page"
 _LONGEST = 2_000  # characters of a value; a longer one is no selection that a page makes
 SHARED = ("run", "block", "channel", "classes", "against")
 """Keys that go along from page to page; those of a page stay with it."""
@@ -24,12 +24,18 @@ def begin() -> None:
         _state().update(address)
 
 
-def end(keep: Sequence[str]) -> None:
-    """Write the address: what is shared, and the keys of this page."""
+def end(page: str, keep: Sequence[str]) -> None:
+    """Write the address: what is shared, and the keys of this page.
+
+    Where the browser has gone back to a page that began without an address, it is not written again: that would be a
+    new step of the history, and there would be no way back past it.
+    """
     wanted = {key: text for key, text in _state().items() if key in SHARED or key in keep}
-    if st.query_params.to_dict() != wanted:
+    there, before = st.query_params.to_dict(), st.session_state.get(_WRITTEN)
+    went_back = not there and st.session_state.get(_PAGE) == page and wanted == before
+    if there != wanted and not went_back:
         st.query_params.from_dict(wanted)
-    st.session_state[_WRITTEN] = wanted
+    st.session_state[_WRITTEN], st.session_state[_PAGE] = wanted, page
 
 
 def address(**changes: str | int) -> dict[str, str]:
@@ -112,7 +118,7 @@ def choose_some(
     **arguments: Any,
 ) -> list[str]:
     """The same with several: a searchable list. Where nothing is selected, the default is."""
-    current = [each for each in values(key) if each in options] or list(default)
+    current = ([each for each in values(key) if each in options] or list(default))[: arguments.get("max_selections")]
     name = f"widget_{key}"
     st.session_state[name] = current
 

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from seviz.dashboard.escaping import escaped
 from seviz.dashboard.jobs import Job, jobs
 from seviz.dashboard.reading import read_table
 from seviz.errors import SevizError
@@ -44,7 +45,7 @@ def offer(run: Run, names: Sequence[str]) -> None:
         st.markdown(f"**Not computed yet: {listed}.** It is read off the run once, and kept with it.")
         if previous:
             _failure(previous[0])
-        if st.button("Compute", key=f"compute_{wanted}", icon=":material/calculate:", type="primary"):
+        if st.button("Compute", key=f"compute_{run.path}_{wanted}", icon=":material/calculate:", type="primary"):
             begin(
                 f"Computing {listed}",
                 ["analyse", str(run.path), "--only", wanted],
@@ -58,7 +59,7 @@ def begin(title: str, arguments: Sequence[str], *, run: Run, about: dict[str, An
     try:
         jobs().start(title, arguments, run=run.path, about=about, **more)
     except SevizError as error:
-        st.warning(str(error), icon=":material/hourglass_top:")
+        st.warning(escaped(str(error)), icon=":material/hourglass_top:")
         return
     st.rerun()
 
@@ -78,7 +79,7 @@ def watch(job: Job) -> None:
             job.cancel()
             st.rerun()
         if job.messages:
-            st.caption(job.messages[-1])
+            st.caption(escaped(job.messages[-1]))
 
 
 def _failure(job: Job) -> None:
@@ -86,6 +87,6 @@ def _failure(job: Job) -> None:
     if job.state == "cancelled":
         st.info("The last try was cancelled.", icon=":material/block:")
     elif job.state == "failed":
-        st.error("\n\n".join(job.messages[-3:]) or f"`{job.shown}` failed.", icon=":material/error:")
+        st.error("\n\n".join(map(escaped, job.messages[-3:])) or f"`{job.shown}` failed.", icon=":material/error:")
     elif job.messages:  # done, but the table is still not there: it says why
-        st.info(job.messages[-1], icon=":material/info:")
+        st.info(escaped(job.messages[-1]), icon=":material/info:")

@@ -54,31 +54,36 @@ def test_a_link_brings_the_same_view_back_in_a_fresh_browser(server: Server, pag
         assert part in address
     other = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
     visit(other, address)
-    shown = [
-        [text.strip() for text in each.get_by_test_id("stMain").inner_text().splitlines() if text.strip()]
-        for each in (page, other)
-    ]
-    assert other.url == address
+    for _ in range(100):  # charts and pictures come when the script has ended
+        shown = [each.get_by_test_id("stMain").inner_text().split() for each in (page, other)]
+        if shown[0] == shown[1]:
+            break
+        page.wait_for_timeout(100)
     assert shown[0] == shown[1]
+    assert other.url == address
     other.context.close()
 
 
 def test_the_browser_goes_back(server: Server, page: Page) -> None:
-    visit(page, server.address("overview", run="demo", block="SE_5_1"))
+    """In at most two steps, since another page begins without an address, which is written then."""
+    visit(page, server.address("specificity", run="demo", block="SE_5_1"))
     link(page, "Channel")
-    drawn(page)
     page.wait_for_url("**/channel?*")
-    page.go_back()
-    page.wait_for_url(lambda address: "/channel" not in address)
     drawn(page)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    for _ in range(2):
+        if "/channel" in page.url:
+            page.go_back()
+            page.wait_for_timeout(500)
+            drawn(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Specificity by depth")
+    assert "block=SE_5_1" in page.url
 
 
 @pytest.mark.parametrize("address", ["run=../../etc/passwd", "block=%3Cscript%3Ealert(1)%3C/script%3E", "channel=-1"])
 def test_an_odd_address_is_harmless(address: str, server: Server, page: Page) -> None:
     page.goto(f"{server.url}/channel?{address}")
     drawn(page)
-    expect(page.get_by_test_id("stSidebar").get_by_label("SE block")).to_have_value("SE_4_5")
+    expect(page.get_by_test_id("stSidebar").get_by_label("SE block")).to_have_value("SE_4_4")
 
 
 @pytest.mark.parametrize("path", [page.path for page in PAGES])

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from seviz.dashboard.charts import blocks_point, clicked, show
+from seviz.dashboard.escaping import escaped
 from seviz.dashboard.reading import read_mean_gates
 from seviz.dashboard.selection import choose, select
 from seviz.dashboard.view import Page, View
@@ -26,7 +27,7 @@ def page(view: View) -> None:
     """What the run is, the drawing of the network, and what its tables say in words."""
     _figures(view.run)
     for remark in view.run.remarks:
-        st.warning(remark, icon=":material/info:")
+        st.warning(escaped(remark), icon=":material/info:")
     st.subheader("The network, block by block")
     chosen = choose("measure", "Coloured by", list(MEASURES), widget=st.segmented_control, shown=MEASURES.__getitem__)
     tables = ask(view.run, "specificity", "saturation")

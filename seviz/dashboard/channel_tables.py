@@ -1,0 +1,177 @@
+"""What the channel page draws, as tables: one channel by class and by image, and the channels that move with it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from seviz.analysis.channels import first
+from seviz.run.store import Run
+
+TICKS = 1_500
+"""Images that are drawn one by one at most."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The images whose gates are kept, without those that failed.
+
+    Attributes
+    ----------
+    gates
+        Of the block, (kept image, channel).
+    rows
+        Their rows of it, (image).
+    samples
+        Their rows of `run.samples`, (image).
+    """
+
+    gates: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    samples: NDArray[np.int64]
+
+    def of(self, channel: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The gates of a channel that are finite, and the rows of `run.samples` they are of."""
+        values = self.gates[self.rows, channel]
+        finite = np.isfinite(values)
+        return values[finite], self.samples[finite]
+
+
+def distinct_names(run: Run) -> dict[str, str]:
+    """What classes are called by id, with the id where several are called the same."""
+    number = Counter(run.classes.names)
+    named = zip(run.classes.ids, run.classes.names, strict=True)
+    return {key: f"{name} ({key})" if number[name] > 1 else name for key, name in named}
+
+
+def by_class(
+    block: xr.Dataset, differences: NDArray[np.float64], channel: int, names: Mapping[str, str]
+) -> pd.DataFrame:
+    """One channel by class, those with images, by falling mean.
+
+    Parameters
+    ----------
+    block
+        As of `read_block`.
+    differences
+        d' of each class against the rest, (class, channel).
+    channel
+        Which.
+    names
+        Of classes, by id.
+
+    Returns
+    -------
+    pandas.DataFrame
+        class (id), name, label (number), images, mean, std, min, max, difference.
+    """
+    of = block.isel(channel=channel)
+    ids = [str(each) for each in of["class"].to_numpy()]
+    table = pd.DataFrame(
+        {
+            "class": ids,
+            "name": [names[each] for each in ids],
+            "label": np.arange(len(ids)),
+            "images": of["count"].to_numpy(),
+            **{key: of[key].to_numpy().astype(float) for key in ("mean", "std", "min", "max")},
+            "difference": differences[:, channel],
+        }
+    )
+    table = table[(table["images"] > 0) & table["mean"].notna()]
+    return table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
+
+
+def ends(table: pd.DataFrame, each: int, also: Sequence[str] = ()) -> pd.DataFrame:
+    """The first and the last rows of a table of classes, and those of some ids, in its order."""
+    place = np.arange(len(table))
+    chosen = (place < each) | (place >= len(table) - each) | table["class"].isin(list(also)).to_numpy()
+    return table[chosen].reset_index(drop=True)
+
+
+def spread_of_images(
+    table: pd.DataFrame, values: NDArray[np.floating], labels: NDArray[Any]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How a gate is spread in each class, by single images.
+
+    Parameters
+    ----------
+    table
+        Of classes.
+    values
+        Of images, (image).
+    labels
+        The class of each, (image); or whether it is of each, (image, class).
+
+    Returns
+    -------
+    spread
+        The table with low, lower, middle, upper, high: quantiles 5, 25, 50, 75 and 95 %. Without classes of which no
+        image is there.
+    ticks
+        name and gate of at most `TICKS` images, of each class the same share, evenly through its order.
+    """
+    members = [values[labels == label] if labels.ndim == 1 else values[labels[:, label]] for label in table["label"]]
+    total = sum(map(len, members))
+    step = max(-(-total // TICKS), 1)
+    quantiles = [
+        np.quantile(some, (0.05, 0.25, 0.5, 0.75, 0.95)) if len(some) else np.full(5, np.nan) for some in members
+    ]
+    columns = pd.DataFrame(np.reshape(quantiles, (-1, 5)), columns=["low", "lower", "middle", "upper", "high"])
+    spread = pd.concat([table.reset_index(drop=True), columns], axis=1).dropna(subset="middle")
+    drawn = [np.sort(some)[::step] for some in members]
+    ticks = pd.DataFrame(
+        {
+            "name": np.repeat(table["name"].to_numpy(object), [len(some) for some in drawn]),
+            "gate": np.concatenate([*drawn, np.empty(0)]).astype(float),
+        }
+    )
+    return spread, ticks
+
+
+def spread_of_moments(table: pd.DataFrame) -> pd.DataFrame:
+    """The same by moments: low and high are the extremes, lower and upper a standard deviation from the mean."""
+    std = table["std"].fillna(0.0)
+    return table.assign(
+        low=table["min"],
+        lower=np.maximum(table["mean"] - std, table["min"]),
+        middle=table["mean"],
+        upper=np.minimum(table["mean"] + std, table["max"]),
+        high=table["max"],
+    )
+
+
+def extremes(values: NDArray[np.floating], number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which values are the greatest and which the least, the greatest and the least first."""
+    return first(-values[:, None], number)[:, 0], first(values[:, None], number)[:, 0]
+
+
+def correlations(gates: NDArray[np.floating], channel: int) -> pd.DataFrame:
+    """The correlation of a channel with each other that varies, the strongest first.
+
+    Parameters
+    ----------
+    gates
+        (image, channel), finite.
+    channel
+        Which.
+
+    Returns
+    -------
+    pandas.DataFrame
+        channel, correlation in [-1, 1]. Empty where it does not vary, or there are no images.
+    """
+    if not len(gates):
+        return pd.DataFrame({"channel": np.empty(0, np.int64), "correlation": np.empty(0)})
+    x = gates - gates.mean(0, dtype=np.float64).astype(gates.dtype)
+    size = np.sqrt(np.square(x).sum(0, dtype=np.float64))
+    varies = size > 1e-4 * np.sqrt(max(len(x), 1))  # less is the rounding of stored gates
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = (x.T @ x[:, channel]) / (size * size[channel])
+    others = varies & varies[channel] & (np.arange(len(size)) != channel)
+    table = pd.DataFrame({"channel": np.flatnonzero(others), "correlation": np.clip(r[others], -1, 1).astype(float)})
+    return table.sort_values("correlation", key=np.abs, ascending=False, kind="stable", ignore_index=True)

@@ -1,0 +1,122 @@
+"""Tables of one channel, against values computed a second way."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seviz.analysis.selectivity import sensitivity
+from seviz.dashboard.channel_tables import (
+    TICKS,
+    by_class,
+    correlations,
+    distinct_names,
+    ends,
+    extremes,
+    spread_of_images,
+    spread_of_moments,
+)
+from seviz.run.store import Run
+from tests.made_runs import make_run
+
+
+def table_of(run: Run, block: str, channel: int) -> pd.DataFrame:
+    return by_class(run[block], sensitivity(run.moments(block), run.total(block)), channel, distinct_names(run))
+
+
+def test_a_channel_by_class_is_what_its_images_say(planted_run: Run) -> None:
+    gates, labels = planted_run.gates("SE_4_1")[:, 5].astype(float), planted_run.labels
+    table = table_of(planted_run, "SE_4_1", 5)
+    means = np.array([gates[labels == k].mean() for k in range(4)])
+    assert table["label"].tolist() == np.argsort(-means).tolist()
+    assert table["class"].tolist() == [planted_run.classes.ids[k] for k in table["label"]]
+    for row in table.itertuples():
+        own, rest = gates[labels == row.label], gates[labels != row.label]
+        assert row.images == len(own) == 50
+        expected = (own.mean(), own.std(ddof=1), own.min(), own.max())
+        assert (row.mean, row.std, row.min, row.max) == pytest.approx(expected, abs=1e-5)
+        d = (own.mean() - rest.mean()) / np.sqrt((own.var(ddof=1) + rest.var(ddof=1)) / 2)
+        assert row.difference == pytest.approx(d, abs=1e-3)
+
+
+def test_classes_without_images_are_left_out(tmp_path: Path) -> None:
+    labels = np.repeat([0, 2], 5)
+    run = make_run(tmp_path / "run", {"SE_2_1": np.random.default_rng(0).random((10, 3))}, labels, classes="abcd")
+    assert sorted(table_of(run, "SE_2_1", 0)["class"]) == ["a", "c"]
+
+
+def test_classes_of_the_same_name_are_told_apart(planted_run: Run) -> None:
+    class Twins:
+        class classes:
+            ids, names = ("n1", "n2", "n3"), ("crane", "crane", "dog")
+
+    assert distinct_names(Twins) == {"n1": "crane (n1)", "n2": "crane (n2)", "n3": "dog"}  # type: ignore[arg-type]
+    assert distinct_names(planted_run) == {name: name for name in ("cat", "dog", "ship", "truck")}
+
+
+def test_ends_are_the_first_and_last_and_those_asked_for() -> None:
+    table = pd.DataFrame({"class": list("abcdefghij")})
+    assert ends(table, 2)["class"].tolist() == list("abij")
+    assert ends(table, 2, ["f", "a", "nothing"])["class"].tolist() == list("abfij")
+    assert ends(table, 5)["class"].tolist() == list("abcdefghij")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_quantiles_of_the_images_of_a_class(several: bool) -> None:
+    random = np.random.default_rng(1)
+    values = random.random(300)
+    members = random.random((300, 3)) < 0.4
+    labels = members if several else random.integers(0, 3, 300)
+    classes = pd.DataFrame({"name": list("cab"), "label": [2, 0, 1]})
+    spread, ticks = spread_of_images(classes, values, labels)
+    for row in spread.itertuples():
+        own = values[members[:, row.label]] if several else values[labels == row.label]
+        expected = [np.percentile(own, q) for q in (5, 25, 50, 75, 95)]
+        assert [row.low, row.lower, row.middle, row.upper, row.high] == pytest.approx(expected)
+        assert sorted(ticks.loc[ticks["name"] == row.name, "gate"]) == pytest.approx(sorted(own))
+
+
+def test_of_many_images_few_are_drawn_and_of_no_image_nothing() -> None:
+    values, labels = np.random.default_rng(2).random(100_000), np.arange(100_000) % 4
+    classes = pd.DataFrame({"name": list("abcde"), "label": range(5)})
+    spread, ticks = spread_of_images(classes, values, labels)
+    assert spread["name"].tolist() == list("abcd")
+    assert TICKS * 0.9 < len(ticks) <= TICKS + 4
+    assert len(set(ticks["name"].value_counts())) == 1
+    none, no_ticks = spread_of_images(classes, values[:0], labels[:0])
+    assert none.empty
+    assert no_ticks.empty
+
+
+def test_spread_by_moments_stays_within_the_extremes() -> None:
+    table = pd.DataFrame({"mean": [0.5, 0.9, 0.3], "std": [0.1, 0.3, np.nan], "min": [0.1, 0.2, 0.3]})
+    spread = spread_of_moments(table.assign(max=[0.9, 1.0, 0.3]))
+    assert spread["lower"].tolist() == pytest.approx([0.4, 0.6, 0.3])
+    assert spread["upper"].tolist() == pytest.approx([0.6, 1.0, 0.3])
+    assert spread["middle"].tolist() == [0.5, 0.9, 0.3]
+
+
+def test_extremes_are_as_sorted() -> None:
+    values = np.random.default_rng(3).random(50).astype(np.float32)
+    most, least = extremes(values, 7)
+    assert most.tolist() == np.argsort(-values)[:7].tolist()
+    assert least.tolist() == np.argsort(values)[:7].tolist()
+    assert len(extremes(values[:3], 7)[0]) == 3
+    assert len(extremes(values[:0], 7)[0]) == 0
+
+
+def test_correlations_are_numpys() -> None:
+    random = np.random.default_rng(4)
+    gates = random.random((200, 6)).astype(np.float32)
+    gates[:, 3] = 1 - gates[:, 1] + 0.01 * gates[:, 0]
+    gates[:, 4] = 0.25
+    table = correlations(gates, 1)
+    r = np.corrcoef(gates[:, [0, 1, 2, 3, 5]].astype(float).T)[1]
+    expected = dict(zip([0, 2, 3, 5], np.delete(r, 1), strict=True))
+    assert table["channel"].iloc[0] == 3
+    assert 4 not in set(table["channel"])
+    assert table.set_index("channel")["correlation"].to_dict() == pytest.approx(expected, abs=1e-4)
+    assert table["correlation"].abs().is_monotonic_decreasing
+    assert correlations(gates, 4).empty
+    assert correlations(gates[:0], 1).empty
