@@ -1,10 +1,10 @@
-"""The command that serves the dashboard. Its settings lie beside the script, in `.streamlit/config.toml`."""
+"""The command that serves the dashboard. Its settings lie in `served/.streamlit/config.toml`, beside the script."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-SCRIPT = Path(__file__).with_name("script.py")
+SCRIPT = Path(__file__).parent / "served" / "app.py"
 
 
 def command(runs: Sequence[Path], *, host: str, port: int, allowed: Sequence[str] = ()) -> list[str]:

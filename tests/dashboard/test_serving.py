@@ -4,7 +4,6 @@ import sys
 import tomllib
 from pathlib import Path
 
-import pytest
 from streamlit import config
 
 from seviz.dashboard.serving import SCRIPT, command
@@ -56,7 +55,12 @@ def test_the_command() -> None:
     assert not any("allowedHosts" in each for each in command([], host="127.0.0.1", port=8501))
 
 
-@pytest.mark.parametrize("name", ["seviz", "seviz.dashboard"])
-def test_the_settings_are_installed_with_the_package(name: str) -> None:
-    package = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert (".streamlit/config.toml" in package.get(name, [])) == (name == "seviz.dashboard")
+def test_the_settings_are_installed_with_the_package() -> None:
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert data["seviz.dashboard.served"] == [".streamlit/config.toml"]
+
+
+def test_streamlit_finds_no_pages_of_its_own_beside_the_scripts() -> None:
+    """Else an address of a page runs the file of that name, before the script has said which pages there are."""
+    assert not (SCRIPT.parent / "pages").exists()
+    assert not (ROOT / "pages").exists()

@@ -1,0 +1,317 @@
+"""What compressions have left: read, compared, and left out with a remark where it is not whole."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seviz.compression.directory import Compression, card
+from seviz.dashboard.results import (
+    FOLDER,
+    Result,
+    check_writable,
+    compared,
+    curves,
+    damage,
+    damage_masked,
+    free_directory,
+    network_zip,
+    read_results,
+)
+from seviz.errors import WriteError
+
+CLASSES = ("cat", "dog", "NA")
+Write = Callable[..., Path]
+
+
+def results_table(accuracies: tuple[float, ...], blocks: tuple[int, ...]) -> pd.DataFrame:
+    count = len(accuracies)
+    names = ["original", "folded", "folded, recalibrated"][:count]
+    return pd.DataFrame(
+        {
+            "network": names,
+            "images": 100,
+            "accuracy": accuracies,
+            "low": np.array(accuracies) - 0.1,
+            "high": np.array(accuracies) + 0.1,
+            "drop": accuracies[0] - np.array(accuracies),
+            "drop_low": 0.0,
+            "drop_high": 0.1,
+            "parameters": [1000, 600, 600][:count],
+            "multiply_adds": [4000, 1000, 1000][:count],
+            "bytes": [8000, 6000, 6000][:count],
+            "blocks": blocks,
+        }
+    )
+
+
+def classes_table(drops: dict[str, float]) -> pd.DataFrame:
+    rows = []
+    for name, drop in drops.items():
+        for network, lost in (("original", 0.0), ("folded", drop)):
+            rows.append(
+                {
+                    "class": name,
+                    "class_name": name,
+                    "network": network,
+                    "images": 10,
+                    "accuracy": 0.9 - lost,
+                    "low": 0.1,
+                    "high": 0.9,
+                    "drop": lost,
+                    "drop_low": lost - 0.1,
+                    "drop_high": lost + 0.1,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def masked_table(criteria: dict[str, tuple[float, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "criterion": name,
+            "scope": "global",
+            "fraction": 0.2 * k,
+            "channels": 10.0 * k,
+            "images": 100,
+            "seeds": 1,
+            "accuracy": value,
+            "low": value - 0.1,
+            "high": value + 0.1,
+            "drop": values[0] - value,
+        }
+        for name, values in criteria.items()
+        for k, value in enumerate(values)
+    )
+
+
+def written(place: Path, tables: dict[str, pd.DataFrame], **settings: str) -> Path:
+    """Write a compression without a network: what stands in for its files is a few bytes."""
+    place.mkdir(parents=True)
+    compression = Compression(
+        title="tests/made with | something",
+        made=("It was made.",),
+        settings={"run": "runs/made", "classes": "all", **settings},
+        split={"seed": 0},
+        tables={name: (name, table) for name, table in tables.items()},
+    )
+    (place / "README.md").write_text(card(compression, [], place))
+    for name, table in tables.items():
+        table.to_csv(place / f"{name}.csv", index=False)
+    if "mean" not in tables:
+        (place / "network.json").write_text(json.dumps({"format": 1}))
+        (place / "weights.safetensors").write_bytes(b"weights")
+    return place
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Writes a compression into a run."""
+    return lambda name, tables, **settings: written(tmp_path / FOLDER / name, tables, **settings)
+
+
+def fold_tables(
+    accuracies: tuple[float, ...] = (0.9, 0.8), blocks: tuple[int, ...] = (3, 1)
+) -> dict[str, pd.DataFrame]:
+    folded = pd.DataFrame({"block": ["SE_2_1", "SE_3_1", "SE_4_1"], "folded": [True, False, True], "reason": ""})
+    return {"results": results_table(accuracies, blocks), "blocks": folded, "classes": classes_table({"NA": 0.1})}
+
+
+def test_a_run_without_compressions_has_none(tmp_path: Path) -> None:
+    read = read_results(tmp_path)
+    assert (read.results, read.remarks) == ((), ())
+
+
+def test_a_folded_network_is_read_as_it_was_written(tmp_path: Path, write: Write) -> None:
+    tables = fold_tables()
+    place = write("001-fold", tables, order="a | b", blocks="SE_2_1, SE_4_1")
+    (result,) = read_results(tmp_path).results
+    assert (result.path, result.name, result.number, result.kind, result.action) == (
+        place,
+        "001-fold",
+        "001",
+        "fold",
+        "fold",
+    )
+    assert result.title == "tests/made with | something"
+    assert result.settings == {"run": "runs/made", "classes": "all", "order": "a | b", "blocks": "SE_2_1, SE_4_1"}
+    assert result.summary == "2 of 3 SE blocks folded"
+    assert result.tables == ("blocks", "classes", "results")
+    assert result.files == ("README.md", "network.json", "weights.safetensors")
+    pd.testing.assert_frame_equal(result.main, tables["results"], check_dtype=False)
+    assert result.table("classes")["class"].tolist() == ["NA", "NA"]  # a name, not a gap
+    assert result.table("blocks")["folded"].tolist() == [True, False, True]
+
+
+def test_actions_and_summaries(tmp_path: Path, write: Write) -> None:
+    removed = pd.DataFrame({"block": ["SE_2_1"], "channels_before": [8], "channels_after": [4]})
+    write("001-remove", fold_tables())
+    write("002-specialise", fold_tables(), classes="cat,dog")
+    pruned = {"results": results_table((0.9, 0.7), (3, 3)), "removed": removed}
+    write("003-prune", pruned, budget="0.7 of the multiply-adds remain", criterion="gate_class:cat", classes="cat")
+    write("004-mask", {"mean": masked_table({"l1": (0.9, 0.5)})}, criteria="gate_mean; l1")
+    write("mine", fold_tables(), classes="dog")
+    results = read_results(tmp_path).results
+    assert [(each.action, each.summary) for each in results] == [
+        ("remove", "2 of 3 SE blocks taken out"),
+        ("specialise", "2 of 3 SE blocks folded, for cat,dog"),
+        ("prune", "pruned: 0.7 of the multiply-adds remain, by gate_class, for cat"),
+        ("mask", "channels masked by gate_mean; l1"),
+        ("specialise", "2 of 3 SE blocks folded, for dog"),
+    ]
+    read = read_results(tmp_path)
+    assert [each.name for each in read.of("mask")] == ["004-mask"]
+    assert [each.name for each in read.of("fold", "prune")] == ["001-remove", "002-specialise", "003-prune", "mine"]
+
+
+def spoil_csv(place: Path) -> None:
+    (place / "results.csv").write_text("network,images\noriginal,1\n")
+
+
+def spoil_numbers(place: Path) -> None:
+    table = pd.read_csv(place / "results.csv")
+    table.assign(accuracy="many").to_csv(place / "results.csv", index=False)
+
+
+def spoil_rows(place: Path) -> None:
+    pd.read_csv(place / "results.csv").iloc[:1].to_csv(place / "results.csv", index=False)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda place: (place / "README.md").unlink(), "no README.md"),
+        (lambda place: (place / "results.csv").unlink(), "not the tables of a compression"),
+        (lambda place: (place / "blocks.csv").unlink(), "not the tables of a compression"),
+        (lambda place: (place / "weights.safetensors").unlink(), "has no weights.safetensors"),
+        (lambda place: (place / "network.json").write_text("{"), "network.json cannot be read"),
+        (lambda place: (place / "network.json").write_text("[" * 100_000), "network.json cannot be read"),
+        (lambda place: (place / "network.json").write_text("[]"), "network.json cannot be read"),
+        (lambda place: (place / "results.csv").write_text(""), "results.csv is no table"),
+        (lambda place: (place / "results.csv").write_bytes(b"\xff\xfe\x00,1"), "results.csv is no table"),
+        (spoil_csv, "results.csv has no column 'accuracy'"),
+        (spoil_numbers, "column 'accuracy' of results.csv has other things than numbers"),
+        (spoil_rows, "results.csv has 1 rows"),
+    ],
+)
+def test_what_is_not_whole_is_left_out_with_a_remark(
+    spoil: Callable[[Path], object], message: str, tmp_path: Path, write: Write
+) -> None:
+    write("001-fold", fold_tables())
+    spoil(write("002-fold", fold_tables()))
+    read = read_results(tmp_path)
+    assert [result.name for result in read.results] == ["001-fold"]
+    (remark,) = read.remarks
+    assert remark.startswith("002-fold is left out: ")
+    assert message in remark
+
+
+def test_what_is_under_way_or_leads_elsewhere_is_left_out_in_silence(tmp_path: Path, write: Write) -> None:
+    place = write("001-fold", fold_tables())
+    place.rename(place.with_name(".001-fold-abc"))
+    (tmp_path / FOLDER / "002-fold").symlink_to(place.with_name(".001-fold-abc"))
+    (tmp_path / FOLDER / "notes.txt").write_text("mine")
+    read = read_results(tmp_path)
+    assert (read.results, read.remarks) == ((), ())
+
+
+def test_a_file_that_is_a_link_is_not_read(tmp_path: Path, write: Write) -> None:
+    place = write("001-fold", fold_tables())
+    (tmp_path / "secret").write_text("# a secret")
+    (place / "README.md").unlink()
+    (place / "README.md").symlink_to(tmp_path / "secret")
+    assert "no README.md" in read_results(tmp_path).remarks[0]
+
+
+def test_a_result_that_changes_is_read_again(tmp_path: Path, write: Write) -> None:
+    place = write("001-fold", fold_tables())
+    assert read_results(tmp_path).results[0].main["accuracy"].iloc[1] == 0.8
+    results_table((0.9, 0.25), (3, 1)).to_csv(place / "results.csv", index=False)
+    assert read_results(tmp_path).results[0].main["accuracy"].iloc[1] == 0.25
+
+
+def test_the_next_directory_is_one_that_none_has(tmp_path: Path, write: Write) -> None:
+    assert free_directory(tmp_path, "fold") == tmp_path / FOLDER / "001-fold"
+    assert not (tmp_path / FOLDER).exists()
+    write("007-mask", {"mean": masked_table({"l1": (0.9, 0.5)})})
+    (tmp_path / FOLDER / "mine").mkdir()
+    assert free_directory(tmp_path, "fold").name == "008-fold"
+    assert free_directory(tmp_path, "fold", ["009-prune"]).name == "010-fold"
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    check_writable(tmp_path / FOLDER)
+    assert list((tmp_path / FOLDER).iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(WriteError, match="cannot be written to"):
+        check_writable(tmp_path / "file")
+    with pytest.raises(WriteError, match="cannot be written to"):
+        check_writable(tmp_path / "file" / FOLDER)
+
+
+def test_networks_are_compared_with_their_originals(tmp_path: Path, write: Write) -> None:
+    write("001-fold", fold_tables((0.9, 0.8, 0.85), (3, 1, 1)))
+    write("002-specialise", fold_tables((0.95, 0.9)), classes="cat")
+    table = compared(read_results(tmp_path).results)
+    assert table["result"].tolist() == ["001-fold"] * 3 + ["002-specialise"] * 2
+    assert table["original"].tolist() == [True, False, False, True, False]
+    assert table["last"].tolist() == [False, False, True, False, True]
+    assert table["share_multiply_adds"].tolist() == [1, 0.25, 0.25, 1, 0.25]
+    assert table["share_parameters"].tolist() == [1, 0.6, 0.6, 1, 0.6]
+    assert table["classes"].tolist() == ["all"] * 3 + ["cat"] * 2
+
+
+def test_curves_of_one_criterion_are_told_apart_by_their_result(tmp_path: Path, write: Write) -> None:
+    write("001-mask", {"mean": masked_table({"l1": (0.9, 0.5), "random": (0.9, 0.2)})})
+    write("002-mask", {"mean": masked_table({"l1": (0.9, 0.6)})})
+    table = curves(read_results(tmp_path).results)
+    assert list(dict.fromkeys(table["curve"])) == ["l1 (001)", "random", "l1 (002)"]
+    assert table[table["curve"] == "l1 (002)"]["accuracy"].tolist() == [0.9, 0.6]
+
+
+def test_damage_has_the_classes_that_changed_most() -> None:
+    table = damage(classes_table({"a": 0.1, "b": -0.3, "c": 0.0, "d": 0.2}), 3)
+    assert table["class"].tolist() == ["d", "a", "b"]
+    assert table["drop"].tolist() == [0.2, 0.1, -0.3]
+    np.testing.assert_allclose(table["before"], 0.9)
+
+
+def test_damage_by_masking_is_a_mean_over_seeds() -> None:
+    random = np.random.default_rng(0)
+    accuracy = random.uniform(size=(2, 2, 3, 3))  # (criterion, seed, fraction, class)
+    accuracy[:, :, 0] = accuracy[0, 0, 0]
+    rows = [
+        {"criterion": c, "seed": s, "fraction": f, "class": str(k), "class_name": "twin" if k < 2 else "alone"}
+        | {"accuracy": accuracy[i, s, j, k]}
+        for i, c in enumerate(("gate_mean", "l1"))
+        for s in range(2)
+        for j, f in enumerate((0.0, 0.2, 0.4))
+        for k in range(3)
+    ]
+    table = damage_masked(pd.DataFrame(rows), 0.4, 2)
+    expected = accuracy[0, 0, 0][:, None] - accuracy[:, :, 2].mean(1).T  # (class, criterion)
+    order = np.argsort(-expected.mean(1), kind="stable")[:2]
+    names = np.array(["twin (0)", "twin (1)", "alone"])
+    if set(order) != {0, 1}:  # one of the two is not shown, and the name is no more ambiguous
+        names = np.array(["twin", "twin", "alone"])
+    assert table.index.tolist() == names[order].tolist()
+    assert table.columns.tolist() == ["gate_mean", "l1"]
+    np.testing.assert_allclose(table.to_numpy(), expected[order])
+
+
+def test_the_zip_has_the_network_and_is_the_same_each_time(tmp_path: Path, write: Write) -> None:
+    place = write("001-fold", fold_tables())
+    (place / "network.pt2").write_bytes(b"program")
+    (result,) = read_results(tmp_path).results
+    assert isinstance(result, Result)
+    made = network_zip(result)
+    assert made == network_zip(result)
+    with zipfile.ZipFile(io.BytesIO(made)) as archive:
+        assert archive.namelist() == ["README.md", "network.json", "weights.safetensors", "network.pt2"]
+        assert archive.read("weights.safetensors") == b"weights"
+        assert archive.read("network.pt2") == b"program"
