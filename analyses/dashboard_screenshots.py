@@ -84,10 +84,10 @@ def settled(page: Page) -> None:
 
 def grown(page: Page, *, most: int = 5_000) -> None:
     """Make the window as high as what it shows, since the page scrolls within it."""
-    page.wait_for_timeout(800)  # charts are drawn after the script has ended
+    page.wait_for_timeout(500)  # charts are drawn after the script has ended
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     page.set_viewport_size({"width": page.viewport_size["width"], "height": min(int(height) + 20, most)})
-    page.wait_for_timeout(800)
+    page.wait_for_timeout(500)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

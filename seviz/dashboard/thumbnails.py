@@ -27,10 +27,11 @@ SMALL = 64
 """An image of fewer pixels is enlarged, each pixel to a square."""
 KEPT = 1_000
 """Tiles that are kept in memory, of 36 kB each."""
+TURN = threading.Lock()
+"""Held by who decodes an image or runs a network: neither is for several threads at once, and each session is one."""
 
 _GREY = (128, 128, 128, 96)
 _PACKED = "cifar10:"  # the layout whose images are no files
-_DECODING = threading.Lock()  # `decode` is not for several threads, and each session is one
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _of_packed(run: Run, path: str) -> Thumbnail:
 
 @st.cache_data(max_entries=KEPT, show_spinner=False)
 def _of_file(file: Path, changed: int, rotate: bool) -> Thumbnail:
-    with _DECODING:
+    with TURN:
         decoded = decode(file, rotate=rotate)
     return grey(decoded.reason) if decoded.image is None else Thumbnail(small(decoded.image), "")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from dashboard_screenshots import grown
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from seviz.dashboard.pages import PAGES
 from tests.browser.conftest import Server, drawn, visit
@@ -24,15 +24,39 @@ def link(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", [page.path for page in PAGES])
-def test_it_opens_without_error(path: str, server: Server, page: Page) -> None:
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    visit(page, server.address(path, run="demo", block="SE_5_1"))
+def test_it_opens_and_can_be_used_by_all(path: str, server: Server, context: BrowserContext, tmp_path: Path) -> None:
+    """Without an error, and without a serious violation of axe's rules, in light and dark, on a desk and on a phone.
+
+    A picture of each is kept where SEVIZ_SCREENSHOTS says, to look at.
+    """
+    folder = Path(os.environ.get("SEVIZ_SCREENSHOTS", tmp_path))
     title = next(each.title for each in PAGES if each.path == path)
-    expect(page.get_by_role("heading", level=1)).to_have_text(title)
-    expect(page.get_by_text("Not computed yet")).to_have_count(0)
-    expect(page.locator("[data-testid=stAlertContentError]")).to_have_count(0)
+    wrong: list[str] = []
+    for look, (width, scheme) in LOOKS.items():
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.set_viewport_size({"width": width, "height": 900})
+        visit(page, server.address(path, run="demo", block="SE_5_1"))
+        expect(page.get_by_role("heading", level=1)).to_have_text(title)
+        expect(page.get_by_text("Not computed yet")).to_have_count(0)
+        expect(page.get_by_test_id("stAlertContentError")).to_have_count(0)
+        grown(page)
+        page.screenshot(path=folder / f"{path}-{look}.png")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert violations(page) == [], look
+        page.close()
     assert wrong == []
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds of serious or critical impact."""
+    return [
+        f"{found['id']}: {node['target']} {node['html'][:200]}"
+        for found in Axe().run(page).response["violations"]
+        if found["impact"] in ("serious", "critical")
+        for node in found["nodes"]
+    ]
 
 
 def test_what_is_selected_goes_along_to_every_page(server: Server, page: Page) -> None:
@@ -84,40 +108,6 @@ def test_an_odd_address_is_harmless(address: str, server: Server, page: Page) ->
     page.goto(f"{server.url}/channel?{address}")
     drawn(page)
     expect(page.get_by_test_id("stSidebar").get_by_label("SE block")).to_have_value("SE_4_4")
-
-
-@pytest.mark.parametrize("path", [page.path for page in PAGES])
-def test_it_can_be_used_by_all(path: str, server: Server, page: Page) -> None:
-    """No serious violation of axe's rules, in light and in dark."""
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        visit(page, server.address(path, run="demo", block="SE_5_1"))
-        page.wait_for_timeout(500)
-        found = Axe().run(page).response["violations"]
-        serious = [
-            f"{each['id']}: {node['target']} {node['html'][:200]}"
-            for each in found
-            if each["impact"] in ("serious", "critical")
-            for node in each["nodes"]
-        ]
-        assert serious == [], scheme
-
-
-@pytest.mark.parametrize("look", LOOKS)
-def test_screenshots(look: str, server: Server, browser: Browser, tmp_path: Path) -> None:
-    """A picture of each page, to look at; where SEVIZ_SCREENSHOTS says, else in a folder that goes."""
-    folder = Path(os.environ.get("SEVIZ_SCREENSHOTS", tmp_path))
-    width, scheme = LOOKS[look]
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
-    for each in PAGES:
-        visit(page, server.address(each.path, run="demo", block="SE_5_1"))
-        grown(page)
-        page.screenshot(path=folder / f"{each.path}-{look}.png")
-        # nothing is wider than the window
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.set_viewport_size({"width": width, "height": 900})
-    context.close()
 
 
 def quickness(page: Page, server: Server, run: str) -> dict[str, float]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -12,25 +11,28 @@ from numpy.typing import NDArray
 
 from seviz.analysis.images import images_with_gates
 from seviz.analysis.selectivity import sensitivity
-from seviz.dashboard.channel_measures import MEASURES, measures, preferences, signed
-from seviz.dashboard.channel_tables import (
+from seviz.dashboard.escaping import escaped
+from seviz.dashboard.plots.channel import differences_by_class, gates_by_class
+from seviz.dashboard.plots.charts import show
+from seviz.dashboard.reading import RUNS, fingerprint, read_block, read_gates, read_table
+from seviz.dashboard.selection import choose, choose_number, choose_some
+from seviz.dashboard.tables.channel import (
     Images,
     by_class,
+    classes_of,
     correlations,
-    distinct_names,
     ends,
     extremes,
+    from_table,
+    outcome,
     spread_of_images,
     spread_of_moments,
 )
-from seviz.dashboard.charts import show
-from seviz.dashboard.escaping import escaped
-from seviz.dashboard.reading import RUNS, fingerprint, read_block, read_gates, read_table
-from seviz.dashboard.selection import choose, choose_number, choose_some
+from seviz.dashboard.tables.channel_measures import MEASURES, measures, preferences, signed
+from seviz.dashboard.tables.class_names import distinct_names
 from seviz.dashboard.thumbnails import SIDE, thumbnail, unseen
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask, offer
-from seviz.run.chunks import BOUNDED_GATES
 from seviz.run.store import Run
 
 FEW = 30
@@ -51,7 +53,7 @@ def page(view: View) -> None:
     """The channel, its gate by class, its images, what is measured of it, and the channels that move with it."""
     channel = _steps(view)
     run, block = view.run, view.block
-    names = distinct_names(run)
+    names = distinct_names(view.names)
     table = by_class(read_block(run, block), _differences(run.path, fingerprint(run.path), block, run), channel, names)
     if table.empty:
         st.info("No class of this run has images with gates: there is nothing to show.", icon=":material/info:")
@@ -68,25 +70,6 @@ def page(view: View) -> None:
     _measures(view, channel)
     st.subheader("Channels that move with it")
     _correlated(view, images, channel)
-
-
-def outcome(run: Run, row: int) -> str:
-    """What an image was taken for, in a word or two; empty where that is not known."""
-    sample = run.samples.iloc[row]
-    if pd.isna(sample["correct"]):
-        return ""
-    if sample["correct"]:
-        return "right"
-    model = run.manifest.model
-    names = dict(zip(model.class_ids or (), model.class_names or (), strict=False))
-    return f"taken for {names.get(str(sample['predicted']), sample['predicted'])}"
-
-
-def classes_of(run: Run, row: int, names: Mapping[str, str]) -> str:
-    """The class of an image, or its classes."""
-    own = run.labels[row]
-    labels = np.flatnonzero(own) if run.labels.ndim == 2 else [own]
-    return ", ".join(names[run.classes.ids[label]] for label in labels) or "no class"
 
 
 def _steps(view: View) -> int:
@@ -166,7 +149,7 @@ def _spread(view: View, table: pd.DataFrame, images: Images | None, channel: int
     left, right = st.columns([3, 2])
     with left:
         show(
-            _boxes(spread, ticks, order, height, view.run.block(view.block).gate),
+            gates_by_class(spread, ticks, order, height, view.run.block(view.block).gate),
             alt_text=f"Gate of channel {channel} of {view.block} by class, by falling mean: {_in_words(order)}.",
             key=f"gate_{view.block}_{channel}",
         )
@@ -174,73 +157,11 @@ def _spread(view: View, table: pd.DataFrame, images: Images | None, channel: int
     with right:
         if spread["difference"].replace([np.inf, -np.inf], np.nan).notna().any():
             show(
-                _bars(spread, order, height),
+                differences_by_class(spread, order, height),
                 alt_text=f"Difference of each class to all other images, channel {channel} of {view.block}.",
                 key=f"difference_{view.block}_{channel}",
             )
             st.caption("Right of 0 the channel favours the class, left of 0 it avoids it.")
-
-
-def _boxes(spread: pd.DataFrame, ticks: pd.DataFrame | None, order: list[str], height: int, gate: str) -> Any:
-    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=130, labelOverlap=False))
-    drawn = pd.concat([spread["low"], spread["high"], *([] if ticks is None else [ticks["gate"]])])
-    least, most = float(drawn.min()), float(drawn.max())
-    flat = most - least < 1e-3
-    scale = alt.Scale(domain=[least - 0.05, most + 0.05]) if flat else alt.Scale(zero=False, nice=True)
-    title = "gate (0 shut, 1 open)" if gate in BOUNDED_GATES else f"gate ({gate})"
-    from_images = ticks is not None
-    tips = [
-        alt.Tooltip("name:N", title="class"),
-        alt.Tooltip("mean:Q", format=".4f"),
-        alt.Tooltip("middle:Q", title="median", format=".4f") if from_images else alt.Tooltip("std:Q", format=".4f"),
-        alt.Tooltip("low:Q", title="5 %" if from_images else "least", format=".4f"),
-        alt.Tooltip("high:Q", title="95 %" if from_images else "greatest", format=".4f"),
-        alt.Tooltip("images:Q", format=","),
-    ]
-    colour = alt.Scale(domain=["spread", "middle"])
-    base = alt.Chart(spread.assign(part="spread", line="middle")).encode(
-        y=y, color=alt.Color("part:N", scale=colour, legend=None), tooltip=tips
-    )
-    layers: list[Any] = []
-    if ticks is not None:
-        layers.append(
-            alt.Chart(ticks)
-            .mark_tick(opacity=0.25, thickness=1, height=14)
-            .encode(x=alt.X("gate:Q", title=title, scale=scale), y=y)
-        )
-    layers.append(base.mark_rule(opacity=0.8).encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q"))
-    layers.append(base.mark_bar(size=8, opacity=0.7).encode(x=alt.X("lower:Q", title=title, scale=scale), x2="upper:Q"))
-    layers.append(
-        base.mark_tick(thickness=3, height=14, opacity=1).encode(
-            x=alt.X("middle:Q", title=title, scale=scale),
-            color=alt.Color("line:N", scale=colour, legend=None),
-        )
-    )
-    return alt.layer(*layers).properties(height=height)
-
-
-def _bars(spread: pd.DataFrame, order: list[str], height: int) -> Any:
-    finite = spread["difference"].replace([np.inf, -np.inf], np.nan)
-    table = spread.assign(
-        difference=finite,
-        says=[signed(each) for each in spread["difference"].fillna(0.0)],
-        toward=np.where(finite > 0, "favours", "avoids"),
-    )
-    return (
-        alt.Chart(table.dropna(subset="difference"))
-        .mark_bar(size=12)
-        .encode(
-            x=alt.X("difference:Q", title="d′ (standard deviations)"),
-            y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=130, labelOverlap=False)),
-            color=alt.Color("toward:N", scale=alt.Scale(domain=["favours", "avoids"]), legend=None),
-            tooltip=[
-                alt.Tooltip("name:N", title="class"),
-                alt.Tooltip("says:N", title="d′"),
-                alt.Tooltip("mean:Q", title="mean gate", format=".4f"),
-            ],
-        )
-        .properties(height=height)
-    )
 
 
 def _in_words(names: Sequence[str]) -> str:
@@ -275,7 +196,7 @@ def _pictures(view: View, images: Images | None, channel: int, names: Mapping[st
         tables = ask(run, "channels", block=view.block)
         if tables is None:
             return
-        sides = {side: _from_table(run, tables[0], channel, f"{side} excited") for side in ("most", "least")}
+        sides = {side: from_table(run, tables[0], channel, f"{side} excited") for side in ("most", "least")}
     if not any(len(rows) for rows, _ in sides.values()):
         st.info("No image has a gate of this channel that is a number.", icon=":material/info:")
         return
@@ -289,18 +210,6 @@ def _pictures(view: View, images: Images | None, channel: int, names: Mapping[st
                 _images_listed(run, rows, values, names)
             else:
                 _tiles(run, rows, values, names)
-
-
-def _from_table(
-    run: Run, table: pd.DataFrame, channel: int, kind: str
-) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
-    """Rows of `run.samples` and values of the images that the table `channels` names, by falling rank."""
-    some = table[(table["channel"] == channel) & (table["kind"] == kind)].sort_values("rank")
-    paths = run.samples["path"]
-    places = paths[paths.isin(some["path"])].drop_duplicates()
-    rows = some["path"].map(pd.Series(places.index, index=places.to_numpy()))
-    known = rows.notna().to_numpy()
-    return rows[known].to_numpy(np.int64), some["value"].to_numpy(float)[known]
 
 
 def _tiles(run: Run, rows: NDArray[np.int64], values: NDArray[np.floating], names: Mapping[str, str]) -> None:

@@ -1,6 +1,5 @@
 """Classes: which are alike to a block, and where two of them part, channel by channel and with depth."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,12 +9,13 @@ import pandas as pd
 import streamlit as st
 
 from seviz.analysis.excitation import default_classes
-from seviz.dashboard.channel_tables import distinct_names
-from seviz.dashboard.charts import HEIGHT, clicked, depth, heatmap, show
-from seviz.dashboard.class_pairs import branches, by_depth, class_means, nearest, side_by_side
 from seviz.dashboard.escaping import escaped
+from seviz.dashboard.plots.charts import HEIGHT, clicked, heatmap, show
+from seviz.dashboard.plots.class_pairs import DISTANCE, course, most_different, scatter, tree
 from seviz.dashboard.reading import fingerprint, read_block
 from seviz.dashboard.selection import choose, select, values
+from seviz.dashboard.tables.class_names import distinct_names
+from seviz.dashboard.tables.class_pairs import branches, by_depth, class_means, nearest, side_by_side
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask
 
@@ -26,12 +26,10 @@ NEAREST = 15
 BARS = 15
 """Channels drawn as the most different."""
 
-_DISTANCE = "distance (1 − r)"
-
 
 def page(view: View) -> None:
     """All classes of the run in the selected block, then two of them."""
-    names = distinct_names(view.run)
+    names = distinct_names(view.names)
     block = read_block(view.run, view.block)
     there = [str(each) for each in block["class"].to_numpy()[block["count"].to_numpy() > 0]]
     if len(there) < 2:
@@ -92,7 +90,7 @@ def _matrix(view: View, apart: pd.DataFrame) -> None:
         apart,
         rows="classes",
         columns="classes",
-        value=_DISTANCE,
+        value=DISTANCE,
         low=0.0,
         height=_height(len(apart)),
         alt_text=f"Distances between the mean gates of {len(apart)} classes in {view.block}, like ones side by side.",
@@ -101,37 +99,8 @@ def _matrix(view: View, apart: pd.DataFrame) -> None:
 
 
 def _tree(view: View, leaves: Sequence[str], lines: pd.DataFrame, joins: pd.DataFrame) -> None:
-    y = alt.Y(
-        "y:Q",
-        title=None,
-        scale=alt.Scale(domain=[-0.5, len(leaves) - 0.5], reverse=True, nice=False),
-        axis=alt.Axis(
-            values=list(range(len(leaves))),
-            labelExpr=f"{json.dumps(list(leaves))}[datum.value]",
-            labelLimit=110,
-            labelOverlap=False,
-            grid=False,
-            ticks=False,
-            domain=False,
-        ),
-    )
-    x = alt.X("x:Q", title=_DISTANCE, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
-    rules = alt.Chart(lines).mark_rule(strokeWidth=2, color="#888888").encode(x=x, x2="x2:Q", y=y, y2="y2:Q")
-    points = (
-        alt.Chart(joins.rename(columns={"distance": "x", "place": "y"}))
-        .mark_circle(size=70, opacity=1)
-        .encode(
-            x=x,
-            y=y,
-            tooltip=[
-                alt.Tooltip("classes:N"),
-                alt.Tooltip("number:Q", title="number of classes"),
-                alt.Tooltip("x:Q", title="joined at", format=".4f"),
-            ],
-        )
-    )
     show(
-        (rules + points).properties(height=_height(len(leaves))),
+        tree(leaves, lines, joins, height=_height(len(leaves))),
         alt_text=f"Tree of {len(leaves)} classes by their distances in {view.block}.",
         key=f"tree_{view.block}",
     )
@@ -154,9 +123,9 @@ def _nearest(view: View, apart: pd.DataFrame, names: Mapping[str, str], default:
         alt.Chart(found)
         .mark_bar(cursor="pointer")
         .encode(
-            x=alt.X("distance:Q", title=_DISTANCE),
+            x=alt.X("distance:Q", title=DISTANCE),
             y=alt.Y("name:N", sort=list(found["name"]), title=None, axis=alt.Axis(labelLimit=150, labelOverlap=False)),
-            tooltip=[alt.Tooltip("name:N", title="class"), alt.Tooltip("distance:Q", title=_DISTANCE, format=".4f")],
+            tooltip=[alt.Tooltip("name:N", title="class"), alt.Tooltip("distance:Q", title=DISTANCE, format=".4f")],
         )
         .add_params(alt.selection_point(name="class", fields=["class"], on="click", empty=False))
         .properties(height=22 * len(found) + 60)
@@ -189,7 +158,7 @@ def _channels(view: View, table: pd.DataFrame, one: str, other: str, names: Mapp
     with left:
         points = f"points_{key}"
         show(
-            _points(table, view.channel, names[one], names[other]),
+            scatter(table, view.channel, names[one], names[other]),
             alt_text=f"Mean gate of each channel of {view.block} for {names[one]} and for {names[other]}.",
             key=points,
             on_select=_on_click(points, "channel", choose_channel),
@@ -198,7 +167,7 @@ def _channels(view: View, table: pd.DataFrame, one: str, other: str, names: Mapp
     with right:
         bars = f"bars_{key}"
         show(
-            _bars(table.head(BARS), names[one], names[other]),
+            most_different(table.head(BARS), names[one], names[other]),
             alt_text=f"The channels of {view.block} in which {names[one]} and {names[other]} differ most.",
             key=bars,
             on_select=_on_click(bars, "channel", choose_channel),
@@ -213,72 +182,6 @@ def _channels(view: View, table: pd.DataFrame, one: str, other: str, names: Mapp
             width="content",
         )
         view.link("channel", f"Channel {view.channel} of {view.block}", icon=":material/tune:", channel=view.channel)
-
-
-def _points(table: pd.DataFrame, channel: int, one: str, other: str) -> Any:
-    lines = pd.DataFrame({"x": _range(table), "y": _range(table)})
-    most = float(table["d_prime"].replace([np.inf, -np.inf], np.nan).abs().max())
-    scale = alt.Scale(zero=False, nice=True)
-    points = (
-        alt.Chart(table.assign(chosen=table["channel"] == channel))
-        .mark_circle(cursor="pointer", opacity=0.9)
-        .encode(
-            x=alt.X("mean_other:Q", title=f"mean gate, {other}", scale=scale),
-            y=alt.Y("mean_one:Q", title=f"mean gate, {one}", scale=scale),
-            color=alt.Color(
-                "d_prime:Q",
-                title="d′",
-                scale=alt.Scale(scheme="redblue", reverse=True, domain=[-most, most] if most > 0 else [-1, 1]),
-                legend=alt.Legend(gradientLength=160),
-            ),
-            size=alt.condition("datum.chosen", alt.value(220), alt.value(40)),
-            stroke=alt.condition("datum.chosen", alt.value("#D55E00"), alt.value("#888888")),
-            strokeWidth=alt.condition("datum.chosen", alt.value(3), alt.value(0.5)),
-            tooltip=_tips(one, other),
-        )
-        .add_params(alt.selection_point(name="channel", fields=["channel"], on="click", empty=False))
-    )
-    diagonal = alt.Chart(lines).mark_line(strokeDash=[4, 4], strokeWidth=1, color="#888888").encode(x="x:Q", y="y:Q")
-    return (diagonal + points).properties(height=HEIGHT + 120)
-
-
-def _bars(table: pd.DataFrame, one: str, other: str) -> Any:
-    by = "d_prime" if table["d_prime"].notna().any() else "difference"
-    drawn = table.assign(
-        toward=np.where(table[by] > 0, one, other), shown=table[by].replace([np.inf, -np.inf], np.nan)
-    ).dropna(subset="shown")
-    title = "d′ (standard deviations)" if by == "d_prime" else "difference of mean gates"
-    return (
-        alt.Chart(drawn)
-        .mark_bar(cursor="pointer")
-        .encode(
-            x=alt.X("shown:Q", title=title),
-            y=alt.Y("channel:N", sort=drawn["channel"].tolist(), title="channel", axis=alt.Axis(labelOverlap=False)),
-            color=alt.Color(
-                "toward:N",
-                title="more open for",
-                scale=alt.Scale(domain=[one, other]),
-                legend=alt.Legend(orient="top", labelLimit=150),
-            ),
-            tooltip=_tips(one, other),
-        )
-        .add_params(alt.selection_point(name="channel", fields=["channel"], on="click", empty=False))
-        .properties(height=HEIGHT + 120)
-    )
-
-
-def _tips(one: str, other: str) -> list[alt.Tooltip]:
-    return [
-        alt.Tooltip("channel:Q"),
-        alt.Tooltip("mean_one:Q", title=f"mean gate, {one}", format=".4f"),
-        alt.Tooltip("mean_other:Q", title=f"mean gate, {other}", format=".4f"),
-        alt.Tooltip("d_prime:Q", title="d′", format="+.2f"),
-    ]
-
-
-def _range(table: pd.DataFrame) -> list[float]:
-    means = table[["mean_one", "mean_other"]].to_numpy()
-    return [float(np.nanmin(means)), float(np.nanmax(means))]
 
 
 def _listed(
@@ -329,7 +232,7 @@ def _depth(view: View, one: str, other: str, names: Mapping[str, str]) -> None:
     table = pd.concat([own.assign(pair=these), usually.assign(pair=pairs)], ignore_index=True)
     columns = st.columns(2)
     for column, (field, title) in zip(
-        columns, {"difference": "mean |difference| of gates", "distance": _DISTANCE}.items(), strict=True
+        columns, {"difference": "mean |difference| of gates", "distance": DISTANCE}.items(), strict=True
     ):
         with column:
             known = table.dropna(subset=field)
@@ -337,40 +240,11 @@ def _depth(view: View, one: str, other: str, names: Mapping[str, str]) -> None:
                 st.info("The gates of a class are all the same in every block: there is no correlation.")
                 continue
             show(
-                _course(known, field, title, list(run.blocks), [these, pairs], view.block),
+                course(known, field, title, list(run.blocks), [these, pairs], view.block),
                 alt_text=f"{title} of {names[one]} and {names[other]} by block, beside that of the median pair.",
                 key=f"depth_{field}_{one}_{other}",
             )
     st.caption(f"The upright line is the selected block, {view.block}.")
-
-
-def _course(table: pd.DataFrame, field: str, title: str, blocks: list[str], pairs: list[str], block: str) -> Any:
-    x = depth(blocks)
-    lines = (
-        alt.Chart(table)
-        .mark_line(point=True)
-        .encode(
-            x=x,
-            y=alt.Y(f"{field}:Q", title=title),
-            color=alt.Color(
-                "pair:N",
-                title=None,
-                scale=alt.Scale(domain=pairs),
-                legend=alt.Legend(
-                    orient="top", direction="vertical", labelLimit=280, symbolType="stroke", symbolStrokeWidth=3
-                ),
-            ),
-            strokeDash=alt.StrokeDash("pair:N", sort=pairs, legend=None),
-            tooltip=[
-                alt.Tooltip("block:N"),
-                alt.Tooltip("pair:N", title="classes"),
-                alt.Tooltip("difference:Q", title="mean absolute difference", format=".4f"),
-                alt.Tooltip("distance:Q", title=_DISTANCE, format=".4f"),
-            ],
-        )
-    )
-    here = alt.Chart(pd.DataFrame({"block": [block]})).mark_rule(strokeDash=[3, 3], color="#888888").encode(x=x)
-    return (here + lines).properties(height=HEIGHT + 60)
 
 
 def _on_click(key: str, name: str, act: Callable[[Any], None]) -> Callable[[], None]:

@@ -1,25 +1,33 @@
 """Compare: two runs side by side, from what they are of to the gates of one block."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from seviz.analysis.comparison import compare
+from seviz.analysis.excitation import ALL_CLASSES
 from seviz.analysis.similarity import agreement
-from seviz.dashboard.charts import HEIGHT, MARKS, depth, heatmap, show
 from seviz.dashboard.escaping import escaped
-from seviz.dashboard.excitation_tables import class_labels
+from seviz.dashboard.plots.charts import HEIGHT, MARKS, depth, heatmap, show
 from seviz.dashboard.reading import fingerprint, read_block
 from seviz.dashboard.selection import choose
+from seviz.dashboard.tables.class_names import distinct_names
+from seviz.dashboard.tables.comparison import (
+    cost,
+    counterpart,
+    differences,
+    gates_of_both,
+    in_words,
+    nothing_shifts,
+    profiles,
+    shared_classes,
+)
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask
 from seviz.errors import MissingSignalError, UnknownClassError
-from seviz.run.manifest import Manifest
 from seviz.run.store import Run
 
 MATCHES = {"name": "by name", "position": "by place in depth"}
@@ -36,7 +44,6 @@ _ENDS = {
 }
 QUICK = 2_000_000
 """Class means (classes times channels, of all blocks) up to which runs are compared without asking: about a second."""
-_LONGEST = 90  # characters of a cell of the table of differences
 _ASKED = "compare_asked"
 
 
@@ -254,7 +261,9 @@ def _block(view: View, one: Run, other: Run, match: str) -> None:
     if len(ids) > most:
         st.caption(f"Drawn are the first {most} of {len(ids)} classes, {channels[0]:,} channels of each.")
     table = gates_of_both(read_block(one, view.block), read_block(other, theirs), ids[:most])
-    table = table.assign(label=table["class"].map(class_labels(view.names, ids)))
+    names = view.names
+    labels = distinct_names({each: names[each] for each in ids}, taken=[ALL_CLASSES])
+    table = table.assign(label=table["class"].map(labels))
     if table.empty:
         st.info("Of these classes one of the runs has no images.")
         return
@@ -312,127 +321,6 @@ def _may(view: View, what: str, label: str) -> bool:
         return False
     st.session_state[_ASKED] = (*st.session_state.get(_ASKED, ())[-19:], asked)
     return True
-
-
-def differences(one: Manifest, other: Manifest) -> pd.DataFrame:
-    """What two manifests say differently; columns: what, one, other, as text."""
-    sides = _facts(one), _facts(other)
-    rows = [
-        {"what": key, "one": _short(sides[0].get(key)), "other": _short(sides[1].get(key))}
-        for key in dict.fromkeys([*sides[0], *sides[1]])
-        if sides[0].get(key) != sides[1].get(key)
-    ]
-    return pd.DataFrame(rows, columns=["what", "one", "other"])
-
-
-def _facts(manifest: Manifest) -> dict[str, Any]:
-    """What a manifest says, by what it is called."""
-    model, data = manifest.model, manifest.data
-    facts: dict[str, Any] = {
-        "network": model.spec,
-        "weights": model.weights,
-        "SE weights": "trained" if model.trained else "untrained",
-        "SHA-256 of the weights": model.weights_sha256[:12],
-        "input": " × ".join(map(str, model.input_size)),
-        "classes of the network": None if model.class_ids is None else list(model.class_ids),
-        "task": model.task,
-        **{f"preprocessing: {key}": value for key, value in model.preprocessing.items()},
-        "SE blocks": [f"{block.name} ({block.channels})" for block in manifest.blocks],
-        "gate": sorted({block.gate for block in manifest.blocks}),
-        "data": data.spec,
-        "folder of the data": data.root,
-        "classes of the data": list(data.class_ids),
-        "labels of an image": {"single": "one", "multi": "any number"}.get(data.labels, data.labels),
-        "images": data.images,
-        "SHA-256 of the files": None if data.fingerprint is None else data.fingerprint[:12],
-        **{f"choice of images: {key}": value for key, value in data.selection.items()},
-        "signals": list(manifest.signals),
-        "gates kept": manifest.keep_gates,
-        **{f"engine: {key}": value for key, value in dataclasses.asdict(manifest.engine).items()},
-        "made": manifest.created,
-        **{f"version of {key}": value for key, value in manifest.versions.items()},
-    }
-    return facts
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "none"
-    text = f"{len(value)}: {', '.join(map(str, value))}" if isinstance(value, list) else str(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def profiles(one: pd.DataFrame, other: pd.DataFrame, *, names: tuple[str, str]) -> pd.DataFrame:
-    """Specificity tables of two runs as one: with the columns run, and place, from 1 in the order of depth."""
-    tables = [
-        table.reset_index(drop=True).assign(run=name, place=np.arange(1, len(table) + 1))
-        for table, name in zip((one, other), names, strict=True)
-    ]
-    return pd.concat(tables, ignore_index=True)[["run", "block", "place", "omega_squared", "low", "high"]]
-
-
-def gates_of_both(one: Any, other: Any, ids: list[str]) -> pd.DataFrame:
-    """Mean gates of a block in two runs.
-
-    Parameters
-    ----------
-    one, other
-        As of `run[block]`, with as many channels.
-    ids
-        Of classes that both have.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns class (its id), channel, one, other. Classes without images on either side are left out.
-    """
-    first, second = (data["mean"].sel({"class": ids}).to_numpy() for data in (one, other))
-    there = np.isfinite(first).all(1) & np.isfinite(second).all(1)
-    channels = first.shape[1]
-    return pd.DataFrame(
-        {
-            "class": np.repeat(np.array(ids, dtype=object)[there], channels),
-            "channel": np.tile(np.arange(channels), int(there.sum())),
-            "one": first[there].ravel(),
-            "other": second[there].ravel(),
-        }
-    )
-
-
-def counterpart(one: Run, other: Run, block: str, match: str) -> str | None:
-    """The block of another run that belongs to one, None if there is none."""
-    if match == "name":
-        return block if block in other.blocks else None
-    place = one.blocks.index(block)
-    return other.blocks[place] if place < len(other.blocks) else None
-
-
-def shared_classes(one: Run, other: Run) -> int:
-    """How many classes both runs know, by their ids."""
-    return len(set(one.classes.ids) & set(other.classes.ids))
-
-
-def cost(one: Run, other: Run) -> int:
-    """How many class means a comparison looks at: those of the classes in common."""
-    return shared_classes(one, other) * max(sum(b.channels for b in run.manifest.blocks) for run in (one, other))
-
-
-def nothing_shifts(table: pd.DataFrame) -> str:
-    """Why a comparison has no shift, a sentence."""
-    if not table["classes"].any():
-        return "The runs have images of no class in common, by its id: no shift of a class can be told."
-    return "No two blocks have as many channels, and two images of a class in each run: no shift can be told."
-
-
-def in_words(table: pd.DataFrame) -> str:
-    """Where gates have shifted most, a sentence; empty where no shift is known."""
-    known = table.dropna(subset=["shift"])
-    if known.empty:
-        return ""
-    place, shift = int(known["shift"].argmax()), float(known["shift"].max())
-    if not shift > 0:
-        return "No block has shifted by more than chance makes."
-    return f"{known['block'].iloc[place]} has shifted most, by {shift:.3f}."
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -12,9 +12,9 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from seviz.dashboard.charts import HEIGHT, depth, heatmap, show
 from seviz.dashboard.escaping import escaped
 from seviz.dashboard.jobs import jobs
+from seviz.dashboard.plots.charts import HEIGHT, depth, heatmap, show
 from seviz.dashboard.results import (
     Result,
     called,

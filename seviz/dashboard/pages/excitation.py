@@ -9,12 +9,14 @@ import streamlit as st
 
 from seviz.analysis.excitation import ALL_CLASSES, default_blocks
 from seviz.analysis.images import images_with_gates
-from seviz.dashboard.charts import MARKS, clicked, heatmap, show
 from seviz.dashboard.escaping import escaped, listed
-from seviz.dashboard.excitation_charts import CROWD, legend, lines, strips
-from seviz.dashboard.excitation_tables import (
+from seviz.dashboard.plots.charts import MARKS, clicked, heatmap, show
+from seviz.dashboard.plots.excitation import CROWD, legend, lines, strips
+from seviz.dashboard.reading import read_block
+from seviz.dashboard.selection import choose, choose_number, choose_some, select
+from seviz.dashboard.tables.class_names import distinct_names
+from seviz.dashboard.tables.excitation import (
     Channels,
-    class_labels,
     class_means,
     drawn_images,
     image_gates,
@@ -22,8 +24,6 @@ from seviz.dashboard.excitation_tables import (
     pick_channels,
     read_image_gates,
 )
-from seviz.dashboard.reading import read_block
-from seviz.dashboard.selection import choose, choose_number, choose_some, select
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask
 from seviz.run.store import Run
@@ -104,7 +104,8 @@ def page(view: View) -> None:
     channels = {
         block: pick_channels(run.block(block).channels, pick, number, seed, ranked.get(block)) for block in blocks
     }
-    labels = class_labels(view.names, classes)
+    names = view.names
+    labels = distinct_names({each: names[each] for each in classes}, taken=[ALL_CLASSES])
     _classes_without(run, blocks[0], labels, spread=shown == "spread")
     images = _images(run, labels, apiece, seed) if shown == "images" else None
     gates = read_image_gates(run, blocks, images["sample"].to_numpy()) if images is not None else {}

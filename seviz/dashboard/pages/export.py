@@ -312,8 +312,9 @@ def _job(view: View, command: str, title: str, label: str, options: list[str], n
     if own and own[0].state == "failed":
         st.error("\n\n".join(map(escaped, own[0].messages[-3:])) or f"{title} failed.", icon=":material/error:")
     if st.button(f"{label} again" if done else label, key=f"start_{command}", icon=":material/play_arrow:"):
-        for old in own:
-            _take_away(old)
+        if len(jobs().running) < jobs().limit:  # else none is started, and the last result stays
+            for old in own:
+                _take_away(old)
         place = jobs().directory / f"{command}-{secrets.token_hex(4)}"  # goes with the jobs of this server
         place.mkdir()
         result = place / name

@@ -6,8 +6,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from seviz.dashboard.charts import blocks_point, clicked, show
 from seviz.dashboard.escaping import escaped
+from seviz.dashboard.plots.charts import blocks_point, clicked, show
 from seviz.dashboard.reading import read_mean_gates
 from seviz.dashboard.selection import choose, select
 from seviz.dashboard.view import Page, View
@@ -67,7 +67,7 @@ def _figures(run: Run) -> None:
         "Top-1": "not known" if accuracy is None else f"{accuracy.top1:.1%}",
         "Top-5": "not known" if accuracy is None else f"{accuracy.top5:.1%}",
     }
-    told = {"Images": f"{failed:,} failed", "Top-1": "right at once", "Top-5": "among the first five"}
+    told = {"Images": f"{failed:,} failed", "Top-1": "right at once", "Top-5": "in the first five"}
     with st.container(horizontal=True):
         for label, figure in figures.items():
             st.metric(
@@ -104,9 +104,9 @@ def _drawing(view: View, table: pd.DataFrame, title: str) -> None:
         ],
     )
     middle = (table["value"].min() + table["value"].max()) / 2
-    names = base.mark_text(fontSize=12, fontWeight=600, cursor="pointer").encode(
-        text="block:N", color=alt.condition(f"datum.value > {middle}", alt.value("#000000"), alt.value("#FFFFFF"))
-    )
+    names = base.mark_text(
+        fontSize=alt.ExprRef("max(7, min(12, width / 40))"), fontWeight=600, cursor="pointer"
+    ).encode(text="block:N", color=alt.condition(f"datum.value > {middle}", alt.value("#000000"), alt.value("#FFFFFF")))
     chart = (boxes.add_params(point) + names).properties(height=64 * table["stage"].nunique() + 40)
     event = show(
         chart,

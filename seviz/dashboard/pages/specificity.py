@@ -6,11 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from seviz.dashboard.charts import clicked, show
 from seviz.dashboard.escaping import escaped
-from seviz.dashboard.reading import read_block, read_table
-from seviz.dashboard.selection import choose, choose_number, select
-from seviz.dashboard.specificity_charts import (
+from seviz.dashboard.plots.charts import clicked, show
+from seviz.dashboard.plots.specificity import (
     by_depth,
     chance_bound,
     counts,
@@ -19,6 +17,8 @@ from seviz.dashboard.specificity_charts import (
     histogram,
     specificity_profile,
 )
+from seviz.dashboard.reading import read_block, read_table
+from seviz.dashboard.selection import choose, choose_number, select
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask, offer
 from seviz.run.store import Run

@@ -201,11 +201,8 @@ def test_a_constant_channel(open_page: Open, tmp_path: Path) -> None:
     assert len(charts(test)) == 1
 
 
-def test_a_run_without_predictions_and_a_run_all_of_whose_images_failed(open_page: Open, tmp_path: Path) -> None:
+def test_a_run_all_of_whose_images_failed(open_page: Open, tmp_path: Path) -> None:
     gates = np.random.default_rng(0).random((40, 4))
-    run = make_run(tmp_path / "run", {"SE_2_1": gates}, np.arange(40) % 2)
-    run.samples["correct"] = pd.NA
-    assert page.outcome(run, 0) == ""
     failed = make_run(tmp_path / "failed", {"SE_2_1": gates}, np.arange(40) % 2, failed=range(40))
     assert "there is nothing to show" in texts(open_page("channel", failed))
 

@@ -15,19 +15,7 @@ from PIL import Image
 
 import seviz
 from seviz.capture.datasets import open_dataset
-from seviz.classes import Classes
-from seviz.dashboard.pages import image
-from seviz.dashboard.pages.image import (
-    KINDS,
-    LARGEST,
-    another,
-    checked,
-    enlarged,
-    labels_of,
-    nearest_classes,
-    place_in_words,
-)
-from seviz.errors import ImageFormatError
+from seviz.dashboard.tables.one_image import KINDS, another
 from seviz.experiments.attribution import attribute
 from seviz.experiments.reopening import reopen_network
 from seviz.run.store import Run
@@ -190,7 +178,7 @@ def test_a_path_that_leads_out_of_the_data(open_page: Open, folder_run: Run, mon
         folder = Path(str(run.manifest.data.root))
         return replace(open_dataset(folder), paths=tuple(str(folder / "red" / "000.png") for _ in range(6)))
 
-    monkeypatch.setattr("seviz.dashboard.pages.image.reopen_data", elsewhere)
+    monkeypatch.setattr("seviz.dashboard.running.reopen_data", elsewhere)
     test = open_page("image", folder_run)
     test.button(key="image_allow").click().run()
     assert "path outside the data" in said(test)
@@ -306,61 +294,3 @@ def test_an_untrained_network_of_one_class(open_page: Open, tmp_path: Path) -> N
     assert "There is nothing to compare with" in said(test)
     test = open_page("image", run, alike="all")
     assert "Of 1 classes, class0 is number 1" in said(test)
-
-
-def test_decoding_and_running_are_for_one_at_a_time(
-    open_page: Open, bundled_run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held = []
-    for name in ("run_image", "attribute_image"):
-        plain = getattr(image, name)
-
-        def watched(*arguments: Any, plain: Any = plain, **more: Any) -> Any:
-            held.append(image._TURN.locked())
-            return plain(*arguments, **more)
-
-        monkeypatch.setattr(image, name, watched)
-    open_page("image", bundled_run, image="21")
-    assert held == [True, True]
-    assert not image._TURN.locked()
-
-
-def test_another_goes_through_all_images() -> None:
-    seen, row = set(), 0
-    for _ in range(17):
-        seen.add(row)
-        row = another(row, 17)
-    assert seen == set(range(17))
-    assert row == 0
-    assert another(0, 1) == 0
-
-
-def test_names_that_two_classes_share() -> None:
-    classes = Classes(("n1", "n2", "n3"), ("crane", "crane", "dog"))
-    assert labels_of(classes) == ["crane (n1)", "crane (n2)", "dog"]
-
-
-def test_nearest_classes() -> None:
-    table = nearest_classes(pd.Series([0.2, np.nan, 0.9, -0.5]), 0, (3, 0))
-    assert table["index"].tolist() == [2, 0, 3]
-    assert table["distance"].tolist() == pytest.approx([0.1, 0.8, 1.5])
-    assert table["what"].tolist() == [KINDS[2], KINDS[0], KINDS[1]]
-    words = place_in_words(pd.Series([0.2, np.nan, 0.9, -0.5]), ["a*", "b", "c", "d"], 0, (3, 1))
-    assert words == "Of 3 classes, a\\* is number 2 and d is number 3."
-    assert place_in_words(pd.Series([0.1, 0.2]), ["a", "b"], None, ()) == "There are 2 classes."
-
-
-def test_uploads_are_checked() -> None:
-    assert checked(b"x") == b"x"
-    with pytest.raises(ImageFormatError, match="the file is empty"):
-        checked(b"")
-    with pytest.raises(ImageFormatError, match=f"22 MB, expected at most {LARGEST}"):
-        checked(bytes(22_000_000))
-
-
-def test_small_pictures_are_enlarged_pixel_by_pixel() -> None:
-    small = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 32, 3), dtype=np.uint8))
-    large = enlarged(small)
-    times = large.width // 32
-    np.testing.assert_array_equal(np.asarray(large), np.kron(np.asarray(small), np.ones((times, times, 1), np.uint8)))
-    assert enlarged(large) is large

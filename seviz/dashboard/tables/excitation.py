@@ -19,15 +19,6 @@ from seviz.run.store import Run
 Channels = NDArray[np.int64]
 
 
-def class_labels(names: Mapping[str, str], ids: Sequence[str]) -> dict[str, str]:
-    """What classes are called in a chart, by id: the name, with the id where two have the same or it is that of all."""
-    given = [names[each] for each in ids]
-    return {
-        each: f"{name} ({each})" if given.count(name) > 1 or name == ALL_CLASSES else name
-        for each, name in zip(ids, given, strict=True)
-    }
-
-
 def most_specific(table: pd.DataFrame, block: str, number: int) -> Channels:
     """The channels of a block with the greatest omega squared, the greatest first; those without one come last.
 

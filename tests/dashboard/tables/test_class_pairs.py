@@ -8,8 +8,8 @@ import pytest
 from scipy.cluster.hierarchy import dendrogram
 
 from seviz.analysis.embedding import tree
-from seviz.dashboard.class_pairs import ALL, branches, by_depth, class_means, nearest, side_by_side, usual
 from seviz.dashboard.reading import fingerprint
+from seviz.dashboard.tables.class_pairs import ALL, branches, by_depth, class_means, nearest, side_by_side, usual
 from seviz.run.store import Run
 from tests.made_runs import make_run
 

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from seviz.dashboard.charts import MARKS, levels, marks
-from seviz.dashboard.excitation_charts import TOLD, legend, lines, strips
-from seviz.dashboard.excitation_tables import class_means
+from seviz.dashboard.plots.charts import MARKS, levels, marks
+from seviz.dashboard.plots.excitation import TOLD, legend, lines, strips
+from seviz.dashboard.tables.excitation import class_means
 from seviz.run.store import Run
 
 

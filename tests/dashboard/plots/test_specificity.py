@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from seviz.analysis.tables import kept_table
-from seviz.dashboard.specificity_charts import (
+from seviz.dashboard.plots.specificity import (
     BINS,
     by_depth,
     chance_bound,

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from seviz.analysis.tables import kept_table
-from seviz.dashboard.channel_measures import MEASURES, measures, preferences, signed
+from seviz.dashboard.tables.channel_measures import MEASURES, measures, preferences, signed
 from seviz.run.store import Run
 
 

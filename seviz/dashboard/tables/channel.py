@@ -1,6 +1,5 @@
 """What the channel page draws, as tables: one channel by class and by image, and the channels that move with it."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,13 +39,6 @@ class Images:
         values = self.gates[self.rows, channel]
         finite = np.isfinite(values)
         return values[finite], self.samples[finite]
-
-
-def distinct_names(run: Run) -> dict[str, str]:
-    """What classes are called by id, with the id where several are called the same."""
-    number = Counter(run.classes.names)
-    named = zip(run.classes.ids, run.classes.names, strict=True)
-    return {key: f"{name} ({key})" if number[name] > 1 else name for key, name in named}
 
 
 def by_class(
@@ -175,3 +167,34 @@ def correlations(gates: NDArray[np.floating], channel: int) -> pd.DataFrame:
     others = varies & varies[channel] & (np.arange(len(size)) != channel)
     table = pd.DataFrame({"channel": np.flatnonzero(others), "correlation": np.clip(r[others], -1, 1).astype(float)})
     return table.sort_values("correlation", key=np.abs, ascending=False, kind="stable", ignore_index=True)
+
+
+def from_table(
+    run: Run, table: pd.DataFrame, channel: int, kind: str
+) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+    """Rows of `run.samples` and values of the images that the table `channels` names, by falling rank."""
+    some = table[(table["channel"] == channel) & (table["kind"] == kind)].sort_values("rank")
+    paths = run.samples["path"]
+    places = paths[paths.isin(some["path"])].drop_duplicates()
+    rows = some["path"].map(pd.Series(places.index, index=places.to_numpy()))
+    known = rows.notna().to_numpy()
+    return rows[known].to_numpy(np.int64), some["value"].to_numpy(float)[known]
+
+
+def outcome(run: Run, row: int) -> str:
+    """What an image was taken for, in a word or two; empty where that is not known."""
+    sample = run.samples.iloc[row]
+    if pd.isna(sample["correct"]):
+        return ""
+    if sample["correct"]:
+        return "right"
+    model = run.manifest.model
+    names = dict(zip(model.class_ids or (), model.class_names or (), strict=False))
+    return f"taken for {names.get(str(sample['predicted']), sample['predicted'])}"
+
+
+def classes_of(run: Run, row: int, names: Mapping[str, str]) -> str:
+    """The class of an image, or its classes."""
+    own = run.labels[row]
+    labels = np.flatnonzero(own) if run.labels.ndim == 2 else [own]
+    return ", ".join(names[run.classes.ids[label]] for label in labels) or "no class"

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from seviz.analysis.selectivity import sensitivity
-from seviz.dashboard.channel_tables import (
+from seviz.dashboard.tables.channel import (
     TICKS,
     by_class,
     correlations,
-    distinct_names,
     ends,
     extremes,
+    outcome,
     spread_of_images,
     spread_of_moments,
 )
@@ -22,7 +22,8 @@ from tests.made_runs import make_run
 
 
 def table_of(run: Run, block: str, channel: int) -> pd.DataFrame:
-    return by_class(run[block], sensitivity(run.moments(block), run.total(block)), channel, distinct_names(run))
+    names = dict(zip(run.classes.ids, run.classes.names, strict=True))
+    return by_class(run[block], sensitivity(run.moments(block), run.total(block)), channel, names)
 
 
 def test_a_channel_by_class_is_what_its_images_say(planted_run: Run) -> None:
@@ -44,15 +45,6 @@ def test_classes_without_images_are_left_out(tmp_path: Path) -> None:
     labels = np.repeat([0, 2], 5)
     run = make_run(tmp_path / "run", {"SE_2_1": np.random.default_rng(0).random((10, 3))}, labels, classes="abcd")
     assert sorted(table_of(run, "SE_2_1", 0)["class"]) == ["a", "c"]
-
-
-def test_classes_of_the_same_name_are_told_apart(planted_run: Run) -> None:
-    class Twins:
-        class classes:
-            ids, names = ("n1", "n2", "n3"), ("crane", "crane", "dog")
-
-    assert distinct_names(Twins) == {"n1": "crane (n1)", "n2": "crane (n2)", "n3": "dog"}  # type: ignore[arg-type]
-    assert distinct_names(planted_run) == {name: name for name in ("cat", "dog", "ship", "truck")}
 
 
 def test_ends_are_the_first_and_last_and_those_asked_for() -> None:
@@ -120,3 +112,10 @@ def test_correlations_are_numpys() -> None:
     assert table["correlation"].abs().is_monotonic_decreasing
     assert correlations(gates, 4).empty
     assert correlations(gates[:0], 1).empty
+
+
+def test_what_an_image_was_taken_for(planted_run: Run, tmp_path: Path) -> None:
+    assert outcome(planted_run, 0) == "right"
+    run = make_run(tmp_path / "run", {"SE_2_1": np.random.default_rng(0).random((40, 4))}, np.arange(40) % 2)
+    run.samples["correct"] = pd.NA
+    assert outcome(run, 0) == ""

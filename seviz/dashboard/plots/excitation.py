@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seviz.analysis.excitation import ALL_CLASSES
-from seviz.dashboard.charts import levels
+from seviz.dashboard.plots.charts import levels
 from seviz.figures.style import FAINT
 
 PANEL = 220
@@ -61,7 +61,7 @@ def lines(
     Parameters
     ----------
     means
-        From `excitation_tables.class_means`.
+        From `tables.excitation.class_means`.
     labels
         The classes, in the order of their colours.
     channels
@@ -73,7 +73,7 @@ def lines(
     spread
         Whether to draw one standard deviation about each mean.
     images
-        Single images, from `excitation_tables.image_gates`.
+        Single images, from `tables.excitation.image_gates`.
     selected
         A channel that is marked.
     """

@@ -10,8 +10,7 @@ import streamlit as st
 from seviz.analysis.excitation import ALL_CLASSES, excitation
 from seviz.analysis.images import images_with_gates
 from seviz.analysis.tables import kept_table
-from seviz.dashboard.excitation_tables import (
-    class_labels,
+from seviz.dashboard.tables.excitation import (
     class_means,
     drawn_images,
     image_gates,
@@ -39,13 +38,6 @@ def odd_run(tmp_path: Path) -> Run:
         failed=range(0, 20, 3),
         chunk_size=7,
     )
-
-
-def test_classes_of_one_name_are_told_apart_by_their_ids() -> None:
-    names = {"n1": "crane", "n2": "crane", "n3": "dog", "n4": ALL_CLASSES}
-    assert class_labels(names, ["n3", "n1", "n2"]) == {"n3": "dog", "n1": "crane (n1)", "n2": "crane (n2)"}
-    assert class_labels(names, ["n1"]) == {"n1": "crane"}
-    assert class_labels(names, ["n4"]) == {"n4": "all classes (n4)"}
 
 
 def test_means_are_those_of_the_analysis(planted_run: Run) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from seviz.analysis.variance import omega_squared_of_f
-from seviz.dashboard.charts import HEIGHT, blocks_point
+from seviz.dashboard.plots.charts import HEIGHT, blocks_point
 from seviz.figures.depth import profile
 from seviz.figures.style import FAINT
 

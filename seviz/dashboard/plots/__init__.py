@@ -1,0 +1,1 @@
+"""Interactive charts of pages, made of tables: one module for each thing that is drawn."""
