@@ -669,6 +669,7 @@ def _masked(result: Result) -> None:
         value="accuracy lost",
         alt_text=f"Accuracy that each class loses by each criterion with {float(at):.0%} of the channels masked.",
         signed=True,
+        height=140 + 22 * len(table),  # a line for each name
     )
     _counted(len(table), by_class["class"].nunique())
 
@@ -679,8 +680,12 @@ def _smaller(result: Result) -> None:
     with st.container(horizontal=True):
         gained = _signed(100 * (after["accuracy"] - before["accuracy"]), "points")
         st.metric("Accuracy", f"{after['accuracy']:.1%}", gained, border=True, width=140)
-        for column, label in (("parameters", "Parameters"), ("multiply_adds", "Multiply-adds"), ("bytes", "Weights")):
-            given = f"{after[column] / 1e6:.3g} M{'B' if column == 'bytes' else ''}"
+        for column, label in (
+            ("parameters", "Parameters"),
+            ("multiply_adds", "Multiply-adds"),
+            ("bytes", "Weights, bytes"),
+        ):
+            given = f"{after[column] / 1e6:.3g} M"
             change = _signed(100 * (after[column] / before[column] - 1), "%")
             st.metric(label, given, change, delta_color="inverse", border=True, width=140)
         if "latency_ms" in result.main:
