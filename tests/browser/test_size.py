@@ -1,0 +1,49 @@
+"""A run with the classes and channels of ImageNet and SE-ResNet-50: every page opens, and none is slow."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dashboard_screenshots import serving
+from playwright.sync_api import BrowserContext
+
+import seviz
+from seviz.analysis.tables import analyse
+from seviz.dashboard.pages import PAGES
+from tests.browser.conftest import Server
+from tests.browser.test_pages import quickness
+
+TABLES = ("specificity", "saturation", "specificity_by_channel")
+PER_CLASS = 5
+"""Images of each of the 1,000 classes, whose gates are not kept: tables of class means are as large with 50."""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The run that SEVIZ_LARGE_RUN names (`analyses/benchmarks/size.py --keep` makes one), else one with fewer images."""
+    folder = tmp_path_factory.mktemp("large")
+    place = Path(os.environ.get("SEVIZ_LARGE_RUN", folder / "run"))
+    if not place.exists():
+        made_network = Path(__file__).parents[2] / "analyses" / "benchmarks" / "made_network.py"
+        network = seviz.load(f"{made_network}:wide", weights="none")
+        sys.path.insert(0, str(made_network.parent))
+        try:
+            from made_network import CLASSES, batches
+        finally:
+            sys.path.remove(str(made_network.parent))
+        images = batches(network.model, PER_CLASS * CLASSES)
+        seviz.collect(network, images, place, compile="off", keep_gates="none")
+    list(analyse(seviz.open_run(place), only=TABLES))
+    with serving([place], folder / "log") as url:
+        yield Server(url)
+    assert "Traceback" not in (folder / "log").read_text(), (folder / "log").read_text()
+
+
+def test_how_long_pages_take(large: Server, context: BrowserContext, capsys: pytest.CaptureFixture[str]) -> None:
+    seconds = quickness(context.new_page(), large)
+    told = ", ".join(f"{path} {each:.2f}" for path, each in seconds.items())
+    with capsys.disabled():
+        sys.stdout.write(f"\nseconds that a page of a run of the size of ImageNet takes: {told}\n")
+    assert set(seconds) == {each.path for each in PAGES}
