@@ -45,7 +45,8 @@ def test_it_opens_and_can_be_used_by_all(path: str, server: Server, context: Bro
         grown(page)
         page.screenshot(path=folder / f"{path}-{look}.png")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert violations(page) == [], look
+        # colours differ between light and dark, and what a page is made of does not
+        assert violations(page, [] if look == "light" else ["color-contrast"]) == [], look
         page.close()
     assert wrong == []
 
@@ -55,11 +56,12 @@ def elsewhere(address: str, server: Server) -> bool:
     return address.startswith("http") and not address.startswith(server.url)
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds of serious or critical impact."""
+def violations(page: Page, rules: list[str]) -> list[str]:
+    """What axe finds of serious or critical impact, by some rules or by all."""
+    options = {"runOnly": rules} if rules else {}
     return [
         f"{found['id']}: {node['target']} {node['html'][:200]}"
-        for found in Axe().run(page).response["violations"]
+        for found in Axe().run(page, options=options).response["violations"]
         if found["impact"] in ("serious", "critical")
         for node in found["nodes"]
     ]
@@ -121,11 +123,11 @@ THERE = """title => document.querySelector("h1")?.innerText === title
 """Whether a page is there, and all of its script has run."""
 
 
-def quickness(page: Page, server: Server, **selected: str) -> dict[str, float]:
-    """Seconds that each page takes when one comes to it from another, the best of three."""
+def quickness(page: Page, server: Server, rounds: int = 3, **selected: str) -> dict[str, float]:
+    """Seconds that each page takes when one comes to it from another, the best of some rounds."""
     visit(page, server.address("overview", **selected))
     taken: dict[str, list[float]] = {}
-    for _ in range(3):
+    for _ in range(rounds):
         for each in PAGES:
             start = time.perf_counter()
             link(page, each.short or each.title)
