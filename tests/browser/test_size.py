@@ -22,7 +22,7 @@ PER_CLASS = 2
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The run that SEVIZ_LARGE_RUN names (`analyses/benchmarks/size.py --keep` makes one), else one with fewer images."""
+    """The run that SEVIZ_LARGE_RUN names (`analyses/benchmarks/size.py --keep` makes one), else one of fewer images."""
     folder = tmp_path_factory.mktemp("large")
     place = Path(os.environ.get("SEVIZ_LARGE_RUN", folder / "run"))
     if not place.exists():
