@@ -14,9 +14,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from typer.main import get_command
 
+from seviz.dashboard import plans
 from seviz.dashboard.jobs import jobs
-from seviz.dashboard.pages import compression
-from seviz.dashboard.pages.compression import duration, plan_fold, plan_mask, plan_prune, refused
+from seviz.dashboard.plans import duration, plan_fold, plan_mask, plan_prune, refused
 from seviz.dashboard.results import FOLDER, compared, read_results
 from seviz.errors import OptionError
 from seviz.run.store import Run, open_run
@@ -96,13 +96,13 @@ def test_what_can_be_chosen_is_what_the_commands_take() -> None:
     from seviz.compression.masking import SCOPES
     from seviz.compression.planning import ORDERS
 
-    assert tuple(compression.CRITERIA) == tuple(CRITERIA)
-    assert tuple(INNER_CRITERIA) == compression.INNER
-    assert tuple(compression.ORDERS) == ORDERS
-    assert tuple(compression.SCOPES) == SCOPES
-    assert tuple(compression.KINDS) == ("auto", *_KINDS)
+    assert tuple(plans.CRITERIA) == tuple(CRITERIA)
+    assert tuple(INNER_CRITERIA) == plans.INNER
+    assert tuple(plans.ORDERS) == ORDERS
+    assert tuple(plans.SCOPES) == SCOPES
+    assert tuple(plans.KINDS) == ("auto", *_KINDS)
     needs = {name for name, criterion in CRITERIA.items() if criterion.needs == "data"}
-    assert set(compression._FROM_IMAGES) == needs
+    assert set(plans._FROM_IMAGES) == needs
 
 
 def test_every_plan_is_a_command_that_seviz_takes(planted_run: Run) -> None:

@@ -1,0 +1,244 @@
+"""What can be done to a network in the lab: as a command of seviz, in words, and how long it takes about."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from seviz.errors import OptionError
+from seviz.run.store import Run
+
+CRITERIA = {
+    "gate_mean": "mean gate",
+    "gate_effective": "mean of |s·u|",
+    "gate_variance": "variance of the gate",
+    "gate_class": "mean gate over some classes",
+    "gate_between": "variance of the gate between classes",
+    "random": "random",
+    "l1": "L1 norm of the filter",
+    "l2": "L2 norm of the filter",
+    "bn_gamma": "scale of the BatchNorm",
+    "taylor": "Taylor, |s · dL/ds|",
+    "activation_mean": "mean activation",
+    "apoz": "share of activations above 0",
+    "conductance": "conductance (slow)",
+    "integrated_gradients": "integrated gradients (slow)",
+}
+"""What a channel may be worth, as in `seviz.compression.importance.CRITERIA`, which imports torch."""
+INNER = ("gate_mean", "gate_class", "weights", "l1", "l2", "bn_gamma", "taylor", "random")
+"""The same of inner channels, as in `seviz.compression.inner.INNER_CRITERIA`."""
+KINDS = {
+    "auto": "what fits the network",
+    "gated": "channels that SE blocks scale",
+    "inner": "channels before the last convolution of a block",
+    "branch": "what a block adds to channels of the stream",
+    "stream": "channels of a stage's residual stream",
+}
+ORDERS = {
+    "variance": "least variance of the gate (no images needed)",
+    "predicted": "least predicted damage (one pass back)",
+    "measured": "least measured damage (a pass for each block)",
+    "greedy": "greedily by measured loss (many passes)",
+}
+SCOPES = {"global": "all channels compete", "stage": "within each stage", "block": "within each block"}
+
+_FIXED = ("l1", "l2", "bn_gamma")  # of the weights alone: the same for every seed
+_SLOW = ("conductance", "integrated_gradients")
+_FROM_IMAGES = ("taylor", "activation_mean", "apoz", *_SLOW)
+_SCORE, _CHOOSE, _FINAL = 0.4, 0.2, 0.4  # as the command parts the images
+_START, _BUILDING = 15.0, 12.0  # seconds
+_SPEED = 3072 * 130.0  # input values a second, of the demo network on two cores
+
+Command = Literal["curve", "fold", "prune"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A compression that can be started.
+
+    Attributes
+    ----------
+    command
+        Of seviz.
+    options
+        Of the command, behind the run and the directory of the result.
+    says
+        What will be done, in words.
+    passes
+        How often all images of the run would have gone through the network, about.
+    """
+
+    command: Command
+    options: tuple[str, ...]
+    says: str
+    passes: float
+
+    def arguments(self, run: Path, out: Path) -> list[str]:
+        """The command line behind `seviz`."""
+        return [self.command, str(run), "-o", str(out), *self.options]
+
+    def seconds(self, run: Run) -> float:
+        """How long it takes, about, on two cores: the work by the values of the input, as of a ResNet-50."""
+        size = 1
+        for side in run.manifest.model.input_size:
+            size *= side or 224  # where any size will do
+        building = _BUILDING if self.command == "prune" else 0.0
+        return _START + building + self.passes * len(run.samples) * size / _SPEED
+
+
+def plan_mask(
+    criteria: Sequence[str], fractions: Sequence[str], *, scope: str, seeds: int, classes: Sequence[str] = ()
+) -> Plan:
+    """Accuracy against the share of channels masked."""
+    named = [f"gate_class:{_listed(classes)}" if each == "gate_class" else each for each in criteria]
+    options = ["--criteria", ";".join(named), "--fractions", ",".join(fractions)]
+    draws = {each: 1 if each in _FIXED else seeds for each in criteria}
+    passes = _FINAL * (1 + sum(draws.values()) * len(fractions))
+    passes += sum(
+        _SCORE / 2 * draws[each] * (2000 if each in _SLOW else 3) for each in criteria if each in _FROM_IMAGES
+    )
+    worth = "each of the criteria scores" if len(criteria) > 1 else "the criterion scores"
+    says = (
+        f"The channels that {worth} lowest are set to zero, {', '.join(f'{float(each):.0%}' for each in fractions)} of"
+        " them, and the accuracy is measured on images that had no part in the scores. Nothing is removed: the network"
+        " keeps its size."
+    )
+    return Plan(command="curve", options=(*options, "--scope", scope, "--seeds", str(seeds)), says=says, passes=passes)
+
+
+def plan_fold(
+    run: Run,
+    *,
+    remove: bool,
+    budget: str,
+    blocks: Sequence[str] = (),
+    count: int = 1,
+    drop: str = "0.01",
+    order: str = "variance",
+    classes: Sequence[str] = (),
+    recalibrate: bool,
+    latency: bool,
+    program: bool,
+) -> Plan:
+    """SE blocks whose gates become constants: `budget` is blocks (those given), count, drop or all."""
+    of, n = _listed(classes), len(run.blocks)
+    passes = _FINAL * (2 + recalibrate) + _SCORE * recalibrate
+    chosen = {
+        "blocks": ["--blocks", ",".join(blocks)],
+        "count": ["--count", str(count)],
+        "drop": ["--max-drop", drop],
+        "all": [],
+    }[budget]
+    which = {
+        "blocks": f"the SE blocks {', '.join(blocks)}" if len(blocks) > 1 else f"the SE block {''.join(blocks)}",
+        "count": f"{count} of {n} SE blocks",
+        "drop": f"as many of {n} SE blocks as cost no more than {points(drop)} of accuracy",
+        "all": f"all SE blocks that can be, of {n}",
+    }[budget]
+    if budget != "blocks":
+        chosen += ["--order", order]
+        tries = {"variance": 0.0, "predicted": 3.0, "measured": n + 1.0, "greedy": n * (n + 1) / 2}[order]
+        passes += _CHOOSE * (tries + (n + 1) * (budget == "drop")) + _FINAL * (n + 1)
+    constant = "1" if remove else f"their means{f' over images of {of}' if classes else ''}"
+    says = (
+        f"The gates of {which} become {constant}, multiplied into the layers beside them; the blocks are gone."
+        + (" Those that are missed least go first." if budget in ("count", "drop") else "")
+        + _after(recalibrate, latency, program, classes)
+    )
+    options = [*chosen, *(["--classes", of] if classes else []), *(["--remove"] if remove else [])]
+    return Plan(command="fold", options=(*options, *_switches(recalibrate, latency, program)), says=says, passes=passes)
+
+
+def plan_prune(
+    *,
+    share_of: str,
+    percent: int,
+    kind: str,
+    criterion: str,
+    scope: str,
+    classes: Sequence[str] = (),
+    recalibrate: bool,
+    latency: bool,
+    program: bool,
+) -> Plan:
+    """Channels taken out for good: a share of flops or parameters remains, or a share of channels goes."""
+    passes = _FINAL * (2 + recalibrate) + _SCORE * (recalibrate + 3 * (criterion in _FROM_IMAGES))
+    passes += _SCORE * 2000 * (criterion in _SLOW)
+    budget = {
+        "flops": f"{percent} % of the multiply-adds remain",
+        "parameters": f"{percent} % of the parameters remain",
+        "channels": f"{percent} % of these channels are gone",
+    }[share_of]
+    what = {"auto": "Channels"}.get(kind, KINDS[kind][0].upper() + KINDS[kind][1:])
+    says = (
+        f"{what} are taken out for good, those that are worth least first, until {budget}. What a channel is worth:"
+        f" {worth_of(criterion, classes)}.{_after(recalibrate, latency, program, classes)}"
+    )
+    options = [f"--{share_of}", f"{percent / 100:g}", "--kind", kind, "--criterion", criterion, "--scope", scope]
+    options += ["--classes", _listed(classes)] if classes else []
+    switches = _switches(recalibrate, latency, program)
+    return Plan(command="prune", options=(*options, *switches), says=says, passes=passes)
+
+
+def worth_of(criterion: str, classes: Sequence[str]) -> str:
+    """A criterion in words; for some classes the mean gate is theirs."""
+    if criterion == "gate_mean" and classes:
+        return CRITERIA["gate_class"]
+    return {"weights": "what its weights let through"}.get(criterion) or CRITERIA[criterion]
+
+
+def _switches(recalibrate: bool, latency: bool, program: bool) -> list[str]:
+    given = {"recalibrate": recalibrate, "latency": latency, "program": program}
+    return [f"--{name}" if on else f"--no-{name}" for name, on in given.items()]
+
+
+def _after(recalibrate: bool, latency: bool, program: bool, classes: Sequence[str]) -> str:
+    """What follows, in words."""
+    judged = " Only images of the chosen classes judge the result." if classes else ""
+    again = " The BatchNorm statistics are then estimated anew." if recalibrate else ""
+    timed = " The result is timed beside the original." if latency else ""
+    written = " It is also written as a program that torch runs without seviz." if program else ""
+    return judged + again + timed + written
+
+
+def _listed(classes: Sequence[str]) -> str:
+    """Classes as the command takes them; raises OptionError where one has a mark that lists have."""
+    if odd := [each for each in classes if re.search("[,;]", each) or each != each.strip()]:
+        raise OptionError(
+            f"the class {odd[0]!r} has a mark that separates classes on a command line, and cannot be chosen here"
+        )
+    return ",".join(classes)
+
+
+def refused(run: Run) -> str:
+    """Why nothing can be compressed from a run; empty where nothing stands against it."""
+    data = run.manifest.data
+    if data.fingerprint is None:
+        return (
+            "The images of this run were handed over in memory: they cannot be opened again to judge a smaller network."
+        )
+    if data.labels == "multi":
+        return "Images of this run have several classes each; smaller networks are judged by images of one class."
+    if int((~run.samples["kept"] & (run.samples["status"] != "failed")).sum()):
+        return (
+            "This run does not keep the gates of all images, so they cannot be parted into those that choose and those"
+            " that judge. Capture with `--keep-gates all`, or give the command other images with `--data`."
+        )
+    return ""
+
+
+def duration(seconds: float) -> str:
+    """A time in rough words."""
+    if seconds < 35:
+        return "half a minute"
+    if seconds < 90:
+        return "a minute"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} minutes"
+    return f"{round(seconds / 3600)} hours"
+
+
+def points(share: str) -> str:
+    points = f"{100 * float(share):g}"
+    return f"{points} point" if points == "1" else f"{points} points"
