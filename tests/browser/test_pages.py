@@ -1,13 +1,15 @@
 """Every page in a real browser: opens, follows the selection, is a link, is quick, and can be used by all."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+import dashboard_screenshots
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from dashboard_screenshots import PATIENCE, grown
+from dashboard_screenshots import PATIENCE, PICTURES, grown
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from seviz.dashboard.pages import PAGES
@@ -143,3 +145,11 @@ def test_how_long_pages_take(server: Server, page: Page, capsys: pytest.CaptureF
     with capsys.disabled():
         sys.stdout.write(f"\nseconds that a page of the demo run takes: {told}\n")
     assert set(seconds) == {each.path for each in PAGES}
+
+
+def test_the_pictures_of_the_readme(runs: Path, server: Server, tmp_path: Path) -> None:
+    script = Path(dashboard_screenshots.__file__)
+    subprocess.run([sys.executable, script, runs / "demo", "-o", tmp_path], check=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.png" for name in sorted(PICTURES)]
+    readme = (script.parents[1] / "README.md").read_text()
+    assert [name for name in PICTURES if f"docs/{name}.png" not in readme] == []
