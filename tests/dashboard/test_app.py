@@ -1,0 +1,66 @@
+"""The frame around the pages: the demo run is made where none is given, and what cannot be opened is told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from seviz.dashboard.jobs import Jobs, jobs
+from seviz.dashboard.opening import DEMO
+from seviz.run.store import Run
+from tests.dashboard.conftest import Open
+from tests.dashboard.test_jobs import WORK
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+    """A folder without runs, where `seviz` is a command that does not end."""
+    (tmp_path / "elsewhere" / "seviz").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "seviz" / "__init__.py").write_text("")
+    (tmp_path / "elsewhere" / "seviz" / "__main__.py").write_text(WORK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEVIZ_RUNS", raising=False)
+    jobs.clear()
+    made = jobs()
+    yield made
+    made.end()
+    jobs.clear()
+
+
+def test_without_a_run_the_demo_run_is_made_once(open_page: Open, nowhere: Jobs) -> None:
+    test = open_page("overview")
+    assert any("The demo run is being made" in text.value for text in test.markdown)
+    (job,) = nowhere.running
+    assert job.command == ("seviz", "demo", "-o", str(DEMO))
+    test.run()
+    open_page("overview")
+    assert nowhere.running == [job]
+
+
+def test_making_it_can_be_cancelled_and_begun_again(open_page: Open, nowhere: Jobs) -> None:
+    test = open_page("overview")
+    (first,) = nowhere.running
+    first.cancel()
+    test.run()
+    assert nowhere.running == []
+    test.button[0].click().run()
+    assert len(nowhere.running) == 1
+    assert nowhere.running != [first]
+
+
+def test_a_folder_without_a_run_is_told(open_page: Open, tmp_path: Path) -> None:
+    test = open_page("overview", tmp_path)
+    assert "no run in" in test.error[0].value.replace("\\", "")
+
+
+def test_a_run_that_was_not_finished_is_told_and_others_can_be_chosen(
+    open_page: Open, planted_run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "manifest.json").write_bytes((planted_run.path / "manifest.json").read_bytes())
+    test = open_page("overview", tmp_path / "half", planted_run)
+    assert "has not finished" in test.error[0].value.replace("\\", "")
+    test.selectbox(key="widget_run").set_value("planted").run()
+    assert not test.error
+    assert test.title[0].value == "Overview"
