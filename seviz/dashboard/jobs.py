@@ -32,7 +32,7 @@ KEPT = 50
 PATIENCE = 5.0
 """Seconds from the request to end to the end by force."""
 
-State = Literal["running", "done", "findings", "failed", "cancelled"]
+State = Literal["running", "done", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
