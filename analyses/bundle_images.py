@@ -12,7 +12,7 @@ import numpy as np
 from cifar10 import read_cifar10
 from PIL import Image
 
-from seviz.network.reference import CLASS_NAMES
+from seviz.classes import CIFAR10
 
 PER_CLASS = 100
 
@@ -25,12 +25,12 @@ def main() -> None:
     options = parser.parse_args()
 
     images, labels = read_cifar10(options.data, train=False, from_npm=options.from_npm)
-    for label, name in enumerate(CLASS_NAMES):
+    for label, name in enumerate(CIFAR10.ids):
         folder = options.out / name
         folder.mkdir(parents=True, exist_ok=True)
         for index in np.flatnonzero(labels == label)[:PER_CLASS]:
             Image.fromarray(images[index]).save(folder / f"{index:05d}.png", optimize=True)
-    print(f"{len(CLASS_NAMES) * PER_CLASS} images in {options.out}")
+    print(f"{len(CIFAR10) * PER_CLASS} images in {options.out}")
 
 
 if __name__ == "__main__":

@@ -84,10 +84,30 @@ def settled(page: Page) -> None:
 
 def grown(page: Page, *, most: int = 5_000) -> None:
     """Make the window as high as what it shows, since the page scrolls within it."""
-    page.wait_for_timeout(500)  # charts are drawn after the script has ended
-    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    page.set_viewport_size({"width": page.viewport_size["width"], "height": min(int(height) + 20, most)})
-    page.wait_for_timeout(500)
+    height = _height(page)
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": min(height + 20, most)})
+    page.wait_for_timeout(300)
+
+
+def _height(page: Page) -> int:
+    """Of what a page shows, when it has stopped growing: charts are drawn after the script has ended."""
+    heights = [0, 1, 2]
+    while len(set(heights[-3:])) > 1 and len(heights) < 50:
+        page.wait_for_timeout(100)
+        heights.append(int(page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")))
+    return heights[-1]
+
+
+def pictures(address: str, browser: Browser, out: Path) -> Iterator[Path]:
+    """Take all pictures of a dashboard, of the run that opens; gives where each lies."""
+    for name, (path, scheme, selected) in PICTURES.items():
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+        page.goto(f"{address}/{path}?{urlencode(selected)}")
+        settled(page)
+        grown(page, most=1_300)
+        page.screenshot(path=out / f"{name}.png")
+        page.close()
+        yield out / f"{name}.png"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -101,14 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     log = options.out / "server.log"
     with serving([options.run.absolute()], log) as address, chromium(path) as browser:
-        for name, (page_path, scheme, selected) in PICTURES.items():
-            page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-            page.goto(f"{address}/{page_path}?{urlencode(selected)}")
-            settled(page)
-            grown(page, most=1_300)
-            page.screenshot(path=options.out / f"{name}.png")
-            print(options.out / f"{name}.png")
-            page.close()
+        for picture in pictures(address, browser, options.out):
+            print(picture)
     log.unlink()
 
 

@@ -71,3 +71,8 @@ class Classes:
 
 def _plain(name: str) -> str:
     return name.strip().casefold().replace("_", " ")
+
+
+_CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR10 = Classes(_CIFAR10, _CIFAR10)
+"""The classes of CIFAR-10."""

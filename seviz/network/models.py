@@ -19,7 +19,7 @@ import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
-from seviz.classes import Classes
+from seviz.classes import CIFAR10, Classes
 from seviz.errors import SavedNetworkError, UnknownModelError, WeightsError
 from seviz.network import reference
 from seviz.network.backbones import (
@@ -322,7 +322,7 @@ def _from_seviz(spec: str, name: str, weights: str) -> Network:
         "crop_pct": 1.0,
         "crop_mode": "center",
     }
-    return _network(spec, weights, model, config, Classes(reference.CLASS_NAMES, reference.CLASS_NAMES))
+    return _network(spec, weights, model, config, CIFAR10)
 
 
 _TASKS: dict[Task, ModuleType] = {

@@ -5,22 +5,12 @@ from typing import Any
 import timm
 from torch import nn
 
+from seviz.classes import CIFAR10
+
 CHANNELS = (16, 32, 64, 128)
 IMAGE_SIZE = 32
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
-CLASS_NAMES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
 ARCHITECTURES = {
     "seresnet50-cifar10": "seresnet50",
     "resnet50-cifar10": "resnet50",
@@ -50,7 +40,7 @@ def build_reference(name: str) -> nn.Module:
     """
     model: Any = timm.create_model(
         ARCHITECTURES[name],
-        num_classes=len(CLASS_NAMES),
+        num_classes=len(CIFAR10),
         channels=CHANNELS,
         # timm would start the last BatchNorm of each branch at zero, where gates get no gradient.
         zero_init_last=False,

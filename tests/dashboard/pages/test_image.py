@@ -178,7 +178,7 @@ def test_a_path_that_leads_out_of_the_data(open_page: Open, folder_run: Run, mon
         folder = Path(str(run.manifest.data.root))
         return replace(open_dataset(folder), paths=tuple(str(folder / "red" / "000.png") for _ in range(6)))
 
-    monkeypatch.setattr("seviz.dashboard.running.reopen_data", elsewhere)
+    monkeypatch.setattr("seviz.dashboard.one_image.running.reopen_data", elsewhere)
     test = open_page("image", folder_run)
     test.button(key="image_allow").click().run()
     assert "path outside the data" in said(test)

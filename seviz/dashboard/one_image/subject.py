@@ -9,8 +9,8 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from seviz.dashboard.escaping import escaped
+from seviz.dashboard.one_image.running import LARGEST, kept_gates, opened, run_file, run_row
 from seviz.dashboard.reading import fingerprint
-from seviz.dashboard.running import LARGEST, kept_gates, opened, run_file, run_row
 from seviz.dashboard.selection import choose_number, select
 from seviz.dashboard.tables.class_names import labels_of
 from seviz.dashboard.tables.one_image import another, label_of, number_of

@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from seviz.dashboard.escaping import escaped
+from seviz.dashboard.lab.results import Result, called, compared, curves, damage, damage_masked, network_zip
 from seviz.dashboard.plots.charts import HEIGHT, depth, heatmap, show
-from seviz.dashboard.results import Result, called, compared, curves, damage, damage_masked, network_zip
 from seviz.dashboard.selection import choose, choose_some
 from seviz.run.store import Run
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from seviz.compression.directory import Compression, card
-from seviz.dashboard.results import (
+from seviz.dashboard.lab.results import (
     FOLDER,
     Result,
     check_writable,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from seviz.dashboard import running
-from seviz.dashboard.running import LARGEST, checked
+from seviz.dashboard.one_image import running
+from seviz.dashboard.one_image.running import LARGEST, checked
 from seviz.dashboard.thumbnails import TURN
 from seviz.errors import ImageFormatError
 from seviz.run.store import Run
