@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from seviz.dashboard.serving import command
 
@@ -78,8 +78,10 @@ def chromium(path: str) -> Iterator[Browser]:
 
 def settled(page: Page) -> None:
     """Wait until a page is drawn: it has a title, and nothing runs any more."""
-    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=PATIENCE)
-    page.wait_for_selector("[data-test-script-state=notRunning]", timeout=PATIENCE)
+    page.wait_for_function(  # looks at every frame, where an expectation would look once a second
+        "document.querySelector('h1') && document.querySelector('[data-test-script-state=notRunning]')",
+        timeout=PATIENCE,
+    )
 
 
 def grown(page: Page, *, most: int = 5_000) -> None:
