@@ -17,10 +17,11 @@ from seviz.dashboard.opening import DEMO, find_runs, given
 from seviz.dashboard.pages import PAGES
 from seviz.dashboard.reading import read_run
 from seviz.dashboard.view import Page, View
-from seviz.dashboard.waiting import watch
+from seviz.dashboard.waiting import tell, watch
 from seviz.errors import RunNotFoundError, SevizError
 
 _NONE = ""
+_FINISHED = DEMO / "samples.parquet"  # written last
 # What is chosen of several is told by its border and ground; in the primary colour its text has too little contrast on
 # dark, where that colour must also carry the white text of other widgets.
 _STYLE = "<style>.stButtonGroup button[data-variant=segmented_control][data-selected] { color: inherit; }</style>"
@@ -56,7 +57,8 @@ def _runs() -> dict[str, Path] | None:
     try:
         if places:
             return find_runs(places)
-        if not (DEMO / "samples.parquet").is_file():
+        making = any(job.state == "running" for job in jobs().of(DEMO, "demo"))  # also the tables, in the end
+        if making or not _FINISHED.is_file():
             _demo()
             return None
         found = find_runs([DEMO.parent])
@@ -71,18 +73,16 @@ def _demo() -> None:
     """Make the demo run, and show how far it is."""
     st.title("seviz")
     st.markdown("The demo run is being made: the bundled network on 1,000 bundled images. This is done once.")
-    before = jobs().of(DEMO)
-    if before and before[0].state == "failed":
-        st.error("\n\n".join(map(escaped, before[0].messages[-3:])), icon=":material/error:")
+    last = next(iter(jobs().of(DEMO, "demo")), None)
+    gone = last is not None and last.state == "done" and not _FINISHED.is_file()  # taken away since
+    if last is not None and last.state in ("failed", "cancelled"):
+        tell(last)
         if not st.button("Try again"):
             return
-        before = []
-    job = before[0] if before and before[0].state in ("running", "done") else None
-    if job is None:
-        if before and before[0].state == "cancelled" and not st.button("Make the demo run"):
-            return
-        job = jobs().start("Making the demo run", ["demo", "-o", str(DEMO)], run=DEMO, about={"kind": "demo"})
-    watch(job)
+        gone = True
+    if last is None or gone:
+        last = jobs().start("Making the demo run", ["demo", "-o", str(DEMO)], run=DEMO, about={"kind": "demo"})
+    watch(last)
 
 
 def _draw(page: Page, runs: dict[str, Path], entries: dict[str, Any]) -> None:

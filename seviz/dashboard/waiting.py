@@ -44,7 +44,9 @@ def offer(run: Run, names: Sequence[str]) -> None:
         listed = ", ".join(name.replace("_", " ") for name in names)
         st.markdown(f"**Not computed yet: {listed}.** It is read off the run once, and kept with it.")
         if previous:
-            _failure(previous[0])
+            tell(previous[0])
+            if previous[0].state == "done" and previous[0].messages:  # but the table is still not there: it says why
+                st.info(escaped(previous[0].messages[-1]), icon=":material/info:")
         if st.button("Compute", key=f"compute_{run.path}_{wanted}", icon=":material/calculate:", type="primary"):
             begin(
                 f"Computing {listed}",
@@ -82,11 +84,10 @@ def watch(job: Job) -> None:
             st.caption(escaped(job.messages[-1]))
 
 
-def _failure(job: Job) -> None:
-    """Why the last try came to nothing, if it did."""
+def tell(job: Job) -> None:
+    """Why a job came to nothing, if it did."""
     if job.state == "cancelled":
-        st.info("The last try was cancelled.", icon=":material/block:")
+        kept = "" if job.result is None else "; nothing of it was kept"
+        st.info(f"{job.title} was cancelled{kept}.", icon=":material/block:")
     elif job.state == "failed":
-        st.error("\n\n".join(map(escaped, job.messages[-3:])) or f"`{job.shown}` failed.", icon=":material/error:")
-    elif job.messages:  # done, but the table is still not there: it says why
-        st.info(escaped(job.messages[-1]), icon=":material/info:")
+        st.error("\n\n".join([f"{job.title} failed.", *map(escaped, job.messages[-3:])]), icon=":material/error:")

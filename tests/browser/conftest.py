@@ -48,16 +48,21 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             keep_gates="all",
             compile="off",
         )
-        if name == "demo":
-            list(analyse(run, only=[each for each in (*OF_RUN, *OF_BLOCK) if each not in SLOW]))
+        only = [each for each in (*OF_RUN, *OF_BLOCK) if each not in SLOW] if name == "demo" else ["specificity"]
+        list(analyse(run, only=only))
     return folder
+
+
+def given_run() -> list[Path]:
+    """The run of the size of ImageNet that SEVIZ_LARGE_RUN names, if it does."""
+    return [Path(place) for place in [os.environ.get("SEVIZ_LARGE_RUN")] if place]
 
 
 @pytest.fixture(scope="session")
 def server(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The dashboard over both runs; at the end, no traceback may be in what it has said."""
+    """The dashboard over all runs; at the end, no traceback may be in what it has said."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with serving([runs], log) as url:
+    with serving([runs, *given_run()], log) as url:
         yield Server(url)
     assert "Traceback" not in log.read_text(), log.read_text()
 

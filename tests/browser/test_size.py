@@ -1,6 +1,6 @@
 """A run with the classes and channels of ImageNet and SE-ResNet-50: every page opens, and none is slow."""
 
-import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 import seviz
 from seviz.analysis.tables import analyse
 from seviz.dashboard.pages import PAGES
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, given_run
 from tests.browser.test_pages import quickness, told
 
 TABLES = ("specificity", "saturation", "specificity_by_channel")
@@ -19,12 +19,13 @@ PER_CLASS = 2
 
 
 @pytest.fixture(scope="module")
-def large(runs: Path) -> str:
-    """The run that SEVIZ_LARGE_RUN names (`analyses/benchmarks/size.py --keep` makes one), else one of fewer images."""
-    place = runs / "large"
-    if "SEVIZ_LARGE_RUN" in os.environ:
-        place.symlink_to(Path(os.environ["SEVIZ_LARGE_RUN"]).absolute())
-    else:
+def large(runs: Path) -> dict[str, str]:
+    """What to select to see a run of that size beside one as large.
+
+    It is that which SEVIZ_LARGE_RUN names (`analyses/benchmarks/size.py --keep` makes one), else one of fewer images.
+    """
+    place = next(iter(given_run()), runs / "large")
+    if place == runs / "large":
         made_network = Path(__file__).parents[2] / "analyses" / "benchmarks" / "made_network.py"
         network = seviz.load(f"{made_network}:wide", weights="none")
         sys.path.insert(0, str(made_network.parent))
@@ -36,11 +37,14 @@ def large(runs: Path) -> str:
         with pytest.warns(UserWarning, match="untrained"):
             seviz.collect(network, images, place, compile="off", keep_gates="none")
     list(analyse(seviz.open_run(place), only=TABLES))
-    return place.name
+    shutil.copytree(place, runs / "as_large")
+    return {"run": place.name, "against": "as_large"}
 
 
-def test_how_long_pages_take(large: str, server: Server, page: Page, capsys: pytest.CaptureFixture[str]) -> None:
-    seconds = quickness(page, server, run=large, block="SE_5_1")
+def test_how_long_pages_take(
+    large: dict[str, str], server: Server, page: Page, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = quickness(page, server, **large, block="SE_5_1")
     with capsys.disabled():
         sys.stdout.write(f"\nseconds until a page of 1,000 classes answers and is drawn: {told(seconds)}\n")
     assert set(seconds) == {each.path for each in PAGES}

@@ -23,6 +23,14 @@ def _script(first: str) -> None:
     main(first)
 
 
+@pytest.fixture
+def moments_only(tmp_path: Path) -> Run:
+    """No gates of images are kept."""
+    random = np.random.default_rng(0)
+    gates = {name: random.uniform(size=(40, 6)) for name in ("SE_2_1", "SE_3_1")}
+    return make_run(tmp_path / "moments", gates, np.arange(40) % 4, kept=np.zeros(40, bool))
+
+
 @pytest.fixture(scope="session")
 def planted_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Four classes, three blocks, ever more class-specific: 200 images, all gates kept, all tables computed."""

@@ -51,6 +51,23 @@ def test_making_it_can_be_cancelled_and_begun_again(open_page: Open, nowhere: Jo
     assert nowhere.running != [first]
 
 
+def test_while_its_tables_are_computed_it_is_not_shown(open_page: Open, nowhere: Jobs) -> None:
+    open_page("overview")
+    DEMO.mkdir(parents=True)
+    (DEMO / "samples.parquet").touch()
+    test = open_page("overview")
+    assert any("The demo run is being made" in text.value for text in test.markdown)
+    assert not test.error
+
+
+def test_one_that_was_taken_away_is_made_anew(open_page: Open, nowhere: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = nowhere.start("Making the demo run", ["demo"], run=DEMO, about={"kind": "demo"})
+    monkeypatch.setattr(type(first), "state", property(lambda job: "done" if job is first else "running"))
+    test = open_page("overview")
+    assert not test.exception
+    assert len(nowhere.of(DEMO, "demo")) == 2
+
+
 def test_a_folder_without_a_run_is_told(open_page: Open, tmp_path: Path) -> None:
     test = open_page("overview", tmp_path)
     assert "no run in" in test.error[0].value.replace("\\", "")

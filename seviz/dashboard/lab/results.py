@@ -4,11 +4,9 @@
 Markdown are read, nothing else; a directory that is not whole is left out with a remark.
 """
 
-import io
 import json
 import re
 import tempfile
-import zipfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from seviz.dashboard.files import zipped
 from seviz.errors import WriteError
 
 FOLDER = "compressions"
@@ -253,19 +252,6 @@ def called(table: pd.DataFrame) -> pd.Series:
 def network_zip(result: Result) -> bytes:
     """The smaller network and its card as a zip file; the same bytes for the same files."""
     return zipped(result.path, result.files)
-
-
-def zipped(folder: Path, names: Sequence[str]) -> bytes:
-    """Some files of a folder as a zip file; the same bytes for the same files."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        for name in names:
-            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
-            packed = Path(name).suffix in (".csv", ".json", ".md", ".svg", ".pdf")  # others are as small as they get
-            entry.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
-            archive.writestr(entry, (folder / name).read_bytes())
-    return made.getvalue()
 
 
 def _mark(place: Path) -> str:

@@ -27,7 +27,7 @@ from seviz.dashboard.lab.results import check_writable, free_directory, read_res
 from seviz.dashboard.lab.showing import ACTIONS, masking, one_result, side_by_side
 from seviz.dashboard.selection import choose, choose_number, choose_some, select, value
 from seviz.dashboard.view import Page, View
-from seviz.dashboard.waiting import begin, watch
+from seviz.dashboard.waiting import begin, tell, watch
 from seviz.errors import SevizError
 from seviz.run.store import Run
 
@@ -61,10 +61,8 @@ def _jobs(run: Run) -> None:
     for job in own:
         if job.state == "running":
             watch(job)
-    if own and own[0].state == "failed":
-        st.error("\n\n".join([f"{own[0].title} failed.", *map(escaped, own[0].messages[-3:])]), icon=":material/error:")
-    elif own and own[0].state == "cancelled":
-        st.info(f"{own[0].title} was cancelled; nothing of it was kept.", icon=":material/block:")
+    if own:
+        tell(own[0])
 
 
 def _lab(view: View) -> None:

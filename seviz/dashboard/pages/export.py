@@ -1,16 +1,11 @@
 """Export: the figures of the run as files with their data, its tables, and the report."""
 
-import io
 import secrets
 import shlex
 import shutil
-import threading
-import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -19,14 +14,13 @@ import streamlit as st
 from seviz.analysis.excitation import default_blocks
 from seviz.analysis.tables import OF_BLOCK, OF_RUN, table_path
 from seviz.dashboard.escaping import escaped
+from seviz.dashboard.files import Sheet, as_csv, described, draw, needed, tables_zip, zipped
 from seviz.dashboard.jobs import Job, jobs
-from seviz.dashboard.lab.results import zipped
 from seviz.dashboard.reading import fingerprint, read_table
 from seviz.dashboard.selection import choose, choose_some, values
 from seviz.dashboard.view import Page, View
-from seviz.dashboard.waiting import begin, offer, watch
-from seviz.figures.album import Album, Drawing
-from seviz.figures.style import save
+from seviz.dashboard.waiting import begin, offer, tell, watch
+from seviz.figures.album import Album
 from seviz.run.store import Run
 
 TITLES = {
@@ -56,84 +50,7 @@ ROWS = 100
 _OF_CLASSES = ("excitation", "spread", "embedding")
 _OF_ONE_BLOCK = ("heatmap", "distribution", "gallery")
 _OF_BLOCKS = ("excitation", "spread", "similarity", "embedding", *_OF_ONE_BLOCK)
-_OF_IMAGES = ("decoding", "principal_components", "convergence_by_size")
 _CLASSES, _BLOCKS = 10, 6  # that a figure has room for
-# matplotlib's settings are the process's: two sessions that draw at once would mix them
-_LOCK = threading.Lock()
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Sheet:
-    """A figure as files, or why there is none.
-
-    Attributes
-    ----------
-    name
-        Of the files.
-    files
-        By format.
-    data
-        What it shows.
-    reason
-        Why it cannot be drawn; else empty.
-    """
-
-    name: str
-    files: dict[str, bytes]
-    data: pd.DataFrame
-    reason: str = ""
-
-
-def draw(album: Album, figure: str, formats: Sequence[str]) -> list[Sheet]:
-    """A figure of an album in some formats; several where it is of single blocks."""
-    sheets = []
-    with _LOCK, TemporaryDirectory(prefix="seviz-figure-") as place:
-        for drawn in album.draw([figure]):
-            if not isinstance(drawn, Drawing):
-                sheets.append(Sheet(name=drawn.name, files={}, data=pd.DataFrame(), reason=drawn.reason))
-                continue
-            files = {}
-            for kind in formats:
-                file = Path(place) / f"{drawn.name}.{kind}"
-                save(drawn.figure, file)
-                files[kind] = file.read_bytes()
-            sheets.append(Sheet(name=drawn.name, files=files, data=drawn.data))
-    return sheets
-
-
-def needed(run: Run, figure: str, blocks: Sequence[str]) -> list[tuple[str, str]]:
-    """The tables that a figure is drawn from, each with its block, "" for those of the whole run.
-
-    Those that are made from gates of images are left out where the run keeps none: then the album says so.
-    """
-    several = blocks or default_blocks(run)
-    tables = {
-        "specificity": [("specificity", "")],
-        "depth": [("specificity", ""), ("saturation", ""), ("decoding", "")],
-        "saturation": [("saturation", ""), ("saturation_by_channel", "")],
-        "heatmap": [("similarity", block) for block in several],
-        "similarity": [("similarity", block) for block in several],
-        "embedding": [("principal_components", block) for block in several],
-        "convergence": [("convergence_by_size", "")],
-    }.get(figure, [])
-    images = bool(run.samples["kept"].any())
-    return [each for each in tables if images or each[0] not in _OF_IMAGES]
-
-
-def as_csv(table: pd.DataFrame) -> str:
-    """A table as CSV, with its index where that says something."""
-    return str(table.to_csv(index=not isinstance(table.index, pd.RangeIndex)))
-
-
-def tables_zip(tables: dict[str, Path]) -> bytes:
-    """Kept tables as CSV in a zip file, by name."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, path in tables.items():
-            entry = zipfile.ZipInfo(f"{name}.csv", (1980, 1, 1, 0, 0, 0))
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, as_csv(pd.read_parquet(path)))
-    return made.getvalue()
 
 
 def page(view: View) -> None:
@@ -309,8 +226,8 @@ def _job(view: View, command: str, title: str, label: str, options: list[str], n
         watch(own[0])
         return None
     done = bool(own) and own[0].state == "done"
-    if own and own[0].state == "failed":
-        st.error("\n\n".join(map(escaped, own[0].messages[-3:])) or f"{title} failed.", icon=":material/error:")
+    if own:
+        tell(own[0])
     if st.button(f"{label} again" if done else label, key=f"start_{command}", icon=":material/play_arrow:"):
         if len(jobs().running) < jobs().limit:  # else none is started, and the last result stays
             for old in own:
@@ -362,20 +279,15 @@ def _csv_button(label: str, made: Callable[[], str | bytes], name: str, mime: st
     st.download_button(label, made, file_name=name, mime=mime, icon=":material/table:", on_click="ignore")
 
 
-def described(name: str) -> str:
-    """What a table shows: the first line of the docstring of its function."""
-    return str((OF_RUN | OF_BLOCK)[name].__doc__).strip().partition("\n")[0]
-
-
 def _compute_missing(run: Run) -> None:
     """All tables that are missing, as a job; and why the last one did not make some."""
     own = [job for job in jobs().of(run.path, "analyse") if job.about.get("tables") == "all"]
     if own and own[0].state == "running":
         watch(own[0])
         return
-    if own and own[0].state == "failed":
-        st.error("\n\n".join(map(escaped, own[0].messages[-3:])), icon=":material/error:")
-    elif own and own[0].state == "done":
+    if own:
+        tell(own[0])
+    if own and own[0].state == "done":
         reasons = list(dict.fromkeys(message.partition(": ")[2] for message in own[0].messages))
         for reason in filter(None, reasons):
             st.caption(f"Some are left out: {escaped(reason)}")

@@ -21,7 +21,7 @@ from seviz.dashboard.lab.results import FOLDER, compared, read_results
 from seviz.errors import OptionError
 from seviz.run.store import Run, open_run
 from tests.dashboard.conftest import Open
-from tests.dashboard.test_results import classes_table, masked_table, results_table, written
+from tests.dashboard.lab.test_results import classes_table, masked_table, results_table, written
 from tests.made_runs import make_run
 
 SWITCHES = {"recalibrate": True, "latency": False, "program": False}

@@ -1,0 +1,113 @@
+"""What is taken home from the dashboard: figures, tables and folders, as the content of files."""
+
+import io
+import threading
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from seviz.analysis.excitation import default_blocks
+from seviz.analysis.tables import OF_BLOCK, OF_RUN
+from seviz.figures.album import Album, Drawing
+from seviz.figures.style import save
+from seviz.run.store import Run
+
+_OF_IMAGES = ("decoding", "principal_components", "convergence_by_size")
+# matplotlib's settings are the process's: two sessions that draw at once would mix them
+_TURN = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sheet:
+    """A figure as files, or why there is none.
+
+    Attributes
+    ----------
+    name
+        Of the files.
+    files
+        By format.
+    data
+        What it shows.
+    reason
+        Why it cannot be drawn; else empty.
+    """
+
+    name: str
+    files: dict[str, bytes]
+    data: pd.DataFrame
+    reason: str = ""
+
+
+def draw(album: Album, figure: str, formats: Sequence[str]) -> list[Sheet]:
+    """A figure of an album in some formats; several where it is of single blocks."""
+    sheets = []
+    with _TURN, TemporaryDirectory(prefix="seviz-figure-") as place:
+        for drawn in album.draw([figure]):
+            if not isinstance(drawn, Drawing):
+                sheets.append(Sheet(name=drawn.name, files={}, data=pd.DataFrame(), reason=drawn.reason))
+                continue
+            files = {}
+            for kind in formats:
+                file = Path(place) / f"{drawn.name}.{kind}"
+                save(drawn.figure, file)
+                files[kind] = file.read_bytes()
+            sheets.append(Sheet(name=drawn.name, files=files, data=drawn.data))
+    return sheets
+
+
+def needed(run: Run, figure: str, blocks: Sequence[str]) -> list[tuple[str, str]]:
+    """The tables that a figure is drawn from, each with its block, "" for those of the whole run.
+
+    Those that are made from gates of images are left out where the run keeps none: then the album says so.
+    """
+    several = blocks or default_blocks(run)
+    tables = {
+        "specificity": [("specificity", "")],
+        "depth": [("specificity", ""), ("saturation", ""), ("decoding", "")],
+        "saturation": [("saturation", ""), ("saturation_by_channel", "")],
+        "heatmap": [("similarity", block) for block in several],
+        "similarity": [("similarity", block) for block in several],
+        "embedding": [("principal_components", block) for block in several],
+        "convergence": [("convergence_by_size", "")],
+    }.get(figure, [])
+    images = bool(run.samples["kept"].any())
+    return [each for each in tables if images or each[0] not in _OF_IMAGES]
+
+
+def as_csv(table: pd.DataFrame) -> str:
+    """A table as CSV, with its index where that says something."""
+    return str(table.to_csv(index=not isinstance(table.index, pd.RangeIndex)))
+
+
+def tables_zip(tables: dict[str, Path]) -> bytes:
+    """Kept tables as CSV in a zip file, by name."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, path in tables.items():
+            entry = zipfile.ZipInfo(f"{name}.csv", (1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, as_csv(pd.read_parquet(path)))
+    return made.getvalue()
+
+
+def zipped(folder: Path, names: Sequence[str]) -> bytes:
+    """Some files of a folder as a zip file; the same bytes for the same files."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name in names:
+            entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            packed = Path(name).suffix in (".csv", ".json", ".md", ".svg", ".pdf")  # others are as small as they get
+            entry.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+            archive.writestr(entry, (folder / name).read_bytes())
+    return made.getvalue()
+
+
+def described(name: str) -> str:
+    """What a table shows: the first line of the docstring of its function."""
+    return str((OF_RUN | OF_BLOCK)[name].__doc__).strip().partition("\n")[0]
