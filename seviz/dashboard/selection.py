@@ -50,14 +50,24 @@ def value(key: str, default: str = "") -> str:
 
 
 def values(key: str) -> list[str]:
-    """What is selected, where it is several: in the address with bars between."""
-    return [part for part in value(key).split("|") if part]
+    """What is selected, where it is several."""
+    return parted(value(key))
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Several values as an address has them: with bars between, and those within written as %7C."""
+    return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
+
+
+def parted(text: str) -> list[str]:
+    """What `joined` was given, less what is empty."""
+    return [part.replace("%7C", "|").replace("%25", "%") for part in text.split("|") if part]
 
 
 def select(**changes: str | int | Sequence[str] | None) -> None:
     """Change what is selected; None or nothing takes it back."""
     for key, change in changes.items():
-        text = "|".join(change) if isinstance(change, Sequence) and not isinstance(change, str) else change
+        text = joined(change) if isinstance(change, Sequence) and not isinstance(change, str) else change
         if text is None or text == "":
             _state().pop(key, None)
         else:
