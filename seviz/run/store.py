@@ -93,7 +93,8 @@ class Run:
                     " another directory, or delete that one."
                 )
             return run
-        if path.exists() and (not path.is_dir() or _foreign(path)):
+        in_the_way = path.exists() and (not path.is_dir() or _foreign(path))
+        if in_the_way and not (path / "manifest.json").is_file():  # which another process may just have written
             raise RunExistsError(
                 f"{str(path)!r} is in the way: it is there and holds no run. Give a new or an empty directory."
             )

@@ -90,6 +90,21 @@ def test_what_is_selected_goes_along(server: Server, page: Page) -> None:
     drawn(page)
 
 
+def test_a_click_on_a_box_selects_its_block(server: Server, page: Page) -> None:
+    """Also once more, after another was selected beside it."""
+    visit(page, server.address("overview", run="demo", block="SE_5_1"))
+    chosen = page.get_by_test_id("stSidebar").get_by_label("SE block")
+    for _ in range(2):
+        page.get_by_test_id("stMain").get_by_text("SE_3_2", exact=True).click(force=True)  # lies in its box
+        page.wait_for_url("**block=SE_3_2**")
+        drawn(page)
+        expect(chosen).to_have_value("SE_3_2")
+        chosen.click()
+        page.get_by_role("option", name="SE_4_6").click()
+        page.wait_for_url("**block=SE_4_6**")
+        drawn(page)
+
+
 def test_a_link_brings_the_same_view_back_in_a_fresh_browser(server: Server, page: Page, browser: Browser) -> None:
     visit(page, server.address("channel", run="demo", block="SE_5_2", channel="7", classes="cat|dog"))
     address = page.url

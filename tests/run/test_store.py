@@ -137,6 +137,21 @@ def test_other_files_are_not_in_the_way_of_a_run(tiny_run: Run, tmp_path: Path) 
     assert Run.create(tmp_path / "empty", tiny_run.manifest).manifest == tiny_run.manifest
 
 
+def test_a_run_that_another_process_of_the_launch_makes_meanwhile_is_not_in_the_way(
+    tiny_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "new"
+    place.mkdir()
+
+    def made_meanwhile(path: Path) -> bool:
+        monkeypatch.undo()
+        Run.create(path, tiny_run.manifest)
+        return True
+
+    monkeypatch.setattr("seviz.run.store._foreign", made_meanwhile)
+    assert Run.create(place, tiny_run.manifest).manifest == tiny_run.manifest
+
+
 def test_a_copied_run_opens(tiny_run: Run, tmp_path: Path) -> None:
     shutil.copytree(tiny_run.path, tmp_path / "copy")
     copy = seviz.open_run(tmp_path / "copy")

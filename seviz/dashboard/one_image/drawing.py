@@ -1,5 +1,6 @@
 """What the network of a run takes an image for, and its gates beside those of the classes."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from seviz.dashboard.escaping import escaped
 from seviz.dashboard.one_image.running import METHODS, attributed, like_classes, total_gates
 from seviz.dashboard.one_image.subject import Subject, of_run, of_upload
-from seviz.dashboard.plots.charts import clicked, show
+from seviz.dashboard.plots.charts import show, take_block
 from seviz.dashboard.plots.one_image import (
     SIDE,
     block_bars,
@@ -22,7 +23,7 @@ from seviz.dashboard.plots.one_image import (
     nearest_bars,
 )
 from seviz.dashboard.reading import fingerprint, read_block
-from seviz.dashboard.selection import choose, select
+from seviz.dashboard.selection import choose
 from seviz.dashboard.tables.class_names import labels_of
 from seviz.dashboard.tables.one_image import nearest_classes, place_in_words
 from seviz.dashboard.view import View
@@ -143,19 +144,14 @@ def _by_block(view: View, subject: Subject) -> None:
 
 def _lines(view: View, table: pd.DataFrame, lines: list[int], labels: list[str]) -> None:
     """The likeness of some classes by depth, in the range of all."""
-    event = show(
+    key = f"image_likeness_{view.block}"
+    show(
         likeness_lines(table, lines, labels, view.block),
         alt_text="Correlation of the image's gates with the mean gates of classes, by SE block.",
-        key="image_likeness",
-        on_select="rerun",
+        key=key,
+        on_select=partial(take_block, key, view.run.blocks),
         selection_mode="block",
     )
-    block = clicked(event, "block", "block")
-    if block and block != st.session_state.get("image_clicked"):
-        st.session_state["image_clicked"] = block
-        if block != view.block:
-            select(block=block, channel=None)
-            st.rerun()
     st.caption(
         "The grey area is the range of all classes; the dashed line is the selected block. Click a point to select its"
         " block."

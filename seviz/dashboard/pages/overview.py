@@ -1,15 +1,16 @@
 """Overview: what the run is, and the network's SE blocks in order of depth, coloured by a measure."""
 
 from collections.abc import Callable
+from functools import partial
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
 from seviz.dashboard.escaping import escaped
-from seviz.dashboard.plots.charts import blocks_point, clicked, show
+from seviz.dashboard.plots.charts import blocks_point, show, take_block
 from seviz.dashboard.reading import read_mean_gates
-from seviz.dashboard.selection import choose, select
+from seviz.dashboard.selection import choose
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask
 from seviz.report.headlines import most_specific_in_words, saturation_in_words, specificity_in_words
@@ -108,19 +109,14 @@ def _drawing(view: View, table: pd.DataFrame, title: str) -> None:
         fontSize=alt.ExprRef("max(7, min(12, width / 40))"), fontWeight=600, cursor="pointer"
     ).encode(text="block:N", color=alt.condition(f"datum.value > {middle}", alt.value("#000000"), alt.value("#FFFFFF")))
     chart = (boxes.add_params(point) + names).properties(height=64 * table["stage"].nunique() + 40)
-    event = show(
+    key = f"network_{view.block}"
+    show(
         chart,
         alt_text=f"The SE blocks of {view.run.manifest.model.spec} by stage, coloured by {title}.",
-        key="network",
-        on_select="rerun",
+        key=key,
+        on_select=partial(take_block, key, view.run.blocks),
         selection_mode="block",
     )
-    block = clicked(event, "block", "block")
-    if block and block != st.session_state.get("network_clicked"):
-        st.session_state["network_clicked"] = block
-        if block != view.block:
-            select(block=block, channel=None)
-            st.rerun()
 
 
 def _record(run: Run) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from seviz.dashboard.escaping import escaped
-from seviz.dashboard.plots.charts import clicked, show
+from seviz.dashboard.plots.charts import show, take_block
 from seviz.dashboard.plots.specificity import (
     by_depth,
     chance_bound,
@@ -81,13 +81,6 @@ def listed_channels(table: pd.DataFrame, *, block: str | None, least: float) -> 
     return rows[rows["omega_squared"] >= least] if least > 0 else rows
 
 
-def take_block(key: str, blocks: tuple[str, ...]) -> None:
-    """Select the block that was clicked in a chart; one that the run does not have, of the second run, is left."""
-    block = clicked(st.session_state.get(key), "block", "block")
-    if block in blocks:
-        select(block=block, channel=None)
-
-
 def take_row(key: str, rows: pd.DataFrame) -> None:
     """Select the channel, and its block, of the row that was selected in the list."""
     chosen = (st.session_state.get(key) or {}).get("selection", {}).get("rows", [])
@@ -108,7 +101,7 @@ def _profile(view: View, specificity: pd.DataFrame) -> None:
     if table["omega_squared"].isna().all():
         st.info("No share of variance is known: no class has two images, or nothing varies.", icon=":material/info:")
         return
-    key, of = "profile", " and ".join(runs)
+    key, of = f"profile_{view.block}", " and ".join(runs)
     show(
         specificity_profile(table, blocks=blocks, selected=view.block),
         alt_text=f"The share of the gates' variance between classes of each SE block of {of}, in order of depth.",

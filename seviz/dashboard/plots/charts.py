@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from seviz.dashboard.selection import select
 from seviz.errors import OptionError
 from seviz.figures.style import LEVELS, SIGNED
 
@@ -70,6 +71,16 @@ def clicked(event: Any, name: str, field: str) -> Any:
     """The value of a field that was clicked, of what `show(..., on_select="rerun")` gives; None if none was."""
     chosen = (event or {}).get("selection", {}).get(name, [])
     return chosen[0].get(field) if chosen else None
+
+
+def take_block(key: str, blocks: Sequence[str]) -> None:
+    """Select the block that was clicked in a chart; one that is not among these, as of a second run, is left.
+
+    The selected block belongs in the key: a mark that is clicked again selects nothing new in a chart that is the same.
+    """
+    block = clicked(st.session_state.get(key), "block", "block")
+    if block in blocks:
+        select(block=block, channel=None)
 
 
 def levels(values: NDArray[Any], *, signed: bool = False, low: float | None = None, high: float | None = None) -> Any:

@@ -10,7 +10,8 @@ import pytest
 import streamlit as st
 
 from seviz.analysis.tables import analyse, kept_table
-from seviz.dashboard.pages.specificity import COLUMNS, listed_channels, take_block, take_row
+from seviz.dashboard.pages.specificity import COLUMNS, listed_channels, take_row
+from seviz.dashboard.plots.charts import take_block
 from seviz.run.store import Run
 from tests.dashboard.conftest import Open
 from tests.made_runs import make_run
@@ -179,7 +180,8 @@ def test_rows_are_those_of_a_block_or_of_all_the_most_specific_first() -> None:
 
 def test_a_click_selects_the_block_and_a_row_its_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen: list[dict[str, Any]] = []
-    monkeypatch.setattr("seviz.dashboard.pages.specificity.select", lambda **changes: chosen.append(changes))
+    for module in ("pages.specificity", "plots.charts"):
+        monkeypatch.setattr(f"seviz.dashboard.{module}.select", lambda **changes: chosen.append(changes))
     state = {
         "profile": {"selection": {"block": [{"block": "SE_3_1"}]}},
         "other": {"selection": {"block": [{"block": "SE_9_1"}]}},
