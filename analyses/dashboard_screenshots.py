@@ -85,19 +85,16 @@ def settled(page: Page) -> None:
 
 
 def grown(page: Page, *, most: int = 5_000) -> None:
-    """Make the window as high as what it shows, since the page scrolls within it."""
-    height = _height(page)
+    """Wait until all charts are drawn, which is after the script, and make the window as high as what it shows."""
+    page.wait_for_function(
+        """[...document.querySelectorAll("[data-testid=stVegaLiteChart]")]
+            .every(chart => chart.querySelector("svg, canvas"))""",
+        timeout=PATIENCE,
+    )
+    page.wait_for_timeout(300)
+    height = int(page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight"))
     page.set_viewport_size({"width": page.viewport_size["width"], "height": min(height + 20, most)})
     page.wait_for_timeout(300)
-
-
-def _height(page: Page) -> int:
-    """Of what a page shows, when it has stopped growing: charts are drawn after the script has ended."""
-    heights = [0, 1, 2]
-    while len(set(heights[-3:])) > 1 and len(heights) < 50:
-        page.wait_for_timeout(100)
-        heights.append(int(page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")))
-    return heights[-1]
 
 
 def pictures(address: str, browser: Browser, out: Path) -> Iterator[Path]:

@@ -28,12 +28,12 @@ def link(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", [page.path for page in PAGES])
-def test_it_opens_and_can_be_used_by_all(path: str, server: Server, page: Page, tmp_path: Path) -> None:
+def test_it_opens_and_can_be_used_by_all(path: str, server: Server, page: Page) -> None:
     """Without an error, and without a serious violation of axe's rules, in light and dark, wide and narrow.
 
-    A picture of each is kept where SEVIZ_SCREENSHOTS says, to look at.
+    Where SEVIZ_SCREENSHOTS names a folder, a picture of each is kept there, to look at.
     """
-    folder = Path(os.environ.get("SEVIZ_SCREENSHOTS", tmp_path))
+    pictured = os.environ.get("SEVIZ_SCREENSHOTS")
     title = next(each.title for each in PAGES if each.path == path)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -46,8 +46,12 @@ def test_it_opens_and_can_be_used_by_all(path: str, server: Server, page: Page, 
     for look, (width, scheme) in LOOKS.items():
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size({"width": width, "height": 900})
-        grown(page)
-        page.screenshot(path=folder / f"{path}-{look}.png")
+        if look == "light" or pictured:
+            grown(page)
+        else:
+            page.wait_for_timeout(300)
+        if pictured:
+            page.screenshot(path=Path(pictured) / f"{path}-{look}.png")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         # of the three looks, only light and dark differ in colours, and none in what a page is made of
         if look != "narrow":
@@ -158,25 +162,24 @@ CLICKED = """([link, title]) => new Promise(found => {
 """Milliseconds from a click until a page has answered with its title, and until all of its script has run."""
 
 
-def quickness(page: Page, server: Server, rounds: int = 2, **selected: str) -> dict[str, tuple[float, float]]:
-    """Seconds that each page takes to answer and to be drawn, from the click on its link: the best of some rounds.
+def quickness(page: Page, server: Server, **selected: str) -> dict[str, tuple[float, float]]:
+    """Seconds that each page takes to answer and to be drawn, from the click on its link.
 
     What is selected goes along, which is checked.
     """
     visit(page, server.address(PAGES[-1].path, **selected))
-    taken: dict[str, list[tuple[float, float]]] = {}
-    for _ in range(rounds):
-        for each in PAGES:
-            name = each.short or each.title
-            if not page.get_by_test_id("stTopNavLink").filter(has_text=name).first.is_visible():
-                page.get_by_text("more", exact=False).first.click()
-            to = page.get_by_role("link", name=name, exact=False).first.element_handle()
-            answered, done = page.evaluate(CLICKED, [to, each.title])
-            taken.setdefault(each.path, []).append((answered / 1_000, done / 1_000))
-            drawn(page)
-            page.wait_for_url(f"**block={selected['block']}*")
-            expect(page.get_by_test_id("stSidebar").get_by_label("SE block")).to_have_value(selected["block"])
-    return {path: min(seconds, key=lambda pair: pair[1]) for path, seconds in taken.items()}
+    taken: dict[str, tuple[float, float]] = {}
+    for each in PAGES:
+        name = each.short or each.title
+        if not page.get_by_test_id("stTopNavLink").filter(has_text=name).first.is_visible():
+            page.get_by_text("more", exact=False).first.click()
+        to = page.get_by_role("link", name=name, exact=False).first.element_handle()
+        answered, done = page.evaluate(CLICKED, [to, each.title])
+        taken[each.path] = answered / 1_000, done / 1_000
+        drawn(page)
+        page.wait_for_url(f"**block={selected['block']}*")
+        expect(page.get_by_test_id("stSidebar").get_by_label("SE block")).to_have_value(selected["block"])
+    return taken
 
 
 def told(seconds: Mapping[str, tuple[float, float]]) -> str:
@@ -186,7 +189,9 @@ def told(seconds: Mapping[str, tuple[float, float]]) -> str:
 def test_how_long_pages_take(server: Server, page: Page, capsys: pytest.CaptureFixture[str]) -> None:
     seconds = quickness(page, server, run="demo", against="few", block="SE_5_1")
     with capsys.disabled():
-        sys.stdout.write(f"\nseconds until a page of the demo run answers and is drawn: {told(seconds)}\n")
+        sys.stdout.write(
+            f"\nseconds until a page of the demo run, opened before, answers and is drawn: {told(seconds)}\n"
+        )
     assert set(seconds) == {each.path for each in PAGES}
 
 
@@ -194,6 +199,6 @@ def test_the_pictures_of_the_readme(server: Server, browser: Browser, tmp_path: 
     for picture in pictures(server.url, browser, tmp_path):
         with Image.open(picture) as image:
             assert image.size[0] == 1280
-            assert len(image.getcolors(image.width * image.height)) > 1_000, "nothing is drawn"
+            assert len(image.getcolors(image.width * image.height)) > 256, "nothing is drawn"
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert [name for name in PICTURES if f"docs/{name}.png" not in readme] == []

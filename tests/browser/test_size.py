@@ -46,5 +46,7 @@ def test_how_long_pages_take(
 ) -> None:
     seconds = quickness(page, server, **large, block="SE_5_1")
     with capsys.disabled():
-        sys.stdout.write(f"\nseconds until a page of 1,000 classes answers and is drawn: {told(seconds)}\n")
+        sys.stdout.write(
+            f"\nseconds until a page of 1,000 classes, opened first, answers and is drawn: {told(seconds)}\n"
+        )
     assert set(seconds) == {each.path for each in PAGES}
