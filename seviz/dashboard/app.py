@@ -74,13 +74,13 @@ def _demo() -> None:
     st.title("seviz")
     st.markdown("The demo run is being made: the bundled network on 1,000 bundled images. This is done once.")
     last = next(iter(jobs().of(DEMO, "demo")), None)
-    gone = last is not None and last.state == "done" and not _FINISHED.is_file()  # taken away since
+    anew = last is None or (last.state == "done" and not _FINISHED.is_file())  # or it was taken away since
     if last is not None and last.state in ("failed", "cancelled"):
         tell(last)
-        if not st.button("Try again"):
+        anew = st.button("Try again")
+        if not anew:
             return
-        gone = True
-    if last is None or gone:
+    if last is None or anew:
         last = jobs().start("Making the demo run", ["demo", "-o", str(DEMO)], run=DEMO, about={"kind": "demo"})
     watch(last)
 

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from seviz.analysis.excitation import default_blocks
-from seviz.analysis.tables import OF_BLOCK, OF_RUN
 from seviz.figures.album import Album, Drawing
 from seviz.figures.style import save
 from seviz.run.store import Run
@@ -106,8 +105,3 @@ def zipped(folder: Path, names: Sequence[str]) -> bytes:
             entry.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
             archive.writestr(entry, (folder / name).read_bytes())
     return made.getvalue()
-
-
-def described(name: str) -> str:
-    """What a table shows: the first line of the docstring of its function."""
-    return str((OF_RUN | OF_BLOCK)[name].__doc__).strip().partition("\n")[0]

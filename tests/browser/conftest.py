@@ -55,7 +55,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def given_run() -> list[Path]:
     """The run of the size of ImageNet that SEVIZ_LARGE_RUN names, if it does."""
-    return [Path(place) for place in [os.environ.get("SEVIZ_LARGE_RUN")] if place]
+    place = os.environ.get("SEVIZ_LARGE_RUN")
+    return [Path(place)] if place else []
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seviz.analysis.tables import OF_BLOCK, OF_RUN, kept_table, table_path
-from seviz.dashboard.files import as_csv, described, draw, needed, tables_zip
+from seviz.analysis.tables import kept_table, table_path
+from seviz.dashboard.files import as_csv, draw, needed, tables_zip
 from seviz.dashboard.pages.export import FORMATS
 from seviz.figures.album import FIGURES, Album
 from seviz.run.store import Run
@@ -66,8 +66,3 @@ def test_tables_are_zipped_as_csv(planted_run: Run) -> None:
     with zipfile.ZipFile(io.BytesIO(tables_zip(paths))) as archive:
         assert archive.namelist() == ["specificity.csv", "similarity-SE_4_1.csv"]
         assert archive.read("specificity.csv").decode() == as_csv(kept_table(planted_run, "specificity"))
-
-
-def test_every_table_says_what_it_is() -> None:
-    for name in [*OF_RUN, *OF_BLOCK]:
-        assert described(name).endswith(".")

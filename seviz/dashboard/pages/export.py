@@ -14,7 +14,7 @@ import streamlit as st
 from seviz.analysis.excitation import default_blocks
 from seviz.analysis.tables import OF_BLOCK, OF_RUN, table_path
 from seviz.dashboard.escaping import escaped
-from seviz.dashboard.files import Sheet, as_csv, described, draw, needed, tables_zip, zipped
+from seviz.dashboard.files import Sheet, as_csv, draw, needed, tables_zip, zipped
 from seviz.dashboard.jobs import Job, jobs
 from seviz.dashboard.reading import fingerprint, read_table
 from seviz.dashboard.selection import choose, choose_some, values
@@ -277,6 +277,11 @@ def _tables(view: View) -> None:
 
 def _csv_button(label: str, made: Callable[[], str | bytes], name: str, mime: str) -> None:
     st.download_button(label, made, file_name=name, mime=mime, icon=":material/table:", on_click="ignore")
+
+
+def described(name: str) -> str:
+    """What a table shows: the first line of the docstring of its function."""
+    return str((OF_RUN | OF_BLOCK)[name].__doc__).strip().partition("\n")[0]
 
 
 def _compute_missing(run: Run) -> None:

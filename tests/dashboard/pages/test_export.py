@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from seviz.analysis.tables import kept_table, table_path
+from seviz.analysis.tables import OF_BLOCK, OF_RUN, kept_table, table_path
 from seviz.dashboard.jobs import jobs
 from seviz.dashboard.pages import export
-from seviz.dashboard.pages.export import TITLES
+from seviz.dashboard.pages.export import TITLES, described
 from seviz.figures.album import FIGURES
 from seviz.run.store import Run, open_run
 from tests.dashboard.conftest import Open
@@ -33,6 +33,11 @@ def run(planted_run: Run, tmp_path: Path) -> Run:
 def test_every_figure_can_be_chosen() -> None:
     assert list(TITLES) == list(FIGURES)
     assert {each for group in (export._OF_CLASSES, export._OF_BLOCKS) for each in group} <= set(FIGURES)
+
+
+def test_every_table_says_what_it_is() -> None:
+    for name in [*OF_RUN, *OF_BLOCK]:
+        assert described(name).endswith(".")
 
 
 @pytest.mark.parametrize("figure", [name for name in TITLES if name not in ("gallery", "comparison")])
