@@ -1,8 +1,10 @@
 """How well the class of an image can be read off the gates of one block alone."""
 
-import warnings
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse, stats
 from scipy.linalg import solve
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
+from seviz.analysis import multinomial
 from seviz.analysis.embedding import principal_axes
 from seviz.analysis.images import images_with_gates
 from seviz.errors import MissingSignalError, OptionError
+from seviz.run.manifest import BlockRecord
 from seviz.run.store import Run
 
 Values = NDArray[np.floating]
@@ -30,8 +32,10 @@ LOGISTIC_CLASSES = 100
 """Above so many classes a linear discriminant stands in for the logistic regression, which would take hours."""
 IMAGES, LOGISTIC_IMAGES = 20_000, 10_000
 """How many images are decoded in all where `per_class` is not given: above so many classes, and up to so many."""
-_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # sklearn's C, from strong to weak
-_SHRINKAGES = (1.0, 0.95, 0.7, 0.3, 0.05)
+_THREADS = 4
+"""At most so many blocks are decoded at once: each holds its values several times."""
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # sklearn's C, from strong to weak
+SHRINKAGES = (1.0, 0.95, 0.7, 0.3, 0.05)
 
 
 def class_means(values: Values, labels: Labels) -> NDArray[Any]:
@@ -121,9 +125,9 @@ def linear_discriminant(train: Values, labels: Labels, test: Values) -> Labels:
     held = held_out(labels)
     scores = (
         (train[held] @ weights.T + offset).argmax(1) == labels[held]
-        for weights, offset in (discriminants(train[~held], labels[~held], _SHRINKAGES) if held.any() else ())
+        for weights, offset in (discriminants(train[~held], labels[~held], SHRINKAGES) if held.any() else ())
     )
-    shrinkage = best_of(_SHRINKAGES, (right.astype(float) for right in scores))
+    shrinkage = best_of(SHRINKAGES, (right.astype(float) for right in scores))
     ((weights, offset),) = discriminants(train, labels, [shrinkage])
     likeliest: Labels = (test @ weights.T + offset).argmax(1)
     return likeliest
@@ -132,18 +136,27 @@ def linear_discriminant(train: Values, labels: Labels, test: Values) -> Labels:
 def logistic_regression(train: Values, labels: Labels, test: Values) -> Labels:
     """Multinomial, with the L2 penalty under which held-out training images are most likely."""
     held = held_out(labels)
-    model = LogisticRegression(max_iter=300, tol=1e-3, warm_start=True)
+    turned = multinomial.turn(train)
+    fitted: dict[float, NDArray[np.float64]] = {}
 
     def scores() -> Iterator[NDArray[Any]]:
-        for penalty in _PENALTIES if held.any() else ():
-            model.set_params(C=penalty).fit(train[~held], labels[~held])
-            yield model.predict_log_proba(train[held])[np.arange(held.sum()), labels[held]]
+        weights = None
+        for penalty in PENALTIES if held.any() else ():
+            weights = multinomial.fit(
+                turned.coordinates[~held],
+                labels[~held],
+                penalty=penalty,
+                spread=turned.spread,
+                start=weights,
+                tolerance=10 * multinomial.TOLERANCE,
+            )
+            fitted[penalty] = weights
+            yield multinomial.log_likelihood(turned.coordinates[held], labels[held], weights)
 
-    # Its many small products are done faster by one thread than by several that wait for each other.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # by then the predictions have long settled
-        penalty = best_of(_PENALTIES, scores())
-        predicted: Labels = LogisticRegression(C=penalty, max_iter=300, tol=1e-3).fit(train, labels).predict(test)
+    penalty = best_of(PENALTIES, scores())
+    near = fitted.get(penalty)
+    weights = multinomial.fit(turned.coordinates, labels, penalty=penalty, spread=turned.spread, start=near)
+    predicted: Labels = (turned.apply(test) @ weights.T).argmax(1)
     return predicted
 
 
@@ -354,39 +367,47 @@ def decoding(
         splits = list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels))
     else:
         remarks.append(f"Nothing can be decoded: {chosen.classes} classes are left.")
+
+    def of_block(block: BlockRecord, name: str) -> tuple[list[dict[str, Any]], list[str]]:
+        values = run.gates(block.name, name)[chosen.rows]
+        predicted: dict[tuple[str, str], Labels] = {}
+        noted = []
+        if not np.isfinite(values).all():
+            noted.append(f"{block.name}: the {name} of some images is not finite.")
+        elif splits:
+            if not np.ptp(values, axis=0).any():
+                noted.append(f"{block.name}: the {name} is the same for all images.")
+            predicted = decode(values, labels, splits, decoders=names, components=components)
+        found = [
+            {
+                "block": block.name,
+                "stage": block.stage,
+                "signal": name,
+                "width": "own" if width == "own" else f"pca{components}",
+                "features": block.channels if width == "own" else min(components, block.channels),
+                "decoder": decoder,
+                **score(labels, predicted.get((width, decoder))),
+                "uniform": 1 / chosen.classes if chosen.classes else np.nan,
+                "classes": chosen.classes,
+                "images": len(labels),
+            }
+            for width in ("own", "pca")
+            for decoder in names
+        ]
+        return found, noted
+
     rows = []
-    for name in [signal, against] if against not in (None, signal) else [signal]:
-        for block in run.manifest.blocks:
+    # Small products are done faster by one thread each for several blocks than by several that wait for each other.
+    with threadpool_limits(1), ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as threads:
+        for name in [signal, against] if against not in (None, signal) else [signal]:
             try:
-                values = run.gates(block.name, str(name))[chosen.rows]
+                for found, noted in threads.map(of_block, run.manifest.blocks, repeat(str(name))):
+                    rows += found
+                    remarks += noted
             except MissingSignalError as error:
                 if name == signal:
                     raise
                 remarks.append(f"The {name} is left out: {error}")
-                break
-            predicted: dict[tuple[str, str], Labels] = {}
-            if not np.isfinite(values).all():
-                remarks.append(f"{block.name}: the {name} of some images is not finite.")
-            elif splits:
-                if not np.ptp(values, axis=0).any():
-                    remarks.append(f"{block.name}: the {name} is the same for all images.")
-                predicted = decode(values, labels, splits, decoders=names, components=components)
-            rows += [
-                {
-                    "block": block.name,
-                    "stage": block.stage,
-                    "signal": name,
-                    "width": "own" if width == "own" else f"pca{components}",
-                    "features": block.channels if width == "own" else min(components, block.channels),
-                    "decoder": decoder,
-                    **score(labels, predicted.get((width, decoder))),
-                    "uniform": 1 / chosen.classes if chosen.classes else np.nan,
-                    "classes": chosen.classes,
-                    "images": len(labels),
-                }
-                for width in ("own", "pca")
-                for decoder in names
-            ]
     table = pd.DataFrame(rows)
     table.attrs["remarks"] = remarks
     return table
