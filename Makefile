@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test browser lint types format clean
+.PHONY: demo test quick browser lint types format clean
 
 demo: $(INSTALLED)
 	$(BIN)/seviz demo -o runs/demo
@@ -11,6 +11,10 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/pytest -n auto --ignore tests/browser
 	$(BIN)/pytest tests/browser
+
+# what the change touches, nearest first, in a minute
+quick: $(INSTALLED)
+	$(BIN)/pytest -n auto --ignore tests/browser --touched -q
 
 browser: $(INSTALLED)
 	$(BIN)/pytest tests/browser

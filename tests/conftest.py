@@ -1,4 +1,4 @@
-"""A tiny SE network with known weights, and folders of real image files."""
+"""A tiny SE network with known weights, folders of real image files, and runs that many tests read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,16 +6,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
 import seviz
+from seviz.capture.datasets import open_dataset
 from seviz.classes import Classes
 from seviz.network.models import Network
 from seviz.run.store import Run
+from tests.touched import Touched, changed_files
 
 torch.set_num_threads(1)  # the test processes already use every core
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--touched", action="store_true", help="run what the change touches, as far as a minute allows")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("touched"):
+        config.pluginmanager.register(Touched.by(changed_files()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -110,3 +122,43 @@ def tiny_run(tiny_network: Network, make_folder: Callable[..., Path], tmp_path: 
             batch_size=4,
             chunk_size=11,
         )
+
+
+@pytest.fixture(scope="session")
+def make_once(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Make a directory that all test processes of this session read: the first that asks makes it, others wait."""
+    root = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        root = root.parent  # that of the whole session, not of this process
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        with FileLock(root / f"{name}.lock"):
+            if not (root / f"{name}.made").exists():
+                make(root / name)
+                (root / f"{name}.made").touch()
+        return root / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def bundled_run(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Run:
+    """The bundled network on ten bundled images of each class, with all gates and signals; no table computed.
+
+    Many tests share it: one that writes into a run copies it first (`shutil.copytree`).
+    """
+
+    def collect(out: Path) -> None:
+        seviz.collect(
+            seviz.load("seviz/seresnet50-cifar10"),
+            open_dataset("bundled", per_class=10),
+            out=out,
+            signals=("excitation", "squeeze", "response"),
+            keep_gates="all",
+            compile="off",
+            workers=0,
+        )
+
+    return seviz.open_run(make_once("bundled", collect))

@@ -1,26 +1,38 @@
 """Pages drawn without a browser, on runs whose gates are given and on a small run of the bundled network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-import seviz
 from seviz.analysis.tables import analyse
-from seviz.run.store import Run
+from seviz.run.store import Run, open_run
+from tests.dashboard.drawing import Open, page_of
+from tests.dashboard.other_runs import CLASSES
 from tests.made_runs import make_run
 
-Open = Callable[..., AppTest]
-CLASSES = ("cat", "dog", "ship", "truck")
+# takes the place of `python -m seviz`: starts a process of its own, tells its progress, and waits for long
+WORK = """
+import json, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("begun", file=sys.stderr)
+print(json.dumps({"progress": "half", "done": 1, "total": 2}), file=sys.stderr)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
 
 
-def _script(first: str) -> None:
-    from seviz.dashboard.app import main
-
-    main(first)
+@pytest.fixture(scope="session", autouse=True)
+def _components_found_once() -> Iterator[None]:
+    """Streamlit looks through all that is installed, for components, whenever an AppTest is drawn first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture
@@ -32,8 +44,15 @@ def moments_only(tmp_path: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
-def planted_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Four classes, three blocks, ever more class-specific: 200 images, all gates kept, all tables computed."""
+def planted_run(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Run:
+    """Four classes, three blocks, ever more class-specific: 200 images, all gates kept, all tables computed.
+
+    Many tests share it: one that writes into a run copies it first.
+    """
+    return open_run(make_once("planted", _planted))
+
+
+def _planted(place: Path) -> None:
     random = np.random.default_rng(0)
     labels = np.arange(200) % len(CLASSES)
     gates = {}
@@ -41,25 +60,16 @@ def planted_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         means = random.uniform(0.2, 0.8, (len(CLASSES), channels))
         noise = random.normal(0, 0.05, (len(labels), channels))
         gates[block] = np.clip(share * means[labels] + (1 - share) * 0.5 + noise, 0, 1)
-    run = make_run(tmp_path_factory.mktemp("runs") / "planted", gates, labels, classes=CLASSES)
-    list(analyse(run))
-    return run
+    list(analyse(make_run(place, gates, labels, classes=CLASSES)))
 
 
-@pytest.fixture(scope="session")
-def bundled_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The bundled network on ten bundled images of each class, with all gates and signals; no table computed."""
-    from seviz.capture.datasets import open_dataset
-
-    return seviz.collect(
-        seviz.load("seviz/seresnet50-cifar10"),
-        open_dataset("bundled", per_class=10),
-        out=tmp_path_factory.mktemp("runs") / "bundled",
-        signals=("excitation", "squeeze", "response"),
-        keep_gates="all",
-        compile="off",
-        workers=0,
-    )
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`python -m seviz` is a module that does WORK."""
+    (tmp_path / "elsewhere" / "seviz").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "seviz" / "__init__.py").write_text("")
+    (tmp_path / "elsewhere" / "seviz" / "__main__.py").write_text(WORK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
 
 
 @pytest.fixture
@@ -73,7 +83,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
         places = [str(run.path if isinstance(run, Run) else run) for run in runs]
         monkeypatch.setattr("sys.argv", ["app.py", *places])
         st.cache_data.clear()
-        test = AppTest.from_function(_script, args=(path,), default_timeout=60)
+        test = page_of(path)
         for key, value in address.items():
             test.query_params[key] = value
         test.run()
