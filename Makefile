@@ -9,8 +9,7 @@ demo: $(INSTALLED)
 	$(BIN)/seviz demo -o runs/demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n auto --ignore tests/browser
-	$(BIN)/pytest tests/browser
+	$(BIN)/pytest -n auto --dist loadgroup
 
 # what the change touches, nearest first, in a minute
 quick: $(INSTALLED)

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
+
 from seviz.errors import MissingPackageError
 from seviz.network.complexity import Complexity, complexity
 from seviz.network.insertion import insert_se
@@ -168,7 +170,8 @@ def against(counts: tuple[int, ...], figures: tuple[str, ...] | None, unit: floa
 
 def reductions() -> Iterator[dict[str, Any]]:
     """Parameters of ResNet-50 without SE blocks, and with them by reduction ratio."""
-    plain = NETWORKS["SE-ResNet-50"].build(se=False)
+    with torch.device("meta"):  # their weights are only counted
+        plain = NETWORKS["SE-ResNet-50"].build(se=False)
     for reduction, figure in {None: "25.6", **REDUCTIONS}.items():
         model = plain if reduction is None else insert_se(plain, reduction=reduction)
         parameters = sum(parameter.numel() for parameter in model.parameters())

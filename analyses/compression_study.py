@@ -196,7 +196,7 @@ begun = time.time()
 last = [name for name, block in network.blocks.items() if block.stage == max(b.stage for b in network.blocks.values())]
 folded = {"original": network}
 best = "predicted" if args.short else "greedy"
-for count in (5, 10, len(orders[best])):
+for count in [len(orders[best])] if args.short else [5, 10, len(orders[best])]:
     folded[f"{count} folded"] = fold_to(network, {name: gates[name] for name in orders[best][:count]})
 folded["last stage taken out"] = remove(network, last)
 folded["all taken out"] = remove(network)

@@ -18,13 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 from seviz.dashboard.serving import command
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PATIENCE = 60_000
 """Milliseconds that a page may take."""
+WINDOW: ViewportSize = {"width": 1280, "height": 900}
+"""Pixels."""
 PICTURES = {
     "dashboard-excitation": ("excitation", "light", {"block": "SE_5_1"}),
     "dashboard-channel": ("channel", "dark", {"block": "SE_5_1", "channel": "3"}),
@@ -91,16 +93,39 @@ def grown(page: Page, *, most: int = 5_000) -> None:
             .every(chart => chart.querySelector("svg, canvas"))""",
         timeout=PATIENCE,
     )
-    page.wait_for_timeout(300)
+    still(page)
     height = int(page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight"))
     page.set_viewport_size({"width": page.viewport_size["width"], "height": min(height + 20, most)})
-    page.wait_for_timeout(300)
+    still(page)
 
 
-def pictures(address: str, browser: Browser, out: Path) -> Iterator[Path]:
+STILL = """([quiet, patience]) => new Promise((found, failed) => {
+    const late = setTimeout(() => failed(new Error("the page does not come to rest")), patience);
+    const observer = new MutationObserver(wait);
+    let timer;
+    function wait() { clearTimeout(timer); timer = setTimeout(look, quiet); }
+    function look() {
+        if (document.getAnimations().some(each => each.playState === "running")) return wait();
+        clearTimeout(late);
+        observer.disconnect();
+        found();
+    }
+    observer.observe(document, {subtree: true, childList: true, attributes: true, characterData: true});
+    wait();
+})"""
+"""Found when nothing of the page has changed for some milliseconds."""
+
+
+def still(page: Page) -> None:
+    """Wait until a page has come to rest, after something was done to it."""
+    page.evaluate(STILL, [100, PATIENCE])
+
+
+def pictures(address: str, context: BrowserContext, out: Path) -> Iterator[Path]:
     """Take all pictures of a dashboard, of the run that opens; gives where each lies."""
     for name, (path, scheme, selected) in PICTURES.items():
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+        page = context.new_page()
+        page.emulate_media(color_scheme=scheme)
         page.goto(f"{address}/{path}?{urlencode(selected)}")
         settled(page)
         grown(page, most=1_300)
@@ -120,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     log = options.out / "server.log"
     with serving([options.run.absolute()], log) as address, chromium(path) as browser:
-        for picture in pictures(address, browser, options.out):
+        for picture in pictures(address, browser.new_context(viewport=WINDOW), options.out):
             print(picture)
     log.unlink()
 

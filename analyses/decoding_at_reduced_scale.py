@@ -144,7 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     torch.set_num_threads(1)
-    config = timm.data.resolve_model_data_config(timm.create_model(MODEL, pretrained=False))
+    with torch.device("meta"):  # only its configuration is read
+        config = timm.data.resolve_model_data_config(timm.create_model(MODEL, pretrained=False))
     preprocess = timm.data.create_transform(**config, is_training=False)
     in_8_bits = timm.data.create_transform(**config, is_training=False, normalize=False)
     side = math.floor(config["input_size"][-1] / config["crop_pct"])

@@ -3,9 +3,9 @@
     python analyses/reliability.py
     python analyses/reliability.py --points 10 --json
 
-A capture of a tiny network is killed (SIGKILL) at random calls of the functions where something could be lost, some
-of them again while they continue, and then continued to its end. Each run that results is compared, bit by bit, with
-one that was never broken. Each capture is a process of its own.
+A capture of a tiny network is killed (SIGKILL) at random calls of the functions where something could be lost, of each
+in turn, some of them again while they continue, and then continued to its end. Each run that results is compared, bit
+by bit, with one that was never broken. Each capture is a process of its own.
 """
 
 import argparse
@@ -181,9 +181,9 @@ def count_calls(root: Path, out: Path) -> Counter[str]:
 
 
 def killed(root: Path, out: Path, whole: Mapping[str, bytes], calls: Counter[str], seed: int) -> tuple[str, str]:
-    """Kill a capture at a random point, perhaps again while it continues; the point, and what went wrong."""
+    """Kill a capture at a random call of a point, perhaps again while it continues; the point, and what went wrong."""
     chance = random.Random(seed)
-    point = chance.choice(list(POINTS))
+    point = list(POINTS)[seed % len(POINTS)]
     deaths = [(point, chance.randint(1, calls[point]), chance.random() < 0.5)]
     if chance.random() < 0.3:
         again = chance.choice(list(POINTS))

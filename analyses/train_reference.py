@@ -12,6 +12,7 @@ tensors to the system at every step; to keep them makes an epoch about a fifth f
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ Mean standard deviation over the test images of the gates of each SE block:
 """
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=ARCHITECTURES)
     parser.add_argument("--data", type=Path, default=Path("runs/cifar10"), help="where CIFAR-10 is, or goes")
@@ -192,7 +193,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-compile", action="store_true", help="train in eager mode")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
 
     images, labels = read(options.data, train=True, from_npm=options.from_npm)
     out = options.out / options.name

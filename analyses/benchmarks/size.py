@@ -9,6 +9,7 @@ with the 15,104 gates of SE-ResNet-50 on 50,000 images of 1,000 classes, whose r
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from pathlib import Path
 from statistics import median
 
 HERE = Path(__file__).parent
+TUNED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+"""Settings of single machines, which a process that is measured does without."""
 COUNTS = (1_000, 5_000, 20_000, 50_000)
 FLAT, OPENING, BLOCK = 0.05, 1.0, 0.2
 """Targets: growth of memory from the least to the most images, seconds to open a run, and to read a block of it."""
@@ -45,10 +48,13 @@ print(json.dumps([opened - start, time.perf_counter() - opened]))
 """
 
 
-def python(code: str, *arguments: object) -> list[float]:
-    """What a new process prints."""
+def python(code: str, *arguments: object, of: Path | None = None) -> list[float]:
+    """What a new process prints, with the seviz that is installed, or that of another checkout."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=HERE)
+    environment = {name: value for name, value in os.environ.items() if name not in TUNED}
+    if of is not None:
+        environment["PYTHONPATH"] = os.pathsep.join([str(of), *filter(None, [environment.get("PYTHONPATH")])])
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=HERE, env=environment)
     result: list[float] = json.loads(done.stdout)
     return result
 

@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from captum.attr import LayerActivation
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -102,6 +101,8 @@ def by_hand(task: Task, gate: Gate) -> None:
 
 def captum(task: Task, gate: Gate) -> None:
     """captum's LayerActivation over the modules of all gates."""
+    from captum.attr import LayerActivation
+
     model, blocks = task.network.model, task.network.blocks
     activation = LayerActivation(model, [model.get_submodule(block.gate_path) for block in blocks.values()])
     for batches in task.turns():

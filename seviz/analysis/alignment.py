@@ -42,10 +42,7 @@ def kernel_alignment(
     Song, Smola, Gretton, Bedo, Borgwardt, "Feature Selection via Dependence Maximization", JMLR 13, 2012.
     Nguyen, Raghu, Kornblith, "Do Wide and Deep Networks Learn the Same Things?", arXiv 2010.15327, 2021.
     """
-    left = _kernels(ones, debiased=debiased)
-    right = left if others is ones else _kernels(others, debiased=debiased)
-    result: NDArray[np.float64] = np.clip(left @ right.T, -1, 1)
-    return result if left.size else np.full_like(result, np.nan)
+    return _alignments(ones, others)[debiased]
 
 
 def cka(
@@ -100,7 +97,8 @@ def cka(
     values = []
     for run, row in zip(runs, rows, strict=True):
         which = "" if run is one else " of the other run"
-        of_run = {block: run.gates(block, signal)[row[common].to_numpy()] for block in run.blocks}
+        wanted, order = np.unique(row[common].to_numpy(np.int64), return_inverse=True)
+        of_run = {block: run.gates(block, signal, wanted)[order] for block in run.blocks}
         for block, x in of_run.items():
             if len(x) and not np.isfinite(x).all():
                 remarks.append(f"{block}{which}: the {signal} of some images is not finite.")
@@ -110,9 +108,7 @@ def cka(
     if len(common) < 4:
         remarks.append(f"Only {len(common)} images can be compared, which is too few for the debiased estimate.")
     ones, others = list(values[0].values()), list(values[-1].values())
-    plain, debiased = (
-        kernel_alignment(ones, ones if other is None else others, debiased=flag) for flag in (False, True)
-    )
+    plain, debiased = _alignments(ones, ones if other is None else others)
     pairs = (
         combinations_with_replacement(range(len(ones)), 2)
         if other is None
@@ -134,26 +130,47 @@ def cka(
     return table
 
 
-def _kernels(representations: Sequence[NDArray[np.floating]], *, debiased: bool) -> NDArray[np.float64]:
-    """The kernel of each, flat, (representation, image * image)."""
-    kernels = np.empty((len(representations), len(representations[0]) ** 2))
+def _alignments(
+    ones: Sequence[NDArray[np.floating]], others: Sequence[NDArray[np.floating]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The alignment of each of some with each of others, plain and debiased, (one, other)."""
+    left = _kernels(ones)
+    right = left if others is ones else _kernels(others)
+    plain = _cosines(left, right)
+    for kernel in [*left, *([] if right is left else right)]:
+        _debias(kernel)
+    return plain, _cosines(left, right)
+
+
+def _cosines(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    flat = [kernels.reshape(len(kernels), -1) for kernels in (left, right)]
+    result: NDArray[np.float64] = np.clip(flat[0] @ flat[1].T, -1, 1)
+    return result if left.size else np.full_like(result, np.nan)
+
+
+def _kernels(representations: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
+    """The centred linear kernel of each, of length 1, (representation, image, image); NaN where there is none."""
+    images = len(representations[0])
+    kernels = np.full((len(representations), images, images), np.nan)
     for kernel, values in zip(kernels, representations, strict=True):
-        kernel[:] = _kernel(values, debiased=debiased).ravel()
+        if images < 2 or not np.isfinite(values).all() or not np.ptp(values, axis=0).any():
+            continue
+        x = np.asarray(values, np.float64)
+        x = x - x.mean(0)
+        np.matmul(x, x.T, out=kernel)
+        kernel /= np.linalg.norm(kernel)
     return kernels
 
 
-def _kernel(values: NDArray[np.floating], *, debiased: bool) -> NDArray[np.float64]:
-    """The centred linear kernel of values (image, feature), of length 1, (image, image); NaN where there is none."""
-    x = np.asarray(values, np.float64)
-    images = len(x)
-    if images < (4 if debiased else 2) or not np.isfinite(x).all() or not np.ptp(x, axis=0).any():
-        return np.full((images, images), np.nan)
-    x = x - x.mean(0)
-    kernel: NDArray[np.float64] = x @ x.T
-    if debiased:
-        np.fill_diagonal(kernel, 0)
-        sums = kernel.sum(0) / (images - 2)
-        kernel -= sums[:, None] + sums[None] - sums.sum() / (images - 1)
-        np.fill_diagonal(kernel, 0)
+def _debias(kernel: NDArray[np.float64]) -> None:
+    """U-centre a centred kernel (image, image) with a diagonal of 0, to length 1, in place; NaN for too few images."""
+    images = len(kernel)
+    if images < 4:
+        kernel[:] = np.nan
+        return
+    np.fill_diagonal(kernel, 0)
+    sums = kernel.sum(0) / (images - 2)
+    kernel -= sums[:, None]
+    kernel -= sums - sums.sum() / (images - 1)
+    np.fill_diagonal(kernel, 0)
     kernel /= np.linalg.norm(kernel)
-    return kernel

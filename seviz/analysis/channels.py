@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seviz.analysis.images import kept_gates
+from seviz.analysis.images import by_channel, kept_gates
 from seviz.analysis.selectivity import sensitivity
 from seviz.errors import OptionError
 from seviz.run.store import Run
 
+_SLICE = 32  # channels at a time
 KINDS = ("favoured class", "avoided class", "most excited", "least excited")
 
 
@@ -92,7 +93,7 @@ def _classes(run: Run, block: str, signal: str, chosen: NDArray[np.int64], numbe
     parts = []
     for order, sign in ((0, 1), (1, -1)):
         toward = np.where(sign * difference > 0, sign * difference, -np.inf)  # NaN is neither
-        ranked = np.argsort(-toward, axis=0, kind="stable")[:number].T  # (channel, rank)
+        ranked = first(toward, number, greatest=True).T  # (channel, rank)
         there = np.take_along_axis(toward.T, ranked, axis=1) > 0
         turn, rank = np.nonzero(there)
         label = ranked[there]
@@ -118,14 +119,15 @@ def _classes(run: Run, block: str, signal: str, chosen: NDArray[np.int64], numbe
 
 def _images(run: Run, block: str, signal: str, chosen: NDArray[np.int64], number: int) -> pd.DataFrame:
     gates, rows = kept_gates(run, block, signal)
-    gates = gates[:, chosen]
+    if len(chosen) < gates.shape[1] or (np.diff(chosen) != 1).any():
+        gates = gates[:, chosen]
     samples, labels = run.samples.iloc[rows], run.labels[rows]
     names = np.array(run.classes.names, dtype=object)
     known = names[labels] if labels.ndim == 1 else np.array(["|".join(names[row]) for row in labels], dtype=object)
     paths, ids = samples["path"].to_numpy(object), samples["class"].to_numpy(object)
     parts = []
-    for order, sign in ((2, -1), (3, 1)):
-        ranked = first(sign * gates, number).T  # (channel, rank)
+    for order, greatest in ((2, True), (3, False)):
+        ranked = first(gates, number, greatest=greatest).T  # (channel, rank)
         turn, rank = np.divmod(np.arange(ranked.size), max(ranked.shape[1], 1))
         image = ranked.ravel()
         parts.append(
@@ -148,7 +150,7 @@ def _images(run: Run, block: str, signal: str, chosen: NDArray[np.int64], number
     return pd.concat(parts, ignore_index=True)
 
 
-def first(values: NDArray[np.floating], number: int) -> NDArray[np.int64]:
+def first(values: NDArray[np.floating], number: int, *, greatest: bool = False) -> NDArray[np.int64]:
     """The rows of the least values of each column, (number, column), ascending; equal values in the order of rows.
 
     Parameters
@@ -157,13 +159,18 @@ def first(values: NDArray[np.floating], number: int) -> NDArray[np.int64]:
         (row, column), without NaN.
     number
         How many; all rows where there are fewer.
+    greatest
+        Those of the greatest values, descending.
     """
     number = min(number, len(values))
     result = np.empty((number, values.shape[1]), np.int64)
-    if not number:
-        return result
-    last = np.partition(values, number - 1, axis=0)[number - 1]
-    for column in range(values.shape[1]):
-        candidates = np.flatnonzero(values[:, column] <= last[column])
-        result[:, column] = candidates[np.argsort(values[candidates, column], kind="stable")[:number]]
+    for start in range(0, values.shape[1] if number else 0, _SLICE):
+        x = by_channel(values, slice(start, start + _SLICE))  # (column, row)
+        if greatest:
+            np.negative(x, out=x)
+        last = np.partition(x, number - 1, axis=1)[:, number - 1]
+        column, row = np.nonzero(x <= last[:, None])
+        order = np.lexsort((x[column, row], column))
+        place = np.searchsorted(column, np.arange(len(x))) + np.arange(number)[:, None]
+        result[:, start : start + _SLICE] = row[order][place]
     return result

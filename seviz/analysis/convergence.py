@@ -29,6 +29,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse, stats
 
+from seviz.analysis.blocks import each, shared
 from seviz.analysis.variance import VarianceSplit
 from seviz.errors import OptionError
 from seviz.run.store import Run
@@ -42,7 +43,7 @@ ORDERED_CLASSES = 100
 
 _FIGURES = ("mean_order", "omega_order", "omega_squared", "omega_squared_std")
 _COLUMNS = ("block", "stage", "channels", "size", "classes", *_FIGURES)
-_SLICE = 128  # channels at a time, for memory
+_SLICE = 64  # channels at a time, for memory
 _NAMES = 10  # of classes in a remark
 
 
@@ -83,11 +84,24 @@ def rank_correlation(first: NDArray[np.floating], second: NDArray[np.floating]) 
     """
     if not first.shape[1]:
         return np.full(len(first), np.nan)
-    ranks = [stats.rankdata(np.round(values, 9), axis=1) for values in (first, second)]
-    x, y = (rank - rank.mean(1, keepdims=True) for rank in ranks)
-    size = np.sqrt(np.square(x).sum(1) * np.square(y).sum(1))
-    result: NDArray[np.float64] = (x * y).sum(1) / np.where(size > 0, size, np.nan)
+    x, y = (_ranks(values) - (values.shape[1] + 1) / 2 for values in (first, second))
+    products: NDArray[np.float64] = np.stack([np.einsum("ij,ij->i", *two) for two in ((x, y), (x, x), (y, y))])
+    size = np.sqrt(products[1] * products[2])
+    result: NDArray[np.float64] = products[0] / np.where(size > 0, size, np.nan)
     return result
+
+
+def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Ranks from 1, row by row, ties in their middle, of values to nine digits; NaN in a row that has one."""
+    digits: NDArray[np.float64] = np.asarray(values, np.float64).round(9)
+    order = np.argsort(digits, axis=1)
+    ordered = np.take_along_axis(digits, order, axis=1)
+    ranks: NDArray[np.float64] = np.empty(digits.shape)
+    np.put_along_axis(ranks, order, np.arange(1.0, digits.shape[1] + 1)[None], axis=1)
+    odd = ~(ordered[:, 1:] > ordered[:, :-1]).all(1)  # ties and NaN, as rare as they are
+    if odd.any():
+        ranks[odd] = stats.rankdata(digits[odd], axis=1)
+    return ranks
 
 
 def default_sizes(images: int) -> list[int]:
@@ -190,18 +204,23 @@ def convergence_by_size(
     """
     if repeats < 1 or min(sizes or [1]) < 1:
         raise OptionError(f"sizes is {sizes} and repeats {repeats}, expected whole numbers from 1")
+    key = ("convergence", tuple(sizes or ()), repeats, signal, seed)
+    return shared(run, key, lambda: _by_size(run, sizes, repeats, signal, seed)).copy()
+
+
+def _by_size(run: Run, sizes: Sequence[int] | None, repeats: int, signal: str, seed: int) -> pd.DataFrame:
     pool = _Pool.of(run)
     asked = sorted(set(sizes or default_sizes(_median(pool.count))))
     tried = [size for size in asked if pool.taking_part(size).any()]
     random = np.random.default_rng(seed)
-    pairs = [pair for _ in range(repeats) for pair in pool.draw(random, tried)]
-    rows = []
-    for name in run.blocks:
+    draws = [pool.draw(random, tried) for _ in range(repeats)] if tried else []
+
+    def of_block(name: str) -> list[dict[str, Any]]:
         gates = run.gates(name, signal)
         if not tried:
-            continue
-        figures = _figures(gates, pairs, pool.images[0])  # (repeat and size, figure)
-        del gates  # before the next are read
+            return []
+        figures = _figures(gates, draws, pool.images[0])  # (draw and size, figure)
+        rows = []
         for k, size in enumerate(tried):
             mean_order, omega_order, omega, difference = figures[k :: len(tried)].T
             rows.append(
@@ -217,6 +236,9 @@ def convergence_by_size(
                     "omega_squared_std": np.sqrt(_mean(np.square(difference)) / 2),
                 }
             )
+        return rows
+
+    rows = [row for rows in each(of_block, run.blocks) for row in rows]
     table = pd.DataFrame(rows, columns=_COLUMNS)
     table.attrs["remarks"] = _left_out(run, pool, asked, tried)
     return table
@@ -316,10 +338,50 @@ class _Agreement:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Some images: which are of which class, (class, image) of 0 and 1; and the classes whose channels are ordered."""
+    """Some images of some classes.
+
+    Attributes
+    ----------
+    first, last
+        Of which steps of a draw it is made, the last not among them.
+    part
+        Which classes take part, (class).
+    ordered
+        The classes whose channels are ordered.
+    """
+
+    first: int
+    last: int
+    part: NDArray[np.bool_]
+    ordered: NDArray[np.int64]
+
+    def of(self, up_to: NDArray[Any]) -> NDArray[Any]:
+        """What it holds, (group, ...), by sums over all steps up to each, (group, step, ...)."""
+        whole = up_to[:, self.last - 1]
+        return whole - up_to[:, self.first - 1] if self.first else whole
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Images in an order drawn at random: of each size, the first of them and those that follow are two samples.
+
+    Attributes
+    ----------
+    members
+        Which images are of which class and step, (class * step, row) of 0 and 1. A step lies between two places at
+        which samples end: what is summed up to each serves all samples.
+    groups
+        The same, with those classes together that take part in equally many sizes, (group * step, row).
+    steps
+        How many there are.
+    samples
+        The first and the second of each size, ascending; a class takes part in all sizes up to some.
+    """
 
     members: Any
-    ordered: NDArray[np.int64]
+    groups: Any
+    steps: int
+    samples: list[_Sample]
 
 
 @dataclass(frozen=True)
@@ -367,31 +429,38 @@ class _Pool:
         enough: NDArray[np.bool_] = self.count >= (1 if self.several else 2 * size)
         return enough & (2 * size <= _median(self.count)) if self.several else enough
 
-    def draw(self, random: np.random.Generator, sizes: Sequence[int]) -> list[tuple[_Sample, _Sample]]:
-        """Two samples of each size that share no image; those of a size hold those of the sizes below."""
+    def draw(self, random: np.random.Generator, sizes: Sequence[int]) -> _Draw:
+        """Two samples of each size, ascending, that share no image."""
         if self.several:  # the rank of an image is its place among all, else among those of its class
             place = np.full(self.rows, -1)
             place[random.permutation(self.images)] = np.arange(len(self.images))
             rank = place[self.image]
+            images = [size * len(self.images) // max(_median(self.count), 1) for size in sizes]
         else:
             order = random.permutation(len(self.label))
             order = order[np.argsort(self.label[order], kind="stable")]
             rank = np.empty(len(order), np.int64)
             rank[order] = np.arange(len(order)) - (np.cumsum(self.count) - self.count)[self.label[order]]
+            images = list(sizes)
         preferred = random.permutation(len(self.count))
-        pairs = []
-        for size in sizes:
+        ends = sorted({times * number for number in images for times in (1, 2)})
+        samples, group = [], np.zeros(len(self.count), np.int64)
+        for size, number in zip(sizes, images, strict=True):
             part = self.taking_part(size)
+            group += part
             ordered = preferred[part[preferred]][:ORDERED_CLASSES]
-            images = size * len(self.images) // max(_median(self.count), 1) if self.several else size
-            taken = [part[self.label] & (rank // images == half) for half in (0, 1)]
-            first, second = (_Sample(self._members(which), ordered) for which in taken)
-            pairs.append((first, second))
-        return pairs
-
-    def _members(self, taken: NDArray[np.bool_]) -> Any:
-        at = (self.label[taken], self.image[taken])
-        return sparse.csr_array((np.ones(len(at[0])), at), shape=(len(self.count), self.rows))
+            half, whole = ends.index(number) + 1, ends.index(2 * number) + 1
+            samples += [_Sample(0, half, part, ordered), _Sample(half, whole, part, ordered)]
+        step = np.searchsorted(ends, rank, side="right")
+        taken = step < len(ends)
+        members, groups = (
+            sparse.csr_array(
+                (np.ones(taken.sum()), ((of * len(ends) + step)[taken], self.image[taken])),
+                shape=(number * len(ends), self.rows),
+            )
+            for of, number in ((self.label, len(self.count)), (group[self.label], len(sizes) + 1))
+        )
+        return _Draw(members, groups, len(ends), samples)
 
 
 @dataclass(frozen=True)
@@ -402,40 +471,55 @@ class _Summary:
     split: VarianceSplit
 
 
-def _figures(gates: NDArray[np.float32], pairs: Sequence[tuple[_Sample, _Sample]], good: int) -> NDArray[np.float64]:
-    """How well the samples of each pair agree: what `_agreement` says, (pair, figure)."""
-    summaries = _summaries(gates, [sample for pair in pairs for sample in pair], good)
+def _figures(gates: NDArray[np.float32], draws: Sequence[_Draw], good: int) -> NDArray[np.float64]:
+    """How well the samples of each draw and size agree: what `_agreement` says, (draw and size, figure)."""
+    summaries = _summaries(gates, draws, good)
     return np.array([_agreement(*two) for two in zip(summaries[::2], summaries[1::2], strict=True)])
 
 
-def _summaries(gates: NDArray[np.float32], samples: Sequence[_Sample], good: int) -> list[_Summary]:
-    """What each sample says of a block; `good` is the row of some image that did not fail."""
+def _summaries(gates: NDArray[np.float32], draws: Sequence[_Draw], good: int) -> list[_Summary]:
+    """What each sample of each draw says of a block; `good` is the row of some image that did not fail."""
     channels = gates.shape[1]
-    counts = [np.diff(sample.members.indptr)[:, None] for sample in samples]  # (class, 1)
-    means = [np.empty((len(sample.ordered), channels)) for sample in samples]
-    between, within = np.empty((2, len(samples), channels))
+    counts, summaries = [], []
+    for draw in draws:
+        number = _up_to(np.diff(draw.members.indptr), draw.steps)
+        for sample in draw.samples:
+            count = np.where(sample.part, sample.of(number), 0)
+            counts.append(count[:, None])
+            between, within = np.empty((2, channels))
+            split = VarianceSplit(between, within, int(count.sum()), int((count > 0).sum()), float("nan"))
+            summaries.append(_Summary(np.empty((len(sample.ordered), channels)), split))
     for start in range(0, channels, _SLICE):
         part = slice(start, start + _SLICE)
         x = gates[:, part].astype(np.float64)
         origin = x[good].copy()  # a value that occurs, so that constant gates become 0 throughout
         x -= origin
-        square = np.square(x)
-        for k, (sample, count) in enumerate(zip(samples, counts, strict=True)):
-            sums = sample.members @ x  # (class, channel)
-            mean = sums / np.maximum(count, 1)
-            grand_mean = sums.sum(0) / max(count.sum(), 1)
-            between[k, part] = (count * np.square(mean - grand_mean)).sum(0)
-            within[k, part] = np.maximum((sample.members @ square).sum(0) - (sums * mean).sum(0), 0)
-            means[k][:, part] = np.where(count > 0, mean + origin, np.nan)[sample.ordered]
-    return [
-        _Summary(means[k], VarianceSplit(between[k], within[k], int(n.sum()), int((n > 0).sum()), float("nan")))
-        for k, n in enumerate(counts)
-    ]
+        square, left = np.square(x), zip(counts, summaries, strict=True)
+        for draw in draws:
+            sums_up_to, squares_up_to = _up_to(draw.members @ x, draw.steps), _up_to(draw.groups @ square, draw.steps)
+            for k, sample in enumerate(draw.samples):
+                count, summary = next(left)
+                sums = np.where(sample.part[:, None], sample.of(sums_up_to), 0)  # (class, channel)
+                squares = sample.of(squares_up_to)[k // 2 + 1 :].sum(0)  # of the classes that take part
+                mean = sums / np.maximum(count, 1)
+                summary.split.within[part] = np.maximum(squares - np.einsum("ij,ij->j", sums, mean), 0)
+                summary.means[:, part] = np.where(count > 0, mean + origin, np.nan)[sample.ordered]
+                mean -= sums.sum(0) / max(count.sum(), 1)
+                summary.split.between[part] = count[:, 0] @ np.square(mean, out=mean)
+    return summaries
+
+
+def _up_to(values: NDArray[Any], steps: int) -> NDArray[Any]:
+    """Sums over all steps up to each, (group, step, ...), of values (group * step, ...)."""
+    result: NDArray[Any] = values.reshape(-1, steps, *values.shape[1:])
+    for step in range(1, steps):
+        result[:, step] += result[:, step - 1]
+    return result
 
 
 def _agreement(first: _Summary, second: _Summary) -> tuple[float, float, float, float]:
     """Correlation of the means and of omega squared, the block's omega squared, and how much it differs."""
-    channels = np.array([summary.split.by_channel()["omega_squared"] for summary in (first, second)])
+    channels = np.array([summary.split.omega_squared_by_channel for summary in (first, second)])
     channels = channels[:, np.isfinite(channels).all(0)]
     block = first.split.omega_squared, second.split.omega_squared
     return (

@@ -1,10 +1,8 @@
 """How well the class of an image can be read off the gates of one block alone."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,9 +11,9 @@ from numpy.typing import NDArray
 from scipy import sparse, stats
 from scipy.linalg import solve
 from sklearn.model_selection import StratifiedKFold
-from threadpoolctl import threadpool_limits
 
 from seviz.analysis import multinomial
+from seviz.analysis.blocks import each
 from seviz.analysis.embedding import principal_axes
 from seviz.analysis.images import images_with_gates
 from seviz.errors import MissingSignalError, OptionError
@@ -32,8 +30,8 @@ LOGISTIC_CLASSES = 100
 """Above so many classes a linear discriminant stands in for the logistic regression, which would take hours."""
 IMAGES, LOGISTIC_IMAGES = 20_000, 10_000
 """How many images are decoded in all where `per_class` is not given: above so many classes, and up to so many."""
-_THREADS = 4
-"""At most so many blocks are decoded at once: each holds its values several times."""
+_TOGETHER = 2**26
+"""Folds are decoded together as long as their values take no more bytes than this."""
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # sklearn's C, from strong to weak
 SHRINKAGES = (1.0, 0.95, 0.7, 0.3, 0.05)
 
@@ -62,15 +60,43 @@ def held_out(labels: Labels) -> NDArray[np.bool_]:
     return held
 
 
-def discriminants(
-    train: Values, labels: Labels, shrinkages: Sequence[float]
-) -> Iterator[tuple[Values, NDArray[np.float64]]]:
+@dataclass(frozen=True)
+class Scatter:
+    """What a linear discriminant needs of images; that of two sets of images together is the sum of theirs.
+
+    Attributes
+    ----------
+    count
+        Images of each class, (class).
+    sums
+        (class, feature).
+    products
+        Of features with each other, summed over images, (feature, feature).
+    """
+
+    count: NDArray[np.int64]
+    sums: Values
+    products: Values
+
+    @classmethod
+    def of(cls, values: Values, labels: Labels, classes: int) -> "Scatter":
+        """Of values (image, feature) with mean near 0, and their classes (image) from 0 to `classes` - 1."""
+        members = sparse.csr_array(
+            (np.ones(len(labels), values.dtype), labels, np.arange(len(labels) + 1)), shape=(len(labels), classes)
+        )
+        return cls(np.bincount(labels, minlength=classes), members.T @ values, values.T @ values)
+
+    def __add__(self, other: "Scatter") -> "Scatter":
+        return Scatter(self.count + other.count, self.sums + other.sums, self.products + other.products)
+
+
+def discriminants(scatter: Scatter, shrinkages: Sequence[float]) -> Iterator[tuple[Values, Values]]:
     """Linear discriminants: all classes normal, with one covariance that is drawn towards a multiple of the identity.
 
     Parameters
     ----------
-    train, labels
-        (image, feature), and (image) from 0 to K - 1.
+    scatter
+        Of the training images; each class has some.
     shrinkages
         How far, each in (0, 1]; 1 compares distances to the class means alone.
 
@@ -80,18 +106,20 @@ def discriminants(
         (class, feature) and (class), for each shrinkage: the class of the greatest `weights @ x + offset` is the most
         likely one.
     """
-    means = class_means(train, labels)
-    within = train - means[labels]
-    images, features = within.shape
-    covariance = (within.T @ within).astype(np.float64) / images
+    images, features = scatter.count.sum(), scatter.sums.shape[1]
+    kind = scatter.sums.dtype
+    means = scatter.sums / scatter.count[:, None].astype(kind)
+    rooted = means * np.sqrt(scatter.count)[:, None].astype(kind)
+    covariance = (scatter.products - rooted.T @ rooted) / kind.type(images)
     size = np.trace(covariance) / features
-    prior = np.log(np.bincount(labels) / images)
+    if size <= 10 * np.finfo(kind).eps * np.trace(scatter.products) / (images * features):
+        covariance, size = np.zeros_like(covariance), kind.type(1)  # nothing varies within classes: distance is left
+    prior = np.log(scatter.count / images)
     for shrinkage in shrinkages:
-        # Where nothing varies within classes, all that is left is the distance.
-        drawn = (1 - shrinkage) * covariance if size > 0 else np.zeros_like(covariance)
-        drawn[np.diag_indices(features)] += shrinkage * size if size > 0 else 1
-        weights = solve(drawn, means.T.astype(np.float64), assume_a="pos").T
-        yield weights.astype(train.dtype), prior - (weights * means).sum(1) / 2
+        drawn = kind.type(1 - shrinkage) * covariance
+        drawn[np.diag_indices(features)] += kind.type(shrinkage) * size
+        weights = solve(drawn, means.T, assume_a="pos", overwrite_a=True, check_finite=False).T
+        yield weights, (prior - np.einsum("ij,ij->i", weights, means, dtype=np.float64) / 2).astype(kind)
 
 
 def best_of(strengths: Sequence[float], scores: Iterable[NDArray[Any]]) -> float:
@@ -110,54 +138,89 @@ def best_of(strengths: Sequence[float], scores: Iterable[NDArray[Any]]) -> float
     float
         The strongest of those with the best mean; the middle one without images.
     """
-    best, most = strengths[len(strengths) // 2], np.zeros(0)
-    for strength, each in zip(strengths, scores, strict=False):
-        behind = most - each if most.size else -each
-        if not most.size or behind.mean() < 0:
-            best, most = strength, each
-        elif behind.mean() > behind.std() / np.sqrt(behind.size):
+    seen: list[NDArray[Any]] = []
+    for score_of_each in scores:
+        seen.append(score_of_each)
+        if best_so_far(seen)[1]:
             break
-    return best
+    return strengths[best_so_far(seen)[0] if seen else len(strengths) // 2]
+
+
+def best_so_far(scores: Sequence[NDArray[Any]]) -> tuple[int, bool]:
+    """Which of the scores (image) has the best mean, the first where several have, and if a later one is clearly worse.
+
+    Clearly is by more than the standard error of the difference.
+    """
+    best = 0
+    for k, score_of_each in enumerate(scores):
+        behind = scores[best] - score_of_each
+        if behind.mean() < 0:
+            best = k
+        elif behind.mean() > behind.std() / np.sqrt(behind.size):
+            return best, True
+    return best, False
 
 
 def linear_discriminant(train: Values, labels: Labels, test: Values) -> Labels:
     """The most likely class if all are normal with one covariance, shrunk as does best on held-out training images."""
-    held = held_out(labels)
+    held, classes = held_out(labels), int(labels.max()) + 1
+    kept = train[held]
+    known = Scatter.of(train[~held], labels[~held], classes)
     scores = (
-        (train[held] @ weights.T + offset).argmax(1) == labels[held]
-        for weights, offset in (discriminants(train[~held], labels[~held], SHRINKAGES) if held.any() else ())
+        (kept @ weights.T + offset).argmax(1) == labels[held]
+        for weights, offset in (discriminants(known, SHRINKAGES) if held.any() else ())
     )
     shrinkage = best_of(SHRINKAGES, (right.astype(float) for right in scores))
-    ((weights, offset),) = discriminants(train, labels, [shrinkage])
+    ((weights, offset),) = discriminants(known + Scatter.of(kept, labels[held], classes), [shrinkage])
     likeliest: Labels = (test @ weights.T + offset).argmax(1)
     return likeliest
 
 
 def logistic_regression(train: Values, labels: Labels, test: Values) -> Labels:
     """Multinomial, with the L2 penalty under which held-out training images are most likely."""
-    held = held_out(labels)
-    turned = multinomial.turn(train)
-    fitted: dict[float, NDArray[np.float64]] = {}
-
-    def scores() -> Iterator[NDArray[Any]]:
-        weights = None
-        for penalty in PENALTIES if held.any() else ():
-            weights = multinomial.fit(
-                turned.coordinates[~held],
-                labels[~held],
-                penalty=penalty,
-                spread=turned.spread,
-                start=weights,
-                tolerance=10 * multinomial.TOLERANCE,
-            )
-            fitted[penalty] = weights
-            yield multinomial.log_likelihood(turned.coordinates[held], labels[held], weights)
-
-    penalty = best_of(PENALTIES, scores())
-    near = fitted.get(penalty)
-    weights = multinomial.fit(turned.coordinates, labels, penalty=penalty, spread=turned.spread, start=near)
-    predicted: Labels = (turned.apply(test) @ weights.T).argmax(1)
+    (predicted,) = logistic_regressions([_turned(train, labels, test)])
     return predicted
+
+
+def logistic_regressions(folds: Sequence[tuple[Values, Labels, Values]]) -> list[Labels]:
+    """`logistic_regression` of several (train, labels, test) as wide as each other: each as if alone, but quicker.
+
+    The features are the principal axes of the training images.
+    """
+    values, ordered, parts = [], [], []
+    for train, labels, _ in folds:
+        held = held_out(labels)
+        order = np.argsort(held, kind="stable")  # those that are held out come last
+        values.append(multinomial.with_ones(train[order]))
+        ordered.append(labels[order])
+        parts.append(int((~held).sum()))
+    fitted: list[list[Values]] = [[] for _ in folds]  # by penalty
+    likely: list[list[NDArray[np.float64]]] = [[] for _ in folds]
+    going = [k for k, part in enumerate(parts) if part < len(ordered[k])]
+    for penalty in PENALTIES:
+        if not going:
+            break
+        weights = multinomial.fit(
+            [values[k][: parts[k]] for k in going],
+            [ordered[k][: parts[k]] for k in going],
+            [penalty] * len(going),
+            starts=[fitted[k][-1] if fitted[k] else None for k in going],
+            tolerance=100 * multinomial.TOLERANCE,  # enough to tell which penalty does best
+        )
+        for k, found in zip(going, weights, strict=True):
+            fitted[k].append(found)
+            likely[k].append(multinomial.log_likelihood(values[k][parts[k] :], ordered[k][parts[k] :], found))
+        going = [k for k in going if not best_so_far(likely[k])[1]]
+    best = [best_so_far(scores)[0] if scores else len(PENALTIES) // 2 for scores in likely]
+    weights = multinomial.fit(
+        values,
+        ordered,
+        [PENALTIES[k] for k in best],
+        starts=[near[k] if near else None for near, k in zip(fitted, best, strict=True)],
+    )
+    return [
+        (multinomial.with_ones(test) @ found.T).argmax(1) for found, (_, _, test) in zip(weights, folds, strict=True)
+    ]
 
 
 DECODERS: Mapping[str, Decoder] = {
@@ -202,23 +265,45 @@ def decode(
     reduced = components < values.shape[1]
     widths = ("own", "pca") if reduced else ("own",)
     predicted = {(width, name): np.full(len(labels), -1) for width in widths for name in decoders}
-    for train, test in splits:
-        known, asked = values[train], values[test]
-        mean = known.mean(0, dtype=np.float64).astype(values.dtype)
-        known -= mean
-        deviation = np.sqrt(np.einsum("ij,ij->j", known, known) / len(train))
-        scale = np.where(deviation > 0, deviation, 1).astype(values.dtype)
-        known /= scale
-        asked = (asked - mean) / scale
+    at_once = max(1, int(_TOGETHER // max(values.nbytes, 1)))
+    for first in range(0, len(splits), at_once):
+        group = splits[first : first + at_once]
+        folds = [_standardised(values, labels, *split) for split in group]
+        if "logistic" in decoders:  # to the others one system of axes is as good as another
+            folds = [_turned(*fold) for fold in folds]
         for width in widths:
-            if width == "pca":
-                axes = principal_axes(known, components)[0].astype(values.dtype)
-                known, asked = known @ axes, asked @ axes
+            if width == "pca" and "logistic" in decoders:
+                folds = [(known[:, :components], own, asked[:, :components]) for known, own, asked in folds]
+            elif width == "pca":
+                folds = [_turned(*fold, components) for fold in folds]
             for name in decoders:
-                predicted[width, name][test] = DECODERS[name](known, labels[train], asked)
+                several = logistic_regressions(folds) if name == "logistic" else [DECODERS[name](*f) for f in folds]
+                for (_, test), found in zip(group, several, strict=True):
+                    predicted[width, name][test] = found
     if not reduced:
         predicted |= {("pca", name): predicted["own", name] for name in decoders}
     return predicted
+
+
+def _standardised(
+    values: Values, labels: Labels, train: NDArray[np.int64], test: NDArray[np.int64]
+) -> tuple[Values, Labels, Values]:
+    """Training values, their classes, and test values, in units of the training values' mean and deviation."""
+    known = values[train]
+    mean = known.mean(0, dtype=np.float64).astype(values.dtype)
+    known -= mean
+    deviation = np.sqrt(np.einsum("ij,ij->j", known, known) / len(train))
+    scale = np.where(deviation > 0, deviation, 1).astype(values.dtype)
+    known /= scale
+    return known, labels[train], (values[test] - mean) / scale
+
+
+def _turned(
+    known: Values, labels: Labels, asked: Values, components: int | None = None
+) -> tuple[Values, Labels, Values]:
+    """The same in the principal axes of the training values, all of them or the first."""
+    axes = principal_axes(known, components or known.shape[1])[0].astype(known.dtype)
+    return known @ axes, labels, asked @ axes
 
 
 @dataclass(frozen=True)
@@ -368,8 +453,10 @@ def decoding(
     else:
         remarks.append(f"Nothing can be decoded: {chosen.classes} classes are left.")
 
+    order = np.argsort(chosen.rows)
+
     def of_block(block: BlockRecord, name: str) -> tuple[list[dict[str, Any]], list[str]]:
-        values = run.gates(block.name, name)[chosen.rows]
+        values = run.gates(block.name, name, rows=chosen.rows[order])[np.argsort(order)]
         predicted: dict[tuple[str, str], Labels] = {}
         noted = []
         if not np.isfinite(values).all():
@@ -397,17 +484,17 @@ def decoding(
         return found, noted
 
     rows = []
-    # Small products are done faster by one thread each for several blocks than by several that wait for each other.
-    with threadpool_limits(1), ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as threads:
-        for name in [signal, against] if against not in (None, signal) else [signal]:
-            try:
-                for found, noted in threads.map(of_block, run.manifest.blocks, repeat(str(name))):
-                    rows += found
-                    remarks += noted
-            except MissingSignalError as error:
-                if name == signal:
-                    raise
-                remarks.append(f"The {name} is left out: {error}")
+    for name in [signal, against] if against not in (None, signal) else [signal]:
+        try:
+            decoded = each(partial(of_block, name=str(name)), run.manifest.blocks, blas_threads=1)
+        except MissingSignalError as error:
+            if name == signal:
+                raise
+            remarks.append(f"The {name} is left out: {error}")
+        else:
+            for found, noted in decoded:
+                rows += found
+                remarks += noted
     table = pd.DataFrame(rows)
     table.attrs["remarks"] = remarks
     return table

@@ -1,5 +1,6 @@
 """What figures need computed: distances, trees and orders of classes and channels, and images on a plane."""
 
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.cluster import hierarchy as clusters
 from scipy.linalg import eigh
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from scipy.spatial.distance import squareform
 
 from seviz.analysis.images import images_with_gates
@@ -15,6 +17,7 @@ from seviz.run.store import Run
 
 Metric = Literal["correlation", "cosine"]
 
+_FEW, _STEPS = 50, 100  # where Lanczos is faster: features for each component, and restarts
 _MOST_ORDERED = 1024  # the best order of the leaves takes 2 s for so many, and grows with the cube
 
 
@@ -137,10 +140,23 @@ def principal_axes(
     features = centred.shape[1]
     scatter = (centred.T @ centred).astype(np.float64)
     number = min(components, features)
-    variances, axes = eigh(scatter, subset_by_index=[features - number, features - 1])
-    variances, axes = variances[::-1], axes[:, ::-1]
+    variances, axes = _greatest(scatter, number)
     largest = np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0)
     return axes * np.where(largest < 0, -1, 1), np.maximum(variances, 0), float(np.trace(scatter))
+
+
+def _greatest(scatter: NDArray[np.float64], number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The greatest eigenvalues of a scatter matrix, descending, and their vectors, (feature, number)."""
+    features = len(scatter)
+    if number * _FEW < features and scatter.any() and np.isfinite(scatter).all():  # a few of many: Lanczos
+        start = np.random.default_rng(0).normal(size=features)
+        with suppress(ArpackNoConvergence):
+            variances, axes = eigsh(scatter, number, which="LA", v0=start, maxiter=_STEPS)
+            order = np.argsort(-variances)
+            return variances[order], axes[:, order]
+    some = {"driver": "evd"} if number == features else {"subset_by_index": [features - number, features - 1]}
+    variances, axes = eigh(scatter, **some)
+    return variances[::-1], axes[:, ::-1]
 
 
 def principal_components(
@@ -178,10 +194,12 @@ def principal_components(
     table, values, remarks = _images(run, block, signal)
     values -= values.mean(0, dtype=np.float64) if len(values) else 0
     if scaled:
-        deviation = np.sqrt(np.square(values).sum(0) / max(len(values) - 1, 1))
+        deviation = np.sqrt(np.einsum("ij,ij->j", values, values) / max(len(values) - 1, 1))
         values /= np.where(deviation > 0, deviation, 1)
     axes, variances, total = principal_axes(values, components)
-    coordinates = values @ axes
+    coordinates = np.empty((len(values), components))
+    for first in range(0, len(values), 4096):  # float64, a few images at a time
+        coordinates[first : first + 4096] = values[first : first + 4096] @ axes
     for k in range(components):
         table[f"pc{k + 1}"] = coordinates[:, k]
     shares = variances / total if total > 0 else np.full(components, np.nan)
@@ -235,11 +253,11 @@ def neighbour_map(
 def _images(run: Run, block: str, signal: str) -> tuple[pd.DataFrame, NDArray[np.float32], list[str]]:
     """Path and class of the images that can be placed, their values, and what was left out."""
     images = images_with_gates(run)
-    values = run.gates(block, signal)[images["row"].to_numpy()]
-    finite = np.isfinite(values).all(1)
-    remarks = []
+    values = run.gates(block, signal, images["row"].to_numpy(np.int64))
+    finite = np.asarray(np.isfinite(values).all(1))
+    values, remarks = values if finite.all() else values[finite], []
     if failed := int((run.samples.loc[run.samples["kept"], "status"] == "failed").sum()):
         remarks.append(f"{failed} images that failed are left out.")
     if not finite.all():
         remarks.append(f"{int((~finite).sum())} images whose {signal} in {block} is not finite are left out.")
-    return images.loc[finite, ["path", "class"]].reset_index(drop=True), values[finite], remarks
+    return images.loc[finite, ["path", "class"]].reset_index(drop=True), values, remarks

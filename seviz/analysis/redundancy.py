@@ -14,7 +14,8 @@ Gao, Trautmann, Yu, et al., "A theory of multineuronal dimensionality, dynamics 
 doi:10.1101/214262: the participation ratio.
 """
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import cluster, linalg, spatial, special, stats
 
+from seviz.analysis.blocks import each, shared
 from seviz.analysis.saturation import effective_rank
 from seviz.errors import OptionError
 from seviz.run.chunks import BOUNDED_GATES
@@ -53,11 +55,20 @@ class Correlations:
     r: NDArray[np.float64]
     channels: NDArray[np.int64]
     freedom: int
+    _of: NDArray[np.float64] | None = field(default=None, repr=False)
+    """What r is the product of, (image, channel), where images are fewer than channels."""
 
     @property
     def pairs(self) -> NDArray[np.float64]:
         """Absolute correlation of each pair of channels, (pair)."""
-        result: NDArray[np.float64] = np.abs(self.r[np.triu_indices(len(self.r), 1)])
+        result: NDArray[np.float64] = np.abs(spatial.distance.squareform(self.r, checks=False))
+        return result
+
+    @property
+    def eigenvalues(self) -> NDArray[np.float64]:
+        """Those of r that can be above 0, ascending."""
+        values = linalg.eigvalsh(self.r if self._of is None else self._of @ self._of.T, check_finite=False)
+        result: NDArray[np.float64] = np.maximum(values, 0)
         return result
 
 
@@ -75,14 +86,14 @@ def correlate(values: NDArray[np.floating], labels: NDArray[Any] | None = None, 
         Least standard deviation of a channel that varies, in units of the values.
     """
     x = np.asarray(values, np.float64)
-    size = np.sqrt(np.square(x).mean(0)) if len(x) else np.zeros(x.shape[1])
+    size = np.sqrt(np.einsum("ij,ij->j", x, x) / max(len(x), 1))
     x, means = _residuals(x, labels)
-    std = np.sqrt(np.square(x).sum(0) / max(len(x), 1))
+    std = np.sqrt(np.einsum("ij,ij->j", x, x) / max(len(x), 1))
     channels = np.flatnonzero(std > np.maximum(still, STILL_FLOAT * size))
     x = x[:, channels] / (std[channels] * np.sqrt(max(len(x), 1)))
     r = np.clip(x.T @ x, -1, 1)
     np.fill_diagonal(r, 1)
-    return Correlations(r, channels, len(x) - means)
+    return Correlations(r, channels, len(x) - means, x if len(x) < len(channels) else None)
 
 
 def chance_correlation(freedom: int) -> float:
@@ -167,7 +178,7 @@ def cluster_channels(r: NDArray[np.float64], threshold: float) -> NDArray[np.int
     """
     if len(r) < 2:
         return np.zeros(len(r), np.int64)
-    distance = spatial.distance.squareform(1 - np.abs(r), checks=False)
+    distance = 1 - np.abs(spatial.distance.squareform(r, checks=False))
     tree = cluster.hierarchy.linkage(distance, "complete")
     group = cluster.hierarchy.fcluster(tree, 1 - threshold + 1e-9, "distance")
     _, first, group, size = np.unique(group, return_index=True, return_inverse=True, return_counts=True)
@@ -191,8 +202,8 @@ def representatives(r: NDArray[np.float64], clusters: NDArray[np.int64]) -> NDAr
     numpy.ndarray
         (channel) int64, an index into the channels; the first of several as good.
     """
-    result = np.empty(len(r), np.int64)
-    for number in np.unique(clusters):
+    result = np.arange(len(r))  # where a group has but one
+    for number in np.flatnonzero(np.bincount(clusters) > 1):
         members = np.flatnonzero(clusters == number)
         closeness = np.abs(r[np.ix_(members, members)]).sum(0)
         result[members] = members[np.argmax(closeness.round(9))]
@@ -252,33 +263,35 @@ def redundancy(
         If `threshold` or `images` is out of its range.
     """
     draw = _draw(run, within_classes, threshold, images, seed)
-    rows, few, remarks = [], [], draw.remarks
-    for name in run.blocks:
+
+    def of_block(name: str) -> tuple[dict[str, Any], _Grouping, bool]:
         values = _values(run, name, signal, draw)
         found = values.correlations()
         halves = values.correlations(values.first, found.channels), values.correlations(~values.first, found.channels)
         pairs = found.pairs
-        sizes = np.bincount(cluster_channels(found.r, threshold), minlength=1)
-        rows.append(
-            {
-                "block": name,
-                "stage": run.block(name).stage,
-                "channels": run.block(name).channels,
-                "images": len(values.x),
-                "varying_channels": len(found.r),
-                "mean_correlation": float(pairs.mean()) if len(pairs) else np.nan,
-                "null": chance_correlation(found.freedom),
-                "redundant_pairs": float((pairs >= threshold).mean()) if len(pairs) else np.nan,
-                "participation_ratio": participation_ratio(found),
-                "entropy_rank": entropy_rank(found, halves),
-                "clusters": int((sizes > 0).sum()),
-                "largest_cluster": int(sizes.max()),
-            }
-        )
-        remarks = remarks + values.remarks + _too_few(name, found, threshold)
-        if min(part.freedom for part in halves) < len(found.r):
-            few.append(name)
-    table = pd.DataFrame(rows)
+        key = _Grouping.key(name, within_classes, threshold, signal, images, seed)
+        grouping = shared(run, key, lambda: _Grouping.of(name, values, found, threshold))
+        sizes = np.bincount(grouping.group, minlength=1)
+        row = {
+            "block": name,
+            "stage": run.block(name).stage,
+            "channels": run.block(name).channels,
+            "images": len(values.x),
+            "varying_channels": len(found.r),
+            "mean_correlation": float(pairs.mean()) if len(pairs) else np.nan,
+            "null": chance_correlation(found.freedom),
+            "redundant_pairs": float((pairs >= threshold).mean()) if len(pairs) else np.nan,
+            "participation_ratio": participation_ratio(found),
+            "entropy_rank": entropy_rank(found, halves),
+            "clusters": int((sizes > 0).sum()),
+            "largest_cluster": int(sizes.max()),
+        }
+        return row, grouping, min(part.freedom for part in halves) < len(found.r)
+
+    made = each(of_block, run.blocks)
+    table = pd.DataFrame([row for row, _, _ in made])
+    remarks = draw.remarks + [remark for _, grouping, _ in made for remark in grouping.remarks]
+    few = [row["block"] for row, _, too_few in made if too_few]
     if few:
         remarks = [*remarks, f"Half the images are fewer than the channels, entropy_rank may be low: {', '.join(few)}."]
     table.attrs["remarks"] = remarks
@@ -321,22 +334,24 @@ def redundant_channels(
         If `threshold` or `images` is out of its range.
     """
     draw = _draw(run, within_classes, threshold, images, seed)
-    values = _values(run, block, signal, draw)
-    found = values.correlations()
-    group = cluster_channels(found.r, threshold)
-    standing = representatives(found.r, group)
+
+    def make() -> _Grouping:
+        values = _values(run, block, signal, draw)
+        return _Grouping.of(block, values, values.correlations(), threshold)
+
+    found = shared(run, _Grouping.key(block, within_classes, threshold, signal, images, seed), make)
     varying = pd.DataFrame(
         {
-            "cluster": group,
-            "cluster_size": np.bincount(group)[group],
-            "representative": found.channels[standing],
-            "correlation": found.r[np.arange(len(standing)), standing],
+            "cluster": found.group,
+            "cluster_size": np.bincount(found.group)[found.group],
+            "representative": found.representative,
+            "correlation": found.correlation,
         },
         index=found.channels,
     )
     whole = dict.fromkeys(("cluster", "cluster_size", "representative"), "Int64")
     table = varying.reindex(range(run.block(block).channels)).astype(whole).rename_axis("channel").reset_index()
-    table.attrs["remarks"] = draw.remarks + values.remarks + _too_few(block, found, threshold)
+    table.attrs["remarks"] = draw.remarks + found.remarks
     return table
 
 
@@ -367,6 +382,44 @@ class _Values:
         return correlate(x, labels, still=self.still) if channels is None else correlate(x[:, channels], labels)
 
 
+@dataclass(frozen=True)
+class _Grouping:
+    """The channels of a block that vary, by group: both tables have it.
+
+    Attributes
+    ----------
+    channels, group, representative
+        Which vary, the group of each, and the channel that stands for it, (channel).
+    correlation
+        With that channel, signed, (channel).
+    remarks
+        What was left out, and whether images are too few.
+    """
+
+    channels: NDArray[np.int64]
+    group: NDArray[np.int64]
+    representative: NDArray[np.int64]
+    correlation: NDArray[np.float64]
+    remarks: list[str]
+
+    @staticmethod
+    def key(*parameters: Hashable) -> Hashable:
+        """What it depends on, in a run: block, within_classes, threshold, signal, images and seed."""
+        return ("grouping", *parameters)
+
+    @classmethod
+    def of(cls, block: str, values: _Values, found: Correlations, threshold: float) -> "_Grouping":
+        group = cluster_channels(found.r, threshold)
+        standing = representatives(found.r, group)
+        return cls(
+            found.channels,
+            group,
+            found.channels[standing],
+            found.r[np.arange(len(standing)), standing],
+            values.remarks + _too_few(block, found, threshold),
+        )
+
+
 def _draw(run: Run, within_classes: bool, threshold: float, images: int | Literal["all"], seed: int) -> _Draw:
     if not 0 < threshold <= 1:
         raise OptionError(f"threshold is {threshold}, expected a correlation above 0 and at most 1")
@@ -390,7 +443,7 @@ def _draw(run: Run, within_classes: bool, threshold: float, images: int | Litera
 
 
 def _values(run: Run, block: str, signal: str, draw: _Draw) -> _Values:
-    x = run.gates(block, signal)[draw.rows].astype(np.float64)
+    x = run.gates(block, signal, draw.rows).astype(np.float64)
     finite = np.isfinite(x).all(1)
     labels = None if draw.labels is None else draw.labels[finite]
     still = STILL if signal == "excitation" and run.block(block).gate in BOUNDED_GATES else 0.0
@@ -416,7 +469,7 @@ def _residuals(x: NDArray[np.float64], labels: NDArray[Any] | None) -> tuple[NDA
 
 
 def _entropy(correlations: Correlations) -> float:
-    return float(np.log(effective_rank(np.maximum(linalg.eigvalsh(correlations.r), 0))))
+    return float(np.log(effective_rank(correlations.eigenvalues)))
 
 
 def _too_few(block: str, found: Correlations, threshold: float) -> list[str]:

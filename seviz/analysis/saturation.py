@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seviz.analysis.blocks import each, shared
 from seviz.run.manifest import BlockRecord
 from seviz.run.store import Run
 
@@ -100,12 +101,16 @@ def histogram_entropy(values: NDArray[np.floating], low: float, high: float) -> 
     entropy = np.full(values.shape[1], np.nan)
     for start in range(0, values.shape[1], 64):  # a few channels at a time, for memory
         x = values[:, start : start + 64]
-        x = x[~np.isnan(x).any(1)]
+        odd = np.isnan(x).any(1)
+        x = x[~odd] if odd.any() else x
         images, channels = x.shape
         if images < 2:
             continue
-        bins = np.clip((x - low) * (BINS / (high - low)), 0, BINS - 1).astype(np.int64)
-        count = np.bincount((bins + BINS * np.arange(channels)).ravel(), minlength=BINS * channels)
+        scaled = x - low
+        scaled *= BINS / (high - low)
+        bins = np.clip(scaled, 0, BINS - 1, out=scaled).astype(np.int64)
+        bins += BINS * np.arange(channels)
+        count = np.bincount(bins.ravel(), minlength=BINS * channels)
         share = count.reshape(channels, BINS) / images
         plain = -(share * np.log2(share, where=share > 0, out=np.zeros_like(share))).sum(1)
         corrected = plain + ((share > 0).sum(1) - 1) / (2 * images * np.log(2))
@@ -156,8 +161,8 @@ def saturation(run: Run, *, signal: str = "excitation") -> pd.DataFrame:
         all is NaN, 0 or empty. `attrs["remarks"]` says what could not be computed.
     """
     rows = []
-    for name in run.blocks:
-        record, channels = run.block(name), _channels(run, name, signal)
+    for name, channels in zip(run.blocks, _channels_of(run, run.blocks, signal), strict=True):
+        record = run.block(name)
         identity, constant = _root_mean_square(channels["distance_from_identity"]), _root_mean_square(channels["std"])
         near_zero, near_one = float(channels["near_zero"].mean()), float(channels["near_one"].mean())
         size = _root_mean_square(np.hypot(channels["mean"], channels["std"]))
@@ -212,7 +217,7 @@ def saturation_by_channel(run: Run, *, blocks: Sequence[str] | None = None, sign
     MissingSignalError
         If the run holds no such block or signal.
     """
-    frames = [_channels(run, name, signal) for name in (run.blocks if blocks is None else blocks)]
+    frames = _channels_of(run, run.blocks if blocks is None else blocks, signal)
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     table.attrs["remarks"] = _remarks(run, signal)
     return table
@@ -235,6 +240,15 @@ def flag(near_zero: float, near_one: float, identity: float, constant: float, si
     if np.nansum([near_zero, near_one]) > MOST:
         return "saturated"
     return ""
+
+
+def _channels_of(run: Run, blocks: Sequence[str], signal: str) -> list[pd.DataFrame]:
+    """What is said of the channels of each block, which both tables need."""
+
+    def of_block(block: str) -> pd.DataFrame:
+        return shared(run, ("saturation", block, signal), lambda: _channels(run, block, signal))
+
+    return each(of_block, blocks)
 
 
 def _channels(run: Run, block: str, signal: str) -> pd.DataFrame:

@@ -42,10 +42,13 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import integrate, special
 
-from seviz.analysis.images import kept_gates
+from seviz.analysis.blocks import each
+from seviz.analysis.images import by_channel, kept_gates
 from seviz.errors import OptionError
 from seviz.run.moments import Moments
 from seviz.run.store import Run
+
+_SLICE = 32  # channels at a time
 
 
 def sensitivity(moments: Moments, total: Moments) -> NDArray[np.float64]:
@@ -158,14 +161,23 @@ def mutual_information(
     _, codes = np.unique(labels, return_inverse=True)
     codes = codes.reshape(labels.shape)
     classes = int(codes.max()) + 1
-    for channel in range(channels):
-        x, of = gates[:, channel], codes if codes.ndim == 1 else codes[:, channel]
-        bin_of = np.searchsorted(np.sort(x)[edges], x, side="right")
-        cells = np.bincount(of * bins + bin_of, minlength=classes * bins).reshape(classes, bins)
-        sides = cells.sum(1), cells.sum(0)
-        bias[channel] = (_occupied(cells) - _occupied(sides[0]) - _occupied(sides[1]) + 1) / (2 * images * np.log(2))
-        plain = _entropy(sides[0], images) + _entropy(sides[1], images) - _entropy(cells, images)
-        bits[channel] = plain - bias[channel]
+    plogp = special.xlogy(np.arange(images + 1), np.arange(images + 1)) / np.log(2)  # of each count
+    for start in range(0, channels, _SLICE):
+        part = slice(start, start + _SLICE)
+        x = by_channel(gates, part)  # (channel, image)
+        bin_of: NDArray[Any] = np.zeros(x.shape, np.uint8 if bins < 256 else np.int64)
+        for edge in np.sort(x, axis=1)[:, edges].T:
+            bin_of += x >= edge[:, None]
+        of = codes if codes.ndim == 1 else codes[:, part].T
+        place = (np.arange(len(x))[:, None] * classes + of) * bins
+        cells: NDArray[Any] = np.bincount((place + bin_of).ravel(), minlength=len(x) * classes * bins)
+        cells = cells.reshape(len(x), classes, bins)
+        tables = cells, cells.sum(2), cells.sum(1)
+        occupied, of_class, of_bin = (_occupied(table) for table in tables)
+        bias[part] = (occupied - of_class - of_bin + 1) / (2 * images * np.log(2))
+        entropies = [_entropies(table, plogp) for table in tables]
+        plain = np.where((of_class > 1) & (of_bin > 1), entropies[1] + entropies[2] - entropies[0], 0)
+        bits[part] = plain - bias[part]
     return bits, bias
 
 
@@ -191,11 +203,17 @@ def precision_at(gates: NDArray[np.floating], members: NDArray[np.bool_], k: int
     k = min(k, images)
     if not k:
         return np.full(channels, np.nan)
-    last = np.partition(gates, images - k, axis=0)[images - k]
-    above, tied = gates > last, gates == last
-    sure = (above & members).sum(0)
-    share = (tied & members).sum(0) / tied.sum(0)
-    result: NDArray[np.float64] = (sure + (k - above.sum(0)) * share) / k
+    result = np.empty(channels)
+    for start in range(0, channels, _SLICE):
+        part = slice(start, start + _SLICE)
+        x = by_channel(gates, part)  # (channel, image)
+        last = np.partition(x, images - k, axis=1)[:, images - k]
+        channel, image = np.nonzero(x >= last[:, None])
+        tied, own = x[channel, image] == last[channel], members[image, start + channel]
+        above, sure, ties, shared = (
+            np.bincount(channel[which], minlength=len(x)) for which in (~tied, ~tied & own, tied, tied & own)
+        )
+        result[part] = (sure + (k - above) * shared / ties) / k
     return result
 
 
@@ -252,8 +270,8 @@ def selectivity(
     if bins is not None and bins < 2:
         raise OptionError(f"bins is {bins}, expected at least 2, or None for as many as there are images for")
     ids, names = (np.array([*texts, ""], dtype=object) for texts in (run.classes.ids, run.classes.names))
-    frames = []
-    for name in blocks or run.blocks:
+
+    def of_block(name: str) -> pd.DataFrame:
         moments, total = run.moments(name, signal), run.total(name, signal)
         d_prime = sensitivity(moments, total)
         ranked = np.where(np.isnan(d_prime), -np.inf, d_prime)
@@ -273,7 +291,9 @@ def selectivity(
                 **_of_images(run, name, signal, best, k, bins),
             }
         )
-        frames.append(frame.sort_values("d_prime", ascending=False, kind="stable"))
+        return frame.sort_values("d_prime", ascending=False, kind="stable")
+
+    frames = each(of_block, list(blocks or run.blocks))
     table = pd.concat(frames, ignore_index=True)
     kept, images = int(run.samples["kept"].sum()), len(run.samples)
     table.attrs["remarks"] = []
@@ -296,13 +316,13 @@ def _of_images(
     gates, rows = kept_gates(run, block, signal)
     labels = run.labels[rows]
     several = labels.ndim == 2
-    members = labels[:, best] if several else labels[:, None] == best  # (image, channel)
+    members = labels[:, best] if several else labels.astype(np.int32)[:, None] == best.astype(np.int32)
     if bins is None:
         sizes = labels.sum(0) if several else np.bincount(labels) if len(labels) else np.zeros(1)
         bins = int(np.clip(np.median(sizes[sizes > 0]) // 4 if sizes.any() else 2, 2, 10))
     known = np.where(best < 0, np.nan, 1)
     bits, bias = mutual_information(gates, members if several else labels, bins=bins)
-    share = members.mean(0) if len(rows) else np.full(len(best), np.nan)
+    share = np.count_nonzero(members, axis=0) / len(rows) if len(rows) else np.full(len(best), np.nan)
     if several:
         bits, bias = bits * known, bias * known
     columns = bits, bias, precision_at(gates, members, k) * known, share * known
@@ -322,11 +342,14 @@ def _index_null(moments: Moments, total: Moments, greatest: float) -> NDArray[np
     return result
 
 
-def _occupied(counts: NDArray[np.int64]) -> int:
-    return int((counts > 0).sum())
+def _occupied(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many counts of each channel are above 0, (channel), of (channel, ...)."""
+    result: NDArray[np.int64] = np.count_nonzero(counts.reshape(len(counts), -1), axis=1)
+    return result
 
 
-def _entropy(counts: NDArray[np.int64], images: int) -> float:
-    """Of a table of counts, in bits."""
-    share = counts[counts > 0] / images
-    return float(-(share * np.log2(share)).sum())
+def _entropies(counts: NDArray[np.int64], plogp: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the table of counts of each channel, (channel, ...), in bits, (channel)."""
+    images = len(plogp) - 1
+    result: NDArray[np.float64] = (plogp[-1] - plogp[counts.reshape(len(counts), -1)].sum(1)) / images
+    return result

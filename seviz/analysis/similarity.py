@@ -1,6 +1,6 @@
 """How alike classes are to each block, and how far blocks, runs, predictions and a hierarchy agree on it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -9,12 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from seviz.analysis.blocks import each
 from seviz.analysis.embedding import Metric, distances, leaf_order
 from seviz.analysis.hierarchy import hierarchy as distances_in
 from seviz.classes import Classes
 from seviz.errors import OptionError, UnknownClassError
 from seviz.run.store import Run
 
+_SINGLE = 1e-6  # more than rounding in float32 does to a correlation
+_PAIRS = 8192  # at a time
 CONFUSION, HIERARCHY = "confusion", "hierarchy"
 
 
@@ -134,21 +137,65 @@ def mantel(
     """
     items = ones.shape[1]
     rows, columns = np.triu_indices(items, 1)
-    left, right = (_ranks(matrices[:, rows, columns]) for matrices in (ones, others))  # (matrix, pair)
+    left = _ranks(ones[:, rows, columns])  # (matrix, pair)
+    right = left if others is ones else _ranks(others[:, rows, columns])
     correlations: NDArray[np.float64] = np.clip(left @ right.T, -1, 1)
     if not len(rows):
         correlations[:] = np.nan
-    square = np.zeros(ones.shape)
-    square[:, rows, columns] = square[:, columns, rows] = left
-    flat = square.reshape(len(ones), -1)
+    square = np.zeros((items, items, len(ones)))  # the values of a pair beside each other
+    square[rows, columns] = square[columns, rows] = left.T
     random = np.random.default_rng(seed)
-    reached = np.ones(correlations.shape)
-    for _ in range(permutations):
-        order = random.permutation(items)
-        turned = np.take(flat, order[rows] * items + order[columns], axis=1)
-        reached += turned @ right.T >= correlations - 1e-9  # an order that changes nothing counts, whatever rounding
-    p = reached / (permutations + 1) if permutations else np.full_like(reached, np.nan)
+    orders = [random.permutation(items) for _ in range(permutations)]
+    reached = 1 + _reached(square, right, correlations - 1e-9, orders)  # some orders change nothing but by rounding
+    p = reached / (permutations + 1) if permutations else np.full(reached.shape, np.nan)
     return correlations, np.where(np.isnan(correlations), np.nan, p)
+
+
+def _reached(
+    square: NDArray[np.float64],
+    right: NDArray[np.float64],
+    least: NDArray[np.float64],
+    orders: Sequence[NDArray[np.int64]],
+) -> NDArray[np.int64]:
+    """For how many orders of the items correlations are not below some, (one, other).
+
+    Parameters
+    ----------
+    square
+        Ranks of pairs, (item, item, one).
+    right
+        Of the others, (other, pair).
+    least
+        (one, other).
+    orders
+        Each of all items.
+
+    Notes
+    -----
+    In float32, which halves what is read, a few pairs at a time, which stay in the cache; and again in float64 where
+    that cannot tell.
+    """
+    items, number = len(square), square.shape[2]
+    flat = square.reshape(items * items, number)
+    single, single_right = flat.astype(np.float32), np.ascontiguousarray(right.T, np.float32)
+    rows, columns = np.triu_indices(items, 1)
+
+    def of_order(order: NDArray[np.int64]) -> NDArray[np.bool_]:
+        ahead, buffer = -least, np.empty((_PAIRS, number), np.float32)
+        for start in range(0, len(rows), _PAIRS):
+            part = slice(start, start + _PAIRS)
+            pairs = order[rows[part]] * items + order[columns[part]]
+            turned = np.take(single, pairs, axis=0, out=buffer[: len(pairs)], mode="clip")
+            ahead += turned.T @ single_right[part]
+        for one, two in zip(*np.nonzero(np.abs(ahead) < _SINGLE), strict=True):
+            turned_one = flat[order[rows] * items + order[columns], one]
+            ahead[one, two] = turned_one @ right[two] - least[one, two]
+        return ahead >= 0
+
+    reached = np.zeros(least.shape, np.int64)
+    for above in each(of_order, orders):
+        reached += above
+    return reached
 
 
 def agreement(
@@ -248,9 +295,9 @@ def agreement(
             ones[HIERARCHY] = distances_in(hierarchy, known).to_numpy()
     others = ones if other is None else of_blocks(other)
     remarks += _unranked(ones, "") + ([] if other is None else _unranked(others, " of the other run"))
-    correlations, p = mantel(
-        np.stack(list(ones.values())), np.stack(list(others.values())), permutations=permutations, seed=seed
-    )
+    left = np.stack(list(ones.values()))
+    right = left if other is None else np.stack(list(others.values()))
+    correlations, p = mantel(left, right, permutations=permutations, seed=seed)
     table = pd.DataFrame(
         [
             {"one": one, "other": two, "correlation": correlations[i, j], "p": p[i, j], "classes": len(ids)}

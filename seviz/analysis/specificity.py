@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from seviz.analysis.blocks import each
 from seviz.analysis.images import kept_gates
 from seviz.analysis.variance import (
     Errors,
@@ -115,8 +116,8 @@ def specificity(
     several = run.labels.ndim == 2
     images, kept = _images(run)
     wanted = over_images and (kept == images if several else kept > 0)
-    rows = []
-    for name in run.blocks:
+
+    def of_block(name: str) -> dict[str, Any]:
         moments, total, block = run.moments(name, signal), run.total(name, signal), run.block(name)
         splits = _splits(moments, total, several)
         errors, permuted = Errors.unknown(), {}
@@ -138,26 +139,25 @@ def specificity(
         else:
             over_classes = interval_over_classes(moments, confidence=confidence)
         low, high = interval(omega, errors, images - (2 if several else classes), confidence=confidence)
-        rows.append(
-            {
-                "block": name,
-                "stage": block.stage,
-                "channels": block.channels,
-                "images": images,
-                "classes": classes,
-                "eta_squared": known_mean([split.eta_squared for split in splits]),
-                "omega_squared": omega,
-                "low": float(low),
-                "high": float(high),
-                "low_classes": float(over_classes[0]),
-                "high_classes": float(over_classes[1]),
-                "null": known_mean([split.null for split in splits]),
-                "std_between": _root(known_mean([split.variance_between.mean() for split in splits])),
-                "std_total": float(np.sqrt(splits[0].variance_total.mean())),
-                **permuted,
-            }
-        )
-    table = pd.DataFrame(rows)
+        return {
+            "block": name,
+            "stage": block.stage,
+            "channels": block.channels,
+            "images": images,
+            "classes": classes,
+            "eta_squared": known_mean([split.eta_squared for split in splits]),
+            "omega_squared": omega,
+            "low": float(low),
+            "high": float(high),
+            "low_classes": float(over_classes[0]),
+            "high_classes": float(over_classes[1]),
+            "null": known_mean([split.null for split in splits]),
+            "std_between": _root(known_mean([split.variance_between.mean() for split in splits])),
+            "std_total": float(np.sqrt(splits[0].variance_total.mean())),
+            **permuted,
+        }
+
+    table = pd.DataFrame(each(of_block, run.blocks))
     table.attrs["remarks"] = _remarks(several, over_images, kept, images)
     return table
 
@@ -296,8 +296,8 @@ def specificity_by_class(
     images, kept = _images(run)
     left_out = over_images is None and len(run.classes) > INTERVAL_CLASSES
     over_images = not left_out and over_images is not False
-    frames = []
-    for name in blocks or run.blocks:
+
+    def of_block(name: str) -> pd.DataFrame:
         moments, total = run.moments(name, signal), run.total(name, signal)
         seen = np.flatnonzero(moments.count)
         errors = Errors.unknown(len(moments.count))
@@ -310,23 +310,23 @@ def specificity_by_class(
         splits = [split_against_rest(moments, total, label) for label in seen]
         omega = np.array([split.omega_squared for split in splits])
         low, high = interval(omega, errors[seen], images - 2, confidence=confidence)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "block": name,
-                    "class": np.array(run.classes.ids, dtype=object)[seen],
-                    "class_name": np.array(run.classes.names, dtype=object)[seen],
-                    "images": moments.count[seen],
-                    "eta_squared": [split.eta_squared for split in splits],
-                    "omega_squared": omega,
-                    "low": low,
-                    "high": high,
-                    "null": [split.null for split in splits],
-                    "difference": [_root(2 * split.variance_between.mean()) for split in splits],
-                    "std_within": [_root(split.mean_square_within.mean()) for split in splits],
-                }
-            ).sort_values("omega_squared", ascending=False, kind="stable")
-        )
+        return pd.DataFrame(
+            {
+                "block": name,
+                "class": np.array(run.classes.ids, dtype=object)[seen],
+                "class_name": np.array(run.classes.names, dtype=object)[seen],
+                "images": moments.count[seen],
+                "eta_squared": [split.eta_squared for split in splits],
+                "omega_squared": omega,
+                "low": low,
+                "high": high,
+                "null": [split.null for split in splits],
+                "difference": [_root(2 * split.variance_between.mean()) for split in splits],
+                "std_within": [_root(split.mean_square_within.mean()) for split in splits],
+            }
+        ).sort_values("omega_squared", ascending=False, kind="stable")
+
+    frames = each(of_block, blocks or run.blocks)
     table = pd.concat(frames, ignore_index=True)
     remarks = _remarks(True, over_images, kept, images)
     if left_out:
@@ -382,14 +382,15 @@ def specificity_by_outcome(
             " correspond, or all images failed; capture a data set with the network's classes"
         )
     several = run.labels.ndim == 2
-    frames = []
-    for name in run.blocks:
+
+    def of_block(name: str) -> pd.DataFrame:
         gates, rows = kept_gates(run, name, signal)
         right = run.samples["correct"].iloc[rows].to_numpy(bool)
         labels = np.zeros(len(rows), np.int64) if several else run.labels[rows]
         classes, labels = np.unique(labels, return_inverse=True)
         groups = Moments.of(gates, 2 * labels + right, 2 * len(classes))
-        inner, outer = split_variance(groups), split_variance(Moments.of(gates, labels, len(classes)))
+        wrong, correct = (groups.take(np.arange(side, 2 * len(classes), 2)) for side in (0, 1))
+        inner, outer = split_variance(groups), split_variance(wrong.merge(correct))
         within, outcomes = inner.within, np.maximum(outer.within - inner.within, 0)
         total, freedom = outer.between + outer.within, inner.classes - outer.classes
         wrong_count, right_count = groups.count.reshape(-1, 2).T.astype(float)
@@ -420,7 +421,9 @@ def specificity_by_outcome(
                 **({} if by == "block" else {key: measures[key] for key in ("F", "p")}),
             }
         )
-        frames.append(table if by == "block" else table.sort_values("omega_squared", ascending=False, kind="stable"))
+        return table if by == "block" else table.sort_values("omega_squared", ascending=False, kind="stable")
+
+    frames = each(of_block, run.blocks)
     result = pd.concat(frames, ignore_index=True)
     return result if by == "block" else result.assign(q=false_discovery_rate(result["p"].to_numpy(np.float64)))
 

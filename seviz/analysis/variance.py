@@ -23,6 +23,7 @@ Arvesen, "Jackknifing U-Statistics", Annals of Mathematical Statistics 40(6), 19
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,11 @@ class VarianceSplit:
         """What eta squared is on average where classes make no difference: (K - 1) / (N - 1)."""
         return ratio(self.classes - 1, self.images - 1)
 
+    @property
+    def omega_squared_by_channel(self) -> NDArray[np.float64]:
+        """Omega squared of each channel for itself, (channel)."""
+        return _omega_squared(self.between, self.within, self.images, self.classes)
+
     def by_channel(self) -> dict[str, NDArray[np.float64]]:
         """Each channel for itself: eta_squared, omega_squared, F, and p of F; NaN as in `specificity_by_channel`."""
         total = self.between + self.within
@@ -104,7 +110,7 @@ class VarianceSplit:
             p = special.betainc((self.images - self.classes) / 2, (self.classes - 1) / 2, 1 - eta)
         return {
             "eta_squared": eta,
-            "omega_squared": _omega_squared(self.between, self.within, self.images, self.classes),
+            "omega_squared": self.omega_squared_by_channel,
             "F": quotient(self.mean_square_between, self.mean_square_within),
             "p": p,
         }
@@ -186,12 +192,19 @@ def channel_interval(
     if between < 1 or within < 1:
         return np.full(len(eta), np.nan), np.full(len(eta), np.nan)
     root = np.linspace(0, 1, _GRID + 1)  # of the share; the curve is steepest, and nearly straight in this, at 0
-    noncentrality = split.images * root[:-1] ** 2 / (1 - root[:-1] ** 2)
     low, high = (
         np.interp(np.sqrt(eta), np.append(np.sqrt(between * f / (between * f + within)), 1), root) ** 2
-        for f in (stats.ncf.ppf((1 + side * confidence) / 2, between, within, noncentrality) for side in (1, -1))
+        for f in _bounds_of_f(between, within, split.images, confidence)
     )
     return low, high
+
+
+@lru_cache(maxsize=64)  # the blocks of a run share it
+def _bounds_of_f(between: int, within: int, images: int, confidence: float) -> tuple[NDArray[np.float64], ...]:
+    """Between which values F lies, by share of variance between classes, at the points of the grid."""
+    root = np.linspace(0, 1, _GRID + 1)[:-1]
+    noncentrality = images * root**2 / (1 - root**2)
+    return tuple(stats.ncf.ppf((1 + side * confidence) / 2, between, within, noncentrality) for side in (1, -1))
 
 
 @dataclass(frozen=True)
@@ -370,9 +383,10 @@ def error_over_images(
         return Errors.unknown()
     slope_between, slope_within = _slopes(split)
     offset = moments.mean - size @ moments.mean / split.images
-    variances = []
-    for label in np.flatnonzero(np.bincount(labels, minlength=len(size)) > 2):
-        own, n = gates[labels == label] - moments.mean[label], size[label]
+    variances, kept = [], np.bincount(labels, minlength=len(size))
+    order, last = np.argsort(labels, kind="stable"), np.cumsum(kept)
+    for label in np.flatnonzero(kept > 2):
+        own, n = gates[order[last[label] - kept[label] : last[label]]] - moments.mean[label], size[label]
         influence = slope_between * 2 * (own @ offset[label]) + slope_within * _norm(own) * np.sqrt(n / (n - 1))
         variances.append(n * influence.var(ddof=1))
     if not variances:

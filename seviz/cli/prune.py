@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from seviz.network.models import Network
 
-_KINDS = ("gated", "inner", "branch", "stream")
+KINDS = ("gated", "inner", "branch", "stream")
 
 
 @reported
@@ -172,8 +172,8 @@ def _scores(made: Setting, kind: str, criterion: str) -> "pd.DataFrame":
     from seviz.compression.inner import inner_scores
     from seviz.compression.stages import stage_importance
 
-    if kind not in _KINDS:
-        raise OptionError(f"kind is {kind!r}, expected auto or one of {', '.join(_KINDS)}")
+    if kind not in KINDS:
+        raise OptionError(f"kind is {kind!r}, expected auto or one of {', '.join(KINDS)}")
     network, split = made.network, made.split
     with progress(f"score by {criterion}") as step:
         if kind == "inner":

@@ -28,13 +28,11 @@ def encode_gates(gates: NDArray[np.floating]) -> NDArray[np.uint16]:
     return codes
 
 
-def decode_gates(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Gates from their 16-bit codes, float32."""
-    inner = (codes.astype(np.float64) - 0.5) / _CODES
-    gates: NDArray[np.float32] = np.clip(inner, 0, 1).astype(np.float32)
-    gates[codes == 0] = 0
-    gates[codes == _CODES + 1] = 1
-    return gates
+def decode_gates(codes: NDArray[np.uint16], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Gates from their 16-bit codes, float32; in `out`, of that shape, where it is given."""
+    gates = np.subtract(codes, np.float32(0.5), dtype=np.float32, out=out)  # exact: it takes 17 bits
+    gates /= np.float32(_CODES)
+    return np.clip(gates, 0, 1, out=gates)  # the codes of 0 and 1 lie outside
 
 
 @dataclass(frozen=True, kw_only=True)

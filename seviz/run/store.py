@@ -246,8 +246,17 @@ class Run:
             attrs={"block": record.name, "stage": record.stage, "path": record.path, "gate": record.gate},
         )
 
-    def gates(self, block: str, signal: str = "excitation") -> NDArray[np.float32]:
+    def gates(
+        self, block: str, signal: str = "excitation", rows: NDArray[np.integer] | None = None
+    ) -> NDArray[np.float32]:
         """One signal of one block, image by image, of the images whose gates the run keeps.
+
+        Parameters
+        ----------
+        block, signal
+            Which.
+        rows
+            Only some of the images, ascending, by their place among those that are kept; by default all.
 
         Returns
         -------
@@ -269,13 +278,21 @@ class Run:
                 " --keep-gates all, or per-class:N"
             )
         name = f"gates/{signal}/{block}"
-        gates = np.empty((len(kept), self.block(block).channels), np.float32)
-        first = 0
-        for path in self.chunk_paths():  # decoded one by one, since that is done in float64
+        wanted = np.arange(len(kept)) if rows is None else rows
+        gates = np.empty((len(wanted), self.block(block).channels), np.float32)
+        first = done = 0  # of the images that are kept, of those that are wanted
+        for path in self.chunk_paths():  # decoded one by one: what is at work stays small
             stored = self._arrays(path, [name])[name]
-            gates[first : first + len(stored)] = decode_gates(stored) if stored.dtype == np.uint16 else stored
-            first += len(stored)
-        gates[(kept["status"] == "failed").to_numpy()] = np.nan
+            last, first = first, first + len(stored)
+            if rows is not None:
+                stored = stored[rows[np.searchsorted(rows, last) : np.searchsorted(rows, first)] - last]
+            part = gates[done : done + len(stored)]
+            if stored.dtype == np.uint16:
+                decode_gates(stored, out=part)
+            else:
+                part[:] = stored
+            done += len(stored)
+        gates[(kept["status"] == "failed").to_numpy()[wanted]] = np.nan
         return gates
 
     def to_frame(self) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from seviz.analysis.alignment import cka, kernel_alignment
 from seviz.errors import MissingSignalError, OptionError
-from tests.analysis.test_similarity import LABELS, noise
+from tests.analysis.animals import LABELS, noise
 from tests.made_runs import make_run
 
 

@@ -17,6 +17,7 @@ from statsmodels.stats.proportion import proportion_confint
 from seviz.analysis import decoding as module
 from seviz.analysis.decoding import (
     DECODERS,
+    Scatter,
     best_of,
     class_means,
     decode,
@@ -63,7 +64,7 @@ def test_nearest_centroid_is_sklearns() -> None:
 @pytest.mark.parametrize("shrinkage", [0.05, 0.5, 1.0])
 def test_a_discriminant_is_sklearns(shrinkage: float) -> None:
     x = values(0.7)
-    ((weights, offset),) = discriminants(x, LABELS, [shrinkage])
+    ((weights, offset),) = discriminants(Scatter.of(x, LABELS, 4), [shrinkage])
     theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(x, LABELS)
     np.testing.assert_allclose(weights, theirs.coef_, rtol=1e-8)
     np.testing.assert_allclose(offset, theirs.intercept_, rtol=1e-8)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from seviz.analysis.multinomial import fit, log_likelihood, turn
+from seviz.analysis.multinomial import fit, log_likelihood, with_ones
 
 Problem = tuple[NDArray[np.floating], NDArray[np.int64], float]
 
@@ -76,9 +76,8 @@ def loss(
 def test_the_minimum_is_sklearns(name: str, dtype: type[np.floating]) -> None:
     values, labels, penalty = PROBLEMS[name]
     values = values.astype(dtype)
-    turned = turn(values)
-    weights = fit(turned.coordinates, labels, penalty=penalty, spread=turned.spread)
-    found = loss(values, labels, weights[:, :-1] @ turned.axes.T, weights[:, -1], penalty)
+    (weights,) = fit([with_ones(values)], [labels], [penalty])
+    found = loss(values, labels, weights[:, :-1], weights[:, -1], penalty)
 
     theirs = LogisticRegression(C=penalty, tol=1e-7, max_iter=20_000).fit(values.astype(np.float64), labels)
     known = theirs.coef_, theirs.intercept_
@@ -86,43 +85,47 @@ def test_the_minimum_is_sklearns(name: str, dtype: type[np.floating]) -> None:
         known = np.concatenate([-known[0], known[0]]) / 2, np.concatenate([-known[1], known[1]]) / 2
     assert found == pytest.approx(loss(values, labels, *known, penalty), abs=1e-5)
 
-    likely = log_likelihood(turned.coordinates, labels, weights)
+    likely = log_likelihood(with_ones(values), labels, weights)
     expected = theirs.predict_log_proba(values)[np.arange(len(labels)), labels]
     assert likely.mean() == pytest.approx(expected.mean(), abs=3e-3)
     new = values + 0.1 * np.random.default_rng(1).normal(size=values.shape).astype(dtype)
-    predicted = (turned.apply(new) @ weights.T).argmax(1)
+    predicted = (with_ones(new) @ weights.T).argmax(1)
     sure = np.sort(theirs.predict_proba(new))
     sure = sure[:, -1] - sure[:, -2] > 0.01
     np.testing.assert_array_equal(predicted[sure], theirs.predict(new)[sure])
     assert (predicted == labels).mean() == pytest.approx((theirs.predict(new) == labels).mean(), abs=1e-3)
 
 
-def test_the_axes_turn_values_without_loss() -> None:
-    values, _, _ = PROBLEMS["collinear features"]
-    turned = turn(values)
-    np.testing.assert_allclose(turned.axes.T @ turned.axes, np.eye(25), atol=1e-12)
-    coordinates = turned.apply(values)
-    np.testing.assert_array_equal(coordinates[:, -1], 1)
-    np.testing.assert_allclose(coordinates[:, :-1] @ turned.axes.T, values, atol=1e-10)
-    np.testing.assert_allclose(np.square(coordinates).mean(0), turned.spread)
-    scatter = coordinates[:, :-1].T @ coordinates[:, :-1]
-    np.testing.assert_allclose(scatter, np.diag(np.diag(scatter)), atol=1e-8 * scatter.max())
-
-
 def test_a_start_near_the_minimum_ends_at_the_same() -> None:
     values, labels, penalty = PROBLEMS["uneven classes"]
-    turned = turn(values)
-    fresh = fit(turned.coordinates, labels, penalty=penalty, spread=turned.spread)
-    near = fit(turned.coordinates, labels, penalty=10 * penalty, spread=turned.spread)
-    again = fit(turned.coordinates, labels, penalty=penalty, spread=turned.spread, start=near)
-    both = [loss(turned.coordinates[:, :-1], labels, w[:, :-1], w[:, -1], penalty) for w in (fresh, again)]
+    turned = with_ones(values)
+    fresh = fit([turned], [labels], [penalty])[0]
+    near = fit([turned], [labels], [10 * penalty])[0]
+    again = fit([turned], [labels], [penalty], starts=[near])[0]
+    both = [loss(values, labels, w[:, :-1], w[:, -1], penalty) for w in (fresh, again)]
     assert both[0] == pytest.approx(both[1], abs=1e-6)
 
 
 def test_values_that_are_all_zero_leave_the_shares() -> None:
     labels = np.repeat([0, 1, 2], (6, 3, 1))
-    turned = turn(np.zeros((10, 4)))
-    weights = fit(turned.coordinates, labels, penalty=1.0, spread=turned.spread)
+    values = with_ones(np.zeros((10, 4)))
+    (weights,) = fit([values], [labels], [1.0])
     np.testing.assert_allclose(
-        log_likelihood(turned.coordinates, labels, weights), np.log(np.repeat([0.6, 0.3, 0.1], (6, 3, 1))), atol=1e-4
+        log_likelihood(values, labels, weights), np.log(np.repeat([0.6, 0.3, 0.1], (6, 3, 1))), atol=1e-4
     )
+
+
+def test_problems_that_are_fitted_together_do_not_touch_each_other() -> None:
+    """Also with other numbers of images and other penalties."""
+    values, labels, _ = problem(400, 20, 4, 0.1)
+    parts = [slice(0, 250), slice(100, None), slice(None, None, 2)]
+    given, own, penalties = (
+        [with_ones(values[part]) for part in parts],
+        [labels[part] for part in parts],
+        [0.1, 1e-3, 1.0],
+    )
+    together = fit(given, own, penalties)
+    for one, label, penalty, found in zip(given, own, penalties, together, strict=True):
+        np.testing.assert_allclose(found, fit([one], [label], [penalty])[0], atol=1e-9)
+    given[1] = with_ones(100 * values[parts[1]])
+    np.testing.assert_array_equal(fit(given, own, penalties)[2], together[2])

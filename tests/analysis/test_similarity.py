@@ -10,41 +10,25 @@ from scipy.stats import kstest, spearmanr
 from sklearn.metrics import confusion_matrix
 
 from seviz.analysis.similarity import agreement, confusion, mantel, similarity
+from seviz.classes import CIFAR10
 from seviz.errors import DataNotFoundError, MissingSignalError, OptionError, UnknownClassError
+from tests.analysis.animals import ANIMAL, LABELS, noise, structured
 from tests.made_runs import make_run
 
-CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-ANIMAL = np.array([0, 0, 1, 1, 1, 1, 1, 1, 0, 0])
-
-
-def structured(
-    labels: NDArray[np.int64], *, effect: float = 0.1, channels: int = 12, seed: int = 0
-) -> NDArray[np.float64]:
-    """Gates of which animals have others than vehicles, and each class a little its own."""
-    random = np.random.default_rng(seed)
-    kinds, own = effect * random.normal(size=(2, channels)), 0.02 * random.normal(size=(10, channels))
-    x: NDArray[np.float64] = 0.5 + kinds[ANIMAL[labels]] + own[labels]
-    return np.clip(x + 0.02 * random.normal(size=x.shape), 0, 1)
-
-
-def noise(labels: NDArray[np.int64], channels: int = 12, seed: int = 1) -> NDArray[np.float64]:
-    return np.random.default_rng(seed).uniform(0.2, 0.8, (len(labels), channels))
-
-
-LABELS = np.repeat(range(10), 8)
+NAMES = CIFAR10.names
 
 
 @pytest.mark.parametrize("metric", ["correlation", "cosine"])
 @pytest.mark.parametrize("centred", [False, True])
 def test_distances_are_those_of_class_means(tmp_path: Path, metric: Any, centred: bool) -> None:
     x = structured(LABELS)
-    run = make_run(tmp_path / "run", {"SE_2_1": x}, LABELS, classes=CIFAR10)
+    run = make_run(tmp_path / "run", {"SE_2_1": x}, LABELS, classes=NAMES)
     table = similarity(run, "SE_2_1", metric=metric, centred=centred)
     means = np.stack([x[k == LABELS].mean(0) for k in range(10)])
     expected = squareform(pdist(means - means.mean(0) * centred, metric))
-    np.testing.assert_allclose(table.loc[list(CIFAR10), list(CIFAR10)], expected, atol=1e-6)
+    np.testing.assert_allclose(table.loc[list(NAMES), list(NAMES)], expected, atol=1e-6)
     assert list(table.index) == list(table.columns)
-    kinds = ANIMAL[[CIFAR10.index(name) for name in table.index]]
+    kinds = ANIMAL[[NAMES.index(name) for name in table.index]]
     assert (np.diff(kinds) != 0).sum() == 1  # animals beside animals
     expected = {"block": "SE_2_1", "signal": "excitation", "metric": metric, "centred": centred, "remarks": []}
     assert table.attrs == expected
@@ -76,7 +60,7 @@ def test_the_confusion_is_sklearns(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     predictions = np.where(random.random(80) < 0.5, LABELS, random.integers(0, 10, 80))
     run = make_run(
-        tmp_path / "run", {"SE_2_1": noise(LABELS)}, LABELS, classes=CIFAR10, predictions=predictions, failed=[3, 9]
+        tmp_path / "run", {"SE_2_1": noise(LABELS)}, LABELS, classes=NAMES, predictions=predictions, failed=[3, 9]
     )
     good = ~np.isin(range(80), [3, 9])
     table = confusion(run)
@@ -176,7 +160,7 @@ def test_blocks_agree_with_each_other_with_predictions_and_with_the_hierarchy(tm
     same_kind = [random.choice(np.flatnonzero(ANIMAL[label] == ANIMAL)) for label in LABELS]
     predictions = np.where(random.random(80) < 0.3, LABELS, same_kind)
     blocks = {"SE_2_1": noise(LABELS), "SE_4_1": structured(LABELS), "SE_5_1": structured(LABELS, seed=5)}
-    run = make_run(tmp_path / "run", blocks, LABELS, classes=CIFAR10, predictions=predictions)
+    run = make_run(tmp_path / "run", blocks, LABELS, classes=NAMES, predictions=predictions)
     table = agreement(run, hierarchy="cifar10", permutations=199)
     assert list(table.columns) == ["one", "other", "correlation", "p", "classes"]
     assert table.attrs["remarks"] == []
@@ -196,17 +180,17 @@ def test_blocks_agree_with_each_other_with_predictions_and_with_the_hierarchy(tm
         return np.asarray(x)[np.triu_indices(10, 1)]
 
     share = confusion_matrix(LABELS, predictions, normalize="true")
-    one = upper(similarity(run, "SE_4_1").loc[list(CIFAR10), list(CIFAR10)])
+    one = upper(similarity(run, "SE_4_1").loc[list(NAMES), list(NAMES)])
     for other, expected in (("confusion", upper(-share - share.T)), ("hierarchy", upper(ANIMAL[:, None] != ANIMAL))):
         assert found.loc[("SE_4_1", other), "correlation"] == pytest.approx(spearmanr(one, expected).statistic)
 
 
 def test_runs_agree_over_the_classes_they_have_in_common(tmp_path: Path) -> None:
     few = LABELS[LABELS != 3]  # of the second run no cat, and the order turned about
-    one = make_run(tmp_path / "one", {"SE_2_1": noise(LABELS), "SE_3_1": structured(LABELS)}, LABELS, classes=CIFAR10)
+    one = make_run(tmp_path / "one", {"SE_2_1": noise(LABELS), "SE_3_1": structured(LABELS)}, LABELS, classes=NAMES)
     turned = structured(few, seed=0, channels=12)
     other = make_run(
-        tmp_path / "other", {"SE_2_1": turned, "SE_2_2": np.full((72, 4), 0.5)}, 9 - few, classes=CIFAR10[::-1]
+        tmp_path / "other", {"SE_2_1": turned, "SE_2_2": np.full((72, 4), 0.5)}, 9 - few, classes=NAMES[::-1]
     )
     table = agreement(one, other, permutations=99)
     assert list(zip(table["one"], table["other"], strict=True)) == [
@@ -237,7 +221,7 @@ def test_degenerate_runs_agree_on_nothing(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", {"SE_2_1": noise(LABELS)}, LABELS, classes=CIFAR10)
+    run = make_run(tmp_path / "run", {"SE_2_1": noise(LABELS)}, LABELS, classes=NAMES)
     other = make_run(tmp_path / "other", {"SE_2_1": noise(LABELS)}, LABELS)
     with pytest.raises(UnknownClassError, match="have images of no class in common; classes are matched by id"):
         agreement(run, other)

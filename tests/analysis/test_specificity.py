@@ -14,7 +14,7 @@ from seviz.analysis.specificity import (
 )
 from seviz.errors import MissingSignalError, OptionError, UnknownClassError
 from seviz.run.store import Run
-from tests.analysis.test_variance import LABELS, gates, memberships, textbook, values
+from tests.analysis.normal_gates import LABELS, gates, memberships, textbook, values
 from tests.made_runs import make_run
 
 

@@ -1,19 +1,17 @@
 """Every page in a real browser: opens, follows the selection, is a link, is quick, and can be used by all."""
 
 import os
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from dashboard_screenshots import PICTURES, grown, pictures
+from dashboard_screenshots import PICTURES, WINDOW, grown, pictures, still
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from seviz.dashboard.pages import PAGES
-from tests.browser.conftest import Server, drawn, visit
+from tests.browser.visiting import Server, drawn, visit
 
 Scheme = Literal["light", "dark"]
 LOOKS: dict[str, tuple[int, Scheme]] = {"light": (1280, "light"), "dark": (1280, "dark"), "narrow": (400, "light")}
@@ -38,7 +36,7 @@ def test_it_opens_and_can_be_used_by_all(path: str, server: Server, page: Page) 
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: wrong.append(request.url) if elsewhere(request.url, server) else None)
-    second = {"against": "few"} if path == "compare" else {}
+    second = {"against": "few"} if path in ("compare", "specificity") else {}
     visit(page, server.address(path, run="demo", block="SE_5_1", **second))
     expect(page.get_by_role("heading", level=1)).to_have_text(title)
     expect(page.get_by_text("Not computed yet")).to_have_count(0)
@@ -49,7 +47,7 @@ def test_it_opens_and_can_be_used_by_all(path: str, server: Server, page: Page) 
         if look == "light" or pictured:
             grown(page)
         else:
-            page.wait_for_timeout(300)
+            still(page)
         if pictured:
             page.screenshot(path=Path(pictured) / f"{path}-{look}.png")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -84,7 +82,7 @@ def violations(page: Page, rules: list[str]) -> list[str]:
 
 
 def test_what_is_selected_goes_along(server: Server, page: Page) -> None:
-    """From the widget to the address, and to another page; `quickness` takes a selection to every page."""
+    """From the widget to the address, and to another page; `test_size` takes a selection to every page."""
     visit(page, server.address("overview", run="demo", block="SE_5_1"))
     page.get_by_test_id("stSidebar").get_by_label("SE block").click()
     page.get_by_role("option", name="SE_4_6").click()
@@ -114,7 +112,7 @@ def test_a_link_brings_the_same_view_back_in_a_fresh_browser(server: Server, pag
     address = page.url
     for part in ("run=demo", "block=SE_5_2", "channel=7"):
         assert part in address
-    other = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    other = browser.new_context(viewport=WINDOW).new_page()
     visit(other, address)
     for _ in range(100):  # charts and pictures come when the script has ended
         shown = [each.get_by_test_id("stMain").inner_text().split() for each in (page, other)]
@@ -135,7 +133,7 @@ def test_the_browser_goes_back(server: Server, page: Page) -> None:
     for _ in range(2):
         if "/channel" in page.url:
             page.go_back()
-            page.wait_for_timeout(500)
+            still(page)
             drawn(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Specificity by depth")
     assert "block=SE_5_1" in page.url
@@ -149,59 +147,12 @@ def test_an_odd_address_is_harmless(server: Server, page: Page) -> None:
     expect(page.get_by_label("Channel of SE_4_4").first).to_have_value("0")
 
 
-CLICKED = """([link, title]) => new Promise(found => {
-    const start = performance.now();
-    let answered = null;
-    link.click();
-    (function look() {
-        const there = document.querySelector("h1")?.innerText === title, now = performance.now() - start;
-        if (there && answered === null) answered = now;
-        if (there && document.querySelector("[data-test-script-state=notRunning]")) found([answered, now]);
-        else requestAnimationFrame(look);
-    })();
-})"""
-"""Milliseconds from a click until a page has answered with its title, and until all of its script has run."""
-
-
-def quickness(page: Page, server: Server, **selected: str) -> dict[str, tuple[float, float]]:
-    """Seconds that each page takes to answer and to be drawn, from the click on its link.
-
-    What is selected goes along, which is checked.
-    """
-    visit(page, server.address(PAGES[-1].path, **selected))
-    taken: dict[str, tuple[float, float]] = {}
-    for each in PAGES:
-        name = each.short or each.title
-        if not page.get_by_test_id("stTopNavLink").filter(has_text=name).first.is_visible():
-            page.get_by_text("more", exact=False).first.click()
-        to = page.get_by_role("link", name=name, exact=False).first.element_handle()
-        answered, done = page.evaluate(CLICKED, [to, each.title])
-        taken[each.path] = answered / 1_000, done / 1_000
-        drawn(page)
-        page.wait_for_url(f"**block={selected['block']}*")
-        expect(page.get_by_test_id("stSidebar").get_by_label("SE block")).to_have_value(selected["block"])
-    return taken
-
-
-def told(seconds: Mapping[str, tuple[float, float]]) -> str:
-    return ", ".join(f"{path} {answered:.2f} and {done:.2f}" for path, (answered, done) in seconds.items())
-
-
-def test_how_long_pages_take(server: Server, page: Page, capsys: pytest.CaptureFixture[str]) -> None:
-    seconds = quickness(page, server, run="demo", against="few", block="SE_5_1")
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\nseconds until a page of the demo run, opened before, answers and is drawn: {told(seconds)}\n"
-        )
-    assert set(seconds) == {each.path for each in PAGES}
-
-
 DRAWN = {"dashboard-excitation": (0x00, 0x9E, 0x73), "dashboard-channel": (0xE6, 0x9F, 0x00)}
 """A colour of each picture that only its charts have."""
 
 
-def test_the_pictures_of_the_readme(server: Server, browser: Browser, tmp_path: Path) -> None:
-    for picture in pictures(server.url, browser, tmp_path):
+def test_the_pictures_of_the_readme(server: Server, context: BrowserContext, tmp_path: Path) -> None:
+    for picture in pictures(server.url, context, tmp_path):
         with Image.open(picture) as image:
             assert image.width == 1280
             colours = {colour[:3] for _, colour in image.getcolors(image.width * image.height)}

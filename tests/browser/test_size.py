@@ -2,16 +2,16 @@
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 import seviz
 from seviz.analysis.tables import analyse
 from seviz.dashboard.pages import PAGES
-from tests.browser.conftest import Server, given_run
-from tests.browser.test_pages import quickness, told
+from tests.browser.visiting import Server, drawn, given_run, visit
 
 TABLES = ("specificity", "saturation", "specificity_by_channel")
 PER_CLASS = 2
@@ -39,6 +39,44 @@ def large(runs: Path) -> dict[str, str]:
     list(analyse(seviz.open_run(place), only=TABLES))
     shutil.copytree(place, runs / "as_large")
     return {"run": place.name, "against": "as_large"}
+
+
+CLICKED = """([link, title]) => new Promise(found => {
+    const start = performance.now();
+    let answered = null;
+    link.click();
+    (function look() {
+        const there = document.querySelector("h1")?.innerText === title, now = performance.now() - start;
+        if (there && answered === null) answered = now;
+        if (there && document.querySelector("[data-test-script-state=notRunning]")) found([answered, now]);
+        else requestAnimationFrame(look);
+    })();
+})"""
+"""Milliseconds from a click until a page has answered with its title, and until all of its script has run."""
+
+
+def quickness(page: Page, server: Server, **selected: str) -> dict[str, tuple[float, float]]:
+    """Seconds that each page takes to answer and to be drawn, from the click on its link.
+
+    What is selected goes along, which is checked.
+    """
+    visit(page, server.address(PAGES[-1].path, **selected))
+    taken: dict[str, tuple[float, float]] = {}
+    for each in PAGES:
+        name = each.short or each.title
+        if not page.get_by_test_id("stTopNavLink").filter(has_text=name).first.is_visible():
+            page.get_by_text("more", exact=False).first.click()
+        to = page.get_by_role("link", name=name, exact=False).first.element_handle()
+        answered, done = page.evaluate(CLICKED, [to, each.title])
+        taken[each.path] = answered / 1_000, done / 1_000
+        drawn(page)
+        page.wait_for_url(f"**block={selected['block']}*")
+        expect(page.get_by_test_id("stSidebar").get_by_label("SE block")).to_have_value(selected["block"])
+    return taken
+
+
+def told(seconds: Mapping[str, tuple[float, float]]) -> str:
+    return ", ".join(f"{path} {answered:.2f} and {done:.2f}" for path, (answered, done) in seconds.items())
 
 
 def test_how_long_pages_take(

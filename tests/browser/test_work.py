@@ -9,7 +9,7 @@ from dashboard_screenshots import PATIENCE
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, drawn, visit
+from tests.browser.visiting import Server, drawn, visit
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import dataclasses
+import multiprocessing
 import os
 import shutil
 import signal
@@ -28,8 +29,8 @@ from seviz.errors import (
 )
 from seviz.network.gates import capture_gates
 from seviz.network.models import Network
+from seviz.run import merging
 from seviz.run.store import Run
-from tests.conftest import TinyNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:Top-1 accuracy is:UserWarning")
 
@@ -102,54 +103,24 @@ def test_the_manifest_says_which_images_were_chosen(
     assert whole.manifest.data.selection == {}  # nothing is drawn: the seed says nothing
 
 
-KILLED = """
-import os, signal, sys, warnings
-sys.path.insert(0, {here!r})
-warnings.simplefilter("ignore")
-import torch
-torch.set_num_threads(1)
-from seviz.run.store import Run
-from tests.conftest import TinyNet
-import tests.capture.test_collect as tests
-
-def kill(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def progress(done, total):
-    if done >= {images}:
-        kill()
-
-if {images} > 30:
-    import seviz.run.merging as merging
-    merging.write_atomically = kill
-tests.collect(tests.same_network(), {root!r}, {out!r}, progress=progress)
-"""
-
-
-def same_network() -> Network:
-    """The tiny network, built the same way in another process."""
-    torch.manual_seed(3)
-    names = ("blue", "green", "red")
-    return Network(
-        spec="tests/tiny",
-        weights="pretrained",
-        trained=True,
-        model=TinyNet().eval(),
-        preprocess=v2.Compose([v2.Resize((16, 16)), v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True)]),
-        preprocessing={"resize": [16, 16]},
-        input_size=(3, 16, 16),
-        classes=Classes(names, names),
-    )
-
-
 @pytest.mark.parametrize("images", [4, 11, 15, 30, 31])
 def test_a_killed_capture_continues_to_the_same_bits(
     images: int, tiny_network: Network, make_folder: Callable[..., Path], tmp_path: Path
 ) -> None:
     root, killed = make_folder(COUNTS), tmp_path / "killed"
-    code = KILLED.format(here=str(Path(__file__).parents[2]), images=images, root=str(root), out=str(killed))
-    process = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert process.returncode == -signal.SIGKILL, process.stderr
+
+    def kill(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def capture() -> None:
+        if images > 30:
+            merging.write_atomically = kill
+        collect(tiny_network, root, killed, progress=lambda done, _: kill() if done >= images else None)
+
+    process = multiprocessing.get_context("fork").Process(target=capture)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not Run(killed).complete
     chunks = {path: path.stat().st_mtime_ns for path in Run(killed).chunk_paths()}
     assert len(chunks) == {4: 0, 11: 0, 15: 1, 30: 2, 31: 3}[images]
@@ -545,32 +516,26 @@ def test_an_image_that_cannot_be_preprocessed_has_failed(
         collect(unwilling, root, tmp_path / "none", workers=0)
 
 
+@pytest.mark.filterwarnings("ignore:The classes of the data are not:UserWarning")
 def test_torchrun_gives_the_same_bits(make_folder: Callable[..., Path], tmp_path: Path) -> None:
-    root = make_folder(COUNTS)
-    script = tmp_path / "network.py"
-    script.write_text(
-        "import torch\n"
-        "from tests.conftest import TinyNet\n"
-        "def make():\n"
-        "    torch.manual_seed(3)\n"
-        "    net = TinyNet().eval()\n"
-        "    net.pretrained_cfg = {'input_size': (3, 16, 16), 'crop_pct': 1.0}\n"
-        "    return net\n"
+    root, spec = make_folder(COUNTS), f"{Path(__file__).parent / 'own_network.py'}:make"
+    options = ["--compile", "off", "--workers", "0", "-o", str(tmp_path / "two")]
+    process = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
+            *("-m", "seviz", "capture", spec, str(root), *options),
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
     )
-    command = ["-m", "seviz", "capture", f"{script}:make", str(root), "--compile", "off", "--workers", "0", "-o"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    for name, launcher in (("one", []), ("two", torchrun)):
-        process = subprocess.run(
-            [sys.executable, *launcher, *command, str(tmp_path / name)],
-            env=environment,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert process.returncode == 0, process.stderr
+    assert process.returncode == 0, process.stderr
     assert process.stdout.count("images: 30 (30 ok) of 3 classes") >= 1
+    options = {"compile": "off", "workers": 0}
+    seviz.collect(seviz.load(spec), root, tmp_path / "one", **options)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    seviz.collect(seviz.load(spec), root, tmp_path / "two", **options)  # to another process it is the same run
 
 
 def test_fewer_chunks_than_processes(

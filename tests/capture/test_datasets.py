@@ -10,11 +10,7 @@ from PIL import Image
 from seviz.capture.datasets import Dataset, open_dataset, printable
 from seviz.classes import CIFAR10
 from seviz.errors import DataNotFoundError, EmptyDataError, OptionError, UnknownClassError
-from tests.capture.layouts.test_cifar10 import make_npm
-from tests.capture.layouts.test_coco import make_coco
-from tests.capture.layouts.test_csv_list import make_listing
-from tests.capture.layouts.test_imagenet import GOLDFISH, PUG
-from tests.capture.layouts.test_places365 import make_places365
+from tests.capture.layouts.made_layouts import GOLDFISH, PUG, make_coco, make_listing, make_npm, make_places365
 
 SPECS = ("folder", "bundled", "imagenet", "places365", "coco", "coco file", "cifar10", "csv")
 

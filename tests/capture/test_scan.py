@@ -158,7 +158,13 @@ def test_workers_find_the_same(odd_folder: Path) -> None:
 
 
 def test_processes_that_cannot_be_started_are_an_error_and_no_failed_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seviz.capture.workers._begin", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    parent = os.getpid()
+
+    def die(_: int) -> None:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr("torch.set_num_threads", die)  # which a process does before it reads
     with pytest.raises(WorkerError, match=r"could not be started, or were killed at once\. Give 0 workers; or, in"):
         scan(deadly(3), workers=1)
 

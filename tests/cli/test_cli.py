@@ -7,32 +7,14 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 import seviz
 from seviz.analysis.tables import OF_RUN, table_path
-from seviz.cli import app
 from seviz.figures.album import FIGURES
 from seviz.run.store import Run
+from tests.cli.commands import error_of, run
 
 COMMANDS = ("demo", "blocks", "zoo", "complexity", "capture", "scan", "verify", "merge", "figures", "report")
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def error_of(*arguments: object) -> str:
-    """The message of a command that must fail as wrong use: one line on stderr, nothing on stdout."""
-    result = run(*arguments)
-    assert result.exit_code == 2, (result.output, result.exception)
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert "Traceback" not in result.stderr
-    return lines[-1]
 
 
 def test_version() -> None:
@@ -127,13 +109,14 @@ def test_capture_and_figures(make_folder: Callable[..., Path], tmp_path: Path) -
     assert f"figures: seviz figures {tmp_path / 'run'}" in result.stderr
     opened = seviz.open_run(tmp_path / "run")
     assert opened.manifest.data.model_classes == (3, 8)
-    options = "--channels all --format svg --classes ship,cat --blocks SE_2_1 --width column"
+    options = "--only excitation,heatmap --channels all --format svg --classes ship,cat --blocks SE_2_1 --width column"
     drawn = run("figures", tmp_path / "run", "-o", tmp_path / "f", *options.split())
     assert drawn.exit_code == 0, drawn.output
     table = pd.read_csv(tmp_path / "f" / "excitation.csv")
     assert (set(table["block"]), table["channel"].nunique()) == ({"SE_2_1"}, 64)
     assert list(table["class"].unique()) == ["ship", "cat", "all classes"]
-    assert {path.suffix for path in (tmp_path / "f").iterdir()} == {".csv", ".svg"}
+    names = {f"{name}.{kind}" for name in ("excitation", "heatmap") for kind in ("csv", "svg")}
+    assert {path.name for path in (tmp_path / "f").iterdir()} == names
 
 
 def test_data_of_other_classes_is_no_error(make_folder: Callable[..., Path], tmp_path: Path) -> None:
@@ -148,7 +131,7 @@ def test_untrained_weights_are_said(make_folder: Callable[..., Path], tmp_path: 
     data, out = make_folder({"cat": 2, "ship": 2}), tmp_path / "run"
     result = run("capture", "seviz/seresnet50-cifar10", data, "-o", out, "--weights", "none")
     assert "note: The weights of the SE blocks are untrained" in result.stderr
-    run("figures", out, "-o", tmp_path / "f", "--format", "svg")
+    run("figures", out, "-o", tmp_path / "f", "--only", "specificity", "--format", "svg")
     assert "untrained SE weights" in (tmp_path / "f" / "specificity.svg").read_text()
 
 

@@ -6,36 +6,33 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import seviz
 from seviz.capture.datasets import open_dataset
-from seviz.cli import app
+from tests.cli import commands
 
 QUICK = ("--workers", "0", "--device", "cpu", "--no-latency", "--no-program")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of five images of each class: two for scores, one to choose with, two to judge by."""
     network = seviz.load("seviz/seresnet50-cifar10")
-    data = open_dataset("bundled", per_class=10)
+    data = open_dataset("bundled", per_class=5)
     out = tmp_path_factory.mktemp("runs") / "run"
     seviz.collect(network, data, out=out, compile="off", workers=0)
     return out
 
 
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
 def good(*arguments: object) -> Result:
-    result = call(*arguments)
+    result = commands.run(*arguments)
     assert result.exit_code == 0, result.output
     return result
 
 
 def refused(message: str, *arguments: object) -> None:
-    result = call(*arguments)
+    result = commands.run(*arguments)
     assert result.exit_code == 2, result.output
     assert re.search(message, result.stderr), result.stderr
 
@@ -46,7 +43,7 @@ def test_fold_some_blocks_and_capture_what_is_left(run: Path, tmp_path: Path) ->
     table = pd.DataFrame(json.loads(printed.stdout))
     assert table["network"].tolist() == ["original", "folded", "folded, recalibrated"]
     assert table["blocks"].tolist() == [16, 14, 14]
-    assert table["images"].tolist() == [40, 40, 40]
+    assert table["images"].tolist() == [20, 20, 20]
     blocks = pd.read_csv(out / "blocks.csv")
     assert blocks.loc[blocks["folded"], "block"].tolist() == ["SE_2_2", "SE_5_3"]
     assert "with 2 of 16 SE blocks folded" in (out / "README.md").read_text()
@@ -70,7 +67,7 @@ def test_fold_by_a_budget(run: Path, tmp_path: Path) -> None:
 def test_take_blocks_out_for_some_classes(run: Path, tmp_path: Path) -> None:
     options = ("--blocks", "SE_5_2", "--remove", "--classes", "cat,dog", "--json", *QUICK)
     table = pd.DataFrame(json.loads(good("fold", run, "-o", tmp_path / "out", *options).stdout))
-    assert table["images"].tolist() == [8, 8]
+    assert table["images"].tolist() == [4, 4]
     assert (table["accuracy_within"] >= table["accuracy"]).all()
 
 
@@ -136,7 +133,7 @@ def test_wrong_use_is_told_before_the_work_and_leaves_nothing(run: Path, tmp_pat
     refused("no criterion 'beauty'; expected one of gate_mean", "curve", run, "-o", out, "--criteria", "beauty")
     refused("fractions is 'half', expected numbers", "curve", run, "-o", out, "--fractions", "half")
     refused(
-        "100 images, such as .* are both among those that the scores are made from",
+        "50 images, such as .* are both among those that the scores are made from",
         "fold",
         run,
         "-o",

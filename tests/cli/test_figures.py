@@ -3,15 +3,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from seviz.cli import app
 from seviz.run.store import Run
+from tests.cli.commands import run
 from tests.made_runs import make_run
 
 
 def figures(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["figures", *map(str, arguments)])
+    return run("figures", *arguments)
 
 
 @pytest.fixture

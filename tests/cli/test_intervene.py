@@ -3,6 +3,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -10,15 +11,22 @@ from PIL import Image
 import seviz
 from seviz.experiments.causal import intervene, swap
 from seviz.run.store import Run
-from tests.cli.test_cli import error_of, run
+from tests.cli.commands import error_of, run
 
 
-@pytest.fixture
-def cats_and_ships(make_folder: Callable[..., Path], tmp_path: Path) -> Run:
-    data = make_folder({"cat": 3, "ship": 2})
-    done = run("capture", "seviz/seresnet50-cifar10", data, "-o", tmp_path / "run", "--compile", "off", "--workers", 0)
+@pytest.fixture(scope="module")
+def cats_and_ships(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of five images, beside them."""
+    folder, random = tmp_path_factory.mktemp("cats and ships"), np.random.default_rng(0)
+    for name, count in (("cat", 3), ("ship", 2)):
+        (folder / "data" / name).mkdir(parents=True)
+        for k in range(count):
+            pixels = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "data" / name / f"{k}.png")
+    options = ("-o", folder / "run", "--compile", "off", "--workers", 0)
+    done = run("capture", "seviz/seresnet50-cifar10", folder / "data", *options)
     assert done.exit_code == 0, done.output
-    return seviz.open_run(tmp_path / "run")
+    return seviz.open_run(folder / "run")
 
 
 def test_intervene(cats_and_ships: Run, tmp_path: Path) -> None:
@@ -29,7 +37,7 @@ def test_intervene(cats_and_ships: Run, tmp_path: Path) -> None:
     network = seviz.load("seviz/seresnet50-cifar10")
     expected = intervene(
         network,
-        tmp_path / "data",
+        cats_and_ships.path.parent / "data",
         cats_and_ships,
         blocks=["SE_4_6", "SE_5_2"],
         interventions=["within", "identity"],
@@ -49,7 +57,9 @@ def test_swap(cats_and_ships: Run, tmp_path: Path) -> None:
     result = run("intervene", cats_and_ships.path, *options, "--csv")
     assert result.exit_code == 0, result.output
     network = seviz.load("seviz/seresnet50-cifar10")
-    expected = swap(network, tmp_path / "data", cats_and_ships, "SE_5_1", classes=["ship", "cat"], workers=0)
+    expected = swap(
+        network, cats_and_ships.path.parent / "data", cats_and_ships, "SE_5_1", classes=["ship", "cat"], workers=0
+    )
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), expected, check_dtype=False)
     assert "at SE_5_1" in (tmp_path / "f.svg").read_text()
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from seviz.run.store import Run
-from tests.cli.test_cli import error_of, run
+from tests.cli.commands import error_of, run
 
 
 def test_a_report_is_written_and_its_path_printed(tiny_run: Run, tmp_path: Path) -> None:

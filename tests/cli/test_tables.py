@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner, Result
 
 from seviz.analysis.alignment import cka
 from seviz.analysis.channels import channels
@@ -27,15 +26,11 @@ from seviz.analysis.specificity import (
     specificity_by_class,
     specificity_by_outcome,
 )
-from seviz.cli import app
 from seviz.run.store import Run
+from tests.cli.commands import run
 from tests.made_runs import make_run
 
 LABELS = np.repeat(np.arange(3), 20)
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from seviz.compression.masking import lowest
 from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.models import Network
-from tests.compression.test_masking import by_hand
+from tests.compression.masked_by_hand import by_hand
 
 
 def test_curves_are_those_of_networks_masked_by_hand(tiny_network: Network, make_folder: Callable[..., Path]) -> None:

@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,25 +9,40 @@ import torch
 from torch import nn
 
 import seviz
-from seviz.capture.datasets import open_dataset
 from seviz.compression.folding import constant_gates, fold, fold_to, foldable, mean_gate, remove
 from seviz.errors import FoldingError, NoSEBlocksError, OptionError, UnknownClassError
 from seviz.network.models import Network
 from seviz.run.store import Run
+from tests.compression.small_networks import small_googlenet, small_tresnet, small_vgg
 
-ARCHITECTURES = (
-    *("seviz/seresnet50-cifar10", "timm/legacy_seresnet18", "timm/legacy_seresnext26_32x4d", "timm/seresnet50"),
-    *("timm/efficientnet_b0", "timm/mobilenetv3_small_100", "timm/regnety_002", "timm/ghostnet_100", "timm/mixnet_s"),
-    *("timm/semnasnet_075", "timm/ese_vovnet19b_dw", "timm/rexnet_100", "timm/tresnet_m", "timm/mobilenetv1_100+se"),
-    *("torchvision/efficientnet_b0", "torchvision/mobilenet_v3_small", "torchvision/regnet_y_400mf"),
-    *("torchvision/resnet18+se", "torchvision/resnext50_32x4d+se", "torchvision/vgg11_bn+se"),
-    *("torchvision/googlenet+se", "torchvision/shufflenet_v2_x0_5+se"),
-)
+# Each with what only it shows of where a gate can go.
+ARCHITECTURES: dict[str, str | Callable[[], nn.Module]] = {
+    "BatchNorm, then the sum": "seviz/seresnet50-cifar10",
+    "the authors' module": "timm/legacy_seresnet18",
+    "SiLU, then a convolution": "timm/efficientnet_b0",
+    "hard swish and hard sigmoid": "timm/mobilenetv3_small_100",
+    "ReLU, then a convolution": "timm/regnety_002",
+    "a concatenation of computed maps": "timm/ghostnet_100",
+    "convolutions of parts": "timm/mixnet_s",
+    "one matrix, behind a concatenation": "timm/ese_vovnet19b_dw",
+    "the activation behind it": "timm/rexnet_100",
+    "blurred pooling": small_tresnet,
+    "torchvision's module": "torchvision/mobilenet_v3_small",
+    "inserted behind a pointwise convolution": "timm/mobilenetv1_100+se",
+    "inserted before the sum": "torchvision/resnet18+se",
+    "inserted behind each convolution": partial(small_vgg, batch_norm=True),
+    "inserted behind a concatenation": small_googlenet,
+    "inserted before a concatenation": "torchvision/shufflenet_v2_x0_5+se",
+}
 
 
-def _lively(spec: str) -> Network:
+def _lively(architecture: str, tiny: Network) -> Network:
     """A network in float64 whose BatchNorm layers differ from each other, as those of a trained one do."""
-    network = seviz.load(spec, weights="none")
+    made = ARCHITECTURES[architecture]
+    if isinstance(made, str):
+        network = seviz.load(made, weights="none")
+    else:
+        network = replace(tiny, model=made().eval(), input_size=(3, 64, 64))
     generator = torch.Generator().manual_seed(0)
     for module in network.model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -40,10 +57,9 @@ def _lively(spec: str) -> Network:
     return replace(network, model=network.model.double(), input_size=size)
 
 
-@pytest.mark.filterwarnings("ignore:The default weight initialization of GoogleNet")
-@pytest.mark.parametrize("spec", ARCHITECTURES)
-def test_a_folded_network_is_the_network_with_constant_gates(spec: str) -> None:
-    network = _lively(spec)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_folded_network_is_the_network_with_constant_gates(architecture: str, tiny_network: Network) -> None:
+    network = _lively(architecture, tiny_network)
     table = foldable(network).set_index("block")
     assert (table["side"] != "").all(), table["reason"].to_dict()
     generator = np.random.default_rng(1)
@@ -77,33 +93,26 @@ def test_float32_is_within_a_hundred_thousandth() -> None:
     assert float((output - expected).abs().max()) <= 1e-5 * float(expected.abs().max())
 
 
-@pytest.fixture(scope="module")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def test_the_means_are_those_of_the_run(bundled_run: Run) -> None:
     network = seviz.load("seviz/seresnet50-cifar10")
-    data = open_dataset("bundled", per_class=4)
-    return seviz.collect(network, data, out=tmp_path_factory.mktemp("runs") / "run", compile="off", workers=0)
-
-
-def test_the_means_are_those_of_the_run(small_run: Run) -> None:
-    network = seviz.load("seviz/seresnet50-cifar10")
-    gates = small_run.gates("SE_5_1")
-    labels = small_run.labels
+    gates = bundled_run.gates("SE_5_1")
+    labels = bundled_run.labels
     # gates are kept as 16-bit fixed point, moments are of the gates themselves
-    np.testing.assert_allclose(mean_gate(small_run, "SE_5_1"), gates.mean(0), atol=1e-5)
-    some = np.isin(labels, [small_run.class_index("cat"), small_run.class_index("dog")])
-    np.testing.assert_allclose(mean_gate(small_run, "SE_5_1", classes=["cat", "dog"]), gates[some].mean(0), atol=1e-5)
-    assert list(constant_gates(network, small_run)) == list(network.blocks)
-    assert list(constant_gates(network, small_run, ["SE_5_1", "SE_2_2"])) == ["SE_2_2", "SE_5_1"]
+    np.testing.assert_allclose(mean_gate(bundled_run, "SE_5_1"), gates.mean(0), atol=1e-5)
+    some = np.isin(labels, [bundled_run.class_index("cat"), bundled_run.class_index("dog")])
+    np.testing.assert_allclose(mean_gate(bundled_run, "SE_5_1", classes=["cat", "dog"]), gates[some].mean(0), atol=1e-5)
+    assert list(constant_gates(network, bundled_run)) == list(network.blocks)
+    assert list(constant_gates(network, bundled_run, ["SE_5_1", "SE_2_2"])) == ["SE_2_2", "SE_5_1"]
 
 
-def test_fold_some_blocks_for_some_classes(small_run: Run) -> None:
+def test_fold_some_blocks_for_some_classes(bundled_run: Run) -> None:
     network = seviz.load("seviz/seresnet50-cifar10")
-    folded = fold(network, small_run, ["SE_2_2", "SE_5_3"], classes=["cat"])
+    folded = fold(network, bundled_run, ["SE_2_2", "SE_5_3"], classes=["cat"])
     assert set(network.blocks) - {block.name for block in network.blocks.values() if _gone(folded, block.path)} == set(
         network.blocks
     ) - {"SE_2_2", "SE_5_3"}
     images = torch.randn(2, *network.input_size, generator=torch.Generator().manual_seed(0))
-    means = {name: mean_gate(small_run, name, classes=["cat"]) for name in ("SE_2_2", "SE_5_3")}
+    means = {name: mean_gate(bundled_run, name, classes=["cat"]) for name in ("SE_2_2", "SE_5_3")}
     with torch.no_grad():
         with seviz.force_gates(network.model, network.blocks, means):
             expected = network.model(images)
@@ -185,18 +194,18 @@ def test_nothing_to_fold_in_a_run(tiny_network: Network, tmp_path: Path) -> None
         fold(network, run, ["SE_2_1"])
 
 
-def test_wrong_use(small_run: Run, tiny_network: Network) -> None:
+def test_wrong_use(bundled_run: Run, tiny_network: Network) -> None:
     network = seviz.load("seviz/seresnet50-cifar10")
     with pytest.raises(OptionError, match="is of another network"):
-        fold(tiny_network, small_run)
+        fold(tiny_network, bundled_run)
     with pytest.raises(OptionError, match="is of a network with other weights"):
-        fold(seviz.load("seviz/seresnet50-cifar10", weights="none"), small_run)
+        fold(seviz.load("seviz/seresnet50-cifar10", weights="none"), bundled_run)
     with pytest.raises(OptionError, match="blocks has 'SE_9_9', expected some of SE_2_1"):
-        fold(network, small_run, ["SE_9_9"])
+        fold(network, bundled_run, ["SE_9_9"])
     with pytest.raises(OptionError, match="blocks is empty"):
-        fold(network, small_run, [])
+        fold(network, bundled_run, [])
     with pytest.raises(UnknownClassError, match="unicorn"):
-        fold(network, small_run, classes=["unicorn"])
+        fold(network, bundled_run, classes=["unicorn"])
     with pytest.raises(OptionError, match=r"the gate of SE_2_1 has shape \(3,\), expected a number or \(64\)"):
         fold_to(network, {"SE_2_1": np.ones(3)})
     with pytest.raises(OptionError, match="all finite"):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from seviz.compression.inner import INNER_CRITERIA, inner_scores
 from seviz.errors import OptionError
 from seviz.network.gates import layer_inputs
 from seviz.network.models import Network
+from tests.compression.small_networks import small_vgg
 
 BLOCK, INNER, LAST = "SE_3_2", "layer2.1.conv2", "layer2.1.conv3"
 
@@ -90,8 +93,8 @@ def test_wrong_use(criterion: str, message: str, network: Network) -> None:
         inner_scores(network, criterion=criterion)
 
 
-def test_bn_gamma_needs_a_batchnorm() -> None:
-    network = seviz.load("torchvision/vgg11+se", weights="none")
+def test_bn_gamma_needs_a_batchnorm(tiny_network: Network) -> None:
+    network = replace(tiny_network, model=small_vgg(batch_norm=False).eval(), input_size=(3, 32, 32))
     with pytest.raises(OptionError, match="needs one BatchNorm with a scale before"):
         inner_scores(network, criterion="bn_gamma")
 

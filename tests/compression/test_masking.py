@@ -10,6 +10,7 @@ from seviz.compression.importance import importance
 from seviz.compression.masking import check_disjoint, lowest, mask
 from seviz.errors import OptionError
 from seviz.network.models import Network
+from tests.compression.masked_by_hand import by_hand
 
 
 def table(scores: Mapping[str, list[float]]) -> pd.DataFrame:
@@ -94,16 +95,6 @@ def test_a_greater_share_holds_the_smaller() -> None:
 def test_lowest_checks(change: Callable, options: dict, message: str) -> None:
     with pytest.raises(OptionError, match=message):
         lowest(change(SCORES), **options)
-
-
-def by_hand(network: Network, images: torch.Tensor, shut: Mapping[str, list[int]]) -> torch.Tensor:
-    """The logits of the tiny network with the channels of its feature maps set to 0, in plain torch."""
-    x = images
-    with torch.no_grad():
-        for block, stage in zip(network.blocks, network.model.stages, strict=True):
-            x = stage(x)
-            x[:, shut.get(block, [])] = 0
-        return network.model.head(x.mean((2, 3)))
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torchvision.ops import SqueezeExcitation
 
 from seviz.compression.places import Place, Scaled, places
 from seviz.network.blocks import find_se_blocks
-from tests.conftest import TinyBlock
 
 
 class Unit(nn.Module):
@@ -18,7 +18,7 @@ class Unit(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(3, 8, 3, padding=1)
         self.norm = nn.BatchNorm2d(8) if norm else nn.Identity()
-        self.between, self.se, self.after = between, TinyBlock(8, 4), after
+        self.between, self.se, self.after = between, SqueezeExcitation(8, 4), after
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.after(self.se(self.between(self.norm(self.conv(images)))))
@@ -29,7 +29,7 @@ class Shortcut(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv, self.se = nn.Conv2d(3, 8, 3), TinyBlock(8, 4)
+        self.conv, self.se = nn.Conv2d(3, 8, 3), SqueezeExcitation(8, 4)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         u = self.conv(images)
@@ -53,7 +53,7 @@ class Twice(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.one, self.two, self.se = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), TinyBlock(8, 4)
+        self.one, self.two, self.se = nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 1), SqueezeExcitation(8, 4)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.se(self.two(self.se(self.one(images)))).mean((2, 3))

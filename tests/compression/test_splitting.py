@@ -19,9 +19,8 @@ def data() -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def run(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    network = seviz.load("seviz/seresnet50-cifar10")
-    return seviz.collect(network, data, out=tmp_path_factory.mktemp("runs") / "run", compile="off", workers=0)
+def run(bundled_run: Run) -> Run:
+    return bundled_run
 
 
 def test_a_run_is_parted_by_class_and_parts_share_nothing(run: Run, data: Dataset) -> None:

@@ -1,5 +1,6 @@
 """Pages drawn without a browser, on runs whose gates are given and on a small run of the bundled network."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,9 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from seviz.analysis.tables import analyse
+from seviz.dashboard.jobs import Job
 from seviz.run.store import Run, open_run
+from tests.dashboard.commands import Command
 from tests.dashboard.drawing import Open, page_of
 from tests.dashboard.other_runs import CLASSES
 from tests.made_runs import make_run
@@ -70,6 +73,13 @@ def endless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "seviz" / "__init__.py").write_text("")
     (tmp_path / "elsewhere" / "seviz" / "__main__.py").write_text(WORK)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
+
+
+@pytest.fixture
+def finish(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job], None]:
+    """Does the work of a job, and ends it: it is done in this process, and only when this is called."""
+    monkeypatch.setattr(subprocess, "Popen", Command)
+    return lambda job: job.process.finish()
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from seviz.run.store import Run
-from tests.dashboard.conftest import CLASSES
 from tests.made_runs import make_run
 
+CLASSES = ("cat", "dog", "ship", "truck")
+"""Of the planted run."""
 SAME = (("SE_2_1", 8), ("SE_3_1", 12), ("SE_4_1", 16))
 """Blocks of the planted run, and their channels."""
 

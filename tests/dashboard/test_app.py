@@ -10,17 +10,12 @@ import pytest
 from seviz.dashboard.jobs import Jobs, jobs
 from seviz.dashboard.opening import DEMO
 from seviz.run.store import Run
-from tests.dashboard.conftest import Open
-from tests.dashboard.test_jobs import WORK
+from tests.dashboard.drawing import Open
 
 
 @pytest.fixture
-def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
+def nowhere(endless: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Jobs]:
     """A folder without runs, where `seviz` is a command that does not end."""
-    (tmp_path / "elsewhere" / "seviz").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "seviz" / "__init__.py").write_text("")
-    (tmp_path / "elsewhere" / "seviz" / "__main__.py").write_text(WORK)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SEVIZ_RUNS", raising=False)
     jobs.clear()

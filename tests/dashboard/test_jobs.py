@@ -13,15 +13,6 @@ from seviz.errors import OptionError
 from seviz.run.store import Run
 
 RUN = Path("run")
-# takes the place of `python -m seviz`: starts a process of its own, tells its progress, and waits for long
-WORK = """
-import json, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print("begun", file=sys.stderr)
-print(json.dumps({"progress": "half", "done": 1, "total": 2}), file=sys.stderr)
-print(child.pid, flush=True)
-time.sleep(600)
-"""
 
 
 @pytest.fixture
@@ -29,15 +20,6 @@ def work(tmp_path: Path) -> Iterator[Jobs]:
     jobs = Jobs(tmp_path / "jobs", limit=2)
     yield jobs
     jobs.end()
-
-
-@pytest.fixture
-def endless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`python -m seviz` is a module that does WORK."""
-    (tmp_path / "elsewhere" / "seviz").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "seviz" / "__init__.py").write_text("")
-    (tmp_path / "elsewhere" / "seviz" / "__main__.py").write_text(WORK)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
 
 
 def wait(until: Callable[[], object], seconds: float = 60) -> None:

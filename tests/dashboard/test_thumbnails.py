@@ -159,14 +159,13 @@ def test_images_that_are_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return Packed()
 
     monkeypatch.setattr(thumbnails, "open_dataset", open_packed)
-    thumbnails._packed.clear()
-    run = with_paths(made(tmp_path / "run", spec="cifar10:somewhere"), "test/00000", "test/00001", "../x", "test/00000")
+    spec = f"cifar10:{tmp_path}"  # what was opened once is kept
+    run = with_paths(made(tmp_path / "run", spec=spec), "test/00000", "test/00001", "../x", "test/00000")
     assert unseen(run) == ""
     assert np.array_equal(thumbnail(run, 0).image, small(Image.fromarray(pixels[1])))
     assert np.array_equal(thumbnail(run, 1).image, small(Image.fromarray(pixels[0])))
     assert thumbnail(run, 2).reason == "no image of that name"
-    assert opened == ["cifar10:somewhere test"]
-    thumbnails._packed.clear()
+    assert opened == [f"{spec} test"]
 
 
 def test_what_cannot_be_shown_says_why(tmp_path: Path) -> None:

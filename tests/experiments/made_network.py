@@ -8,6 +8,15 @@ from seviz.classes import Classes
 from seviz.network.models import Network
 
 NAMES = ("blue", "green", "red")
+FACTORY = """
+from tests.experiments.made_network import NAMES, ReadFromGates
+
+def make():
+    model = ReadFromGates()
+    model.class_names = NAMES
+    return model
+"""
+"""A file that `FILE.py:make` makes the network from."""
 
 
 class Gate(nn.Module):

@@ -14,7 +14,7 @@ from seviz.experiments.attribution import METHODS, Attributions, attribute
 from seviz.network.blocks import find_se_blocks
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.models import Network
-from tests.network.test_blocks import FORMS, Gated, SELayer
+from tests.network.forms import FORMS, Gated, SELayer
 
 RANDOM = torch.Generator().manual_seed(0)
 IMAGES = torch.rand(6, 3, 16, 16, generator=RANDOM) * torch.rand(6, 3, 1, 1, generator=RANDOM)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,13 @@ class Asking(nn.Module):
         return means if float(means.sum()) > 0 else -means
 
 
-def test_each_network_is_measured_beside_the_first(tiny_net: nn.Module, tiny_network: Network) -> None:
+def test_each_network_is_measured_beside_the_first(
+    tiny_net: nn.Module, tiny_network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is compiled stays as it was traced, which takes no time."""
     told: list[tuple[int, int | None]] = []
+    compiled: list[nn.Module] = []
+    monkeypatch.setattr(torch, "compile", lambda module, **_: compiled.append(module) or module)
     table = latency(
         {"original": tiny_network, "same": tiny_net},
         SIZE,
@@ -50,6 +56,7 @@ def test_each_network_is_measured_beside_the_first(tiny_net: nn.Module, tiny_net
         (mode, size, name) for mode in ("compiled", "eager") for size in (1, 2) for name in ("original", "same")
     ]
     assert table.attrs["remarks"] == []
+    assert len(compiled) == 4
     assert told == [(k, 24) for k in range(1, 25)]
     assert set(table["rounds"]) == {6}
     np.testing.assert_allclose(table["images_per_second"], table["batch_size"] / table["median_ms"] * 1000)
@@ -59,6 +66,19 @@ def test_each_network_is_measured_beside_the_first(tiny_net: nn.Module, tiny_net
     original, same = (table[table["network"] == name] for name in ("original", "same"))
     assert (original[["ratio", "ratio_low", "ratio_high"]] == 1).all(axis=None)
     assert (same["ratio_low"] < same["ratio_high"]).all()
+
+
+def test_compiled_networks_are_measured(tiny_net: nn.Module, tiny_network: Network) -> None:
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+    model = nn.Sequential(tiny_net.stages[0], head).eval()
+    both = {"original": replace(tiny_network, model=model), "same": model}
+    table = latency(both, SIZE, **{**SHORT, "batch_sizes": (2,)}, modes=("compiled",))
+    assert table[["network", "mode", "batch_size"]].to_numpy().tolist() == [
+        ["original", "compiled", 2],
+        ["same", "compiled", 2],
+    ]
+    assert table.attrs["remarks"] == []
+    assert (table["median_ms"] > 0).all()
 
 
 def test_ratios_are_paired_by_round(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,11 +199,20 @@ def test_a_network_beside_itself(network: Network) -> None:
 
 def test_the_bundled_network_without_its_blocks() -> None:
     network = seviz.load("seviz/seresnet50-cifar10")
-    off = copy.deepcopy(network.model)
-    with seviz.force_gates(off, network.blocks, dict.fromkeys(network.blocks, 1.0)):
-        table = side_by_side({"as it is": network, "off": replace(network, model=off)}, "bundled", per_class=1)
+    without = copy.deepcopy(network.model)
+    for block in network.blocks.values():
+        without.set_submodule(block.path, nn.Identity())
+    both = {"as it is": network, "without": replace(network, model=without)}
+    table = side_by_side(both, "bundled", per_class=1, workers=0)
     assert table["drop"][1] > 0.2
-    assert list(table["blocks"]) == [16, 0]  # a gate that is held depends on no image
+    assert list(table["blocks"]) == [16, 0]
+
+
+def test_a_gate_that_is_held_is_no_block(network: Network) -> None:
+    held = copy.deepcopy(network.model)
+    with seviz.force_gates(held, network.blocks, dict.fromkeys(network.blocks, 1.0)):
+        table = side_by_side({"as it is": network, "held": replace(network, model=held)}, BATCHES[:1])
+    assert list(table["blocks"]) == [2, 0]  # it depends on no image
 
 
 def test_wrong_use(networks: dict[str, Network], folder: Path, make_folder: Callable[..., Path]) -> None:

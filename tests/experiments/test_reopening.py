@@ -14,21 +14,13 @@ from seviz.experiments.reopening import reopen_data, reopen_network
 from seviz.network.models import Network
 from seviz.run.joining import join
 from seviz.run.store import Run
-
-NETWORK = """
-from tests.experiments.made_network import NAMES, ReadFromGates
-
-def make():
-    model = ReadFromGates()
-    model.class_names = NAMES
-    return model
-"""
+from tests.experiments.made_network import FACTORY
 
 
 @pytest.fixture
 def kept_run(folder: Path, tmp_path: Path) -> Run:
     """A run of a network that can be loaded again."""
-    (tmp_path / "made.py").write_text(NETWORK)
+    (tmp_path / "made.py").write_text(FACTORY)
     network = seviz.load(f"{tmp_path / 'made.py'}:make")
     network = replace(network, model=network.model.eval())
     return seviz.collect(network, folder, tmp_path / "kept", workers=0, compile="off")
@@ -40,7 +32,7 @@ def test_the_network_of_a_run(kept_run: Run, tmp_path: Path) -> None:
     weights = tmp_path / "weights.pt"
     torch.save(network.model.state_dict(), weights)
     assert reopen_network(kept_run, weights=weights).weights == str(weights)
-    (tmp_path / "made.py").write_text(NETWORK.replace("return", "model.stem.bias.data += 1; return"))
+    (tmp_path / "made.py").write_text(FACTORY.replace("return", "model.stem.bias.data += 1; return"))
     with pytest.raises(WeightsError, match=r"with weights 'pretrained' is not the network of the run .* SHA-256"):
         reopen_network(kept_run)
 

@@ -208,7 +208,7 @@ def test_preprocessing_in_words_and_numbers() -> None:
 def all_gates_one(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model)
     with torch.no_grad():
-        for block in find_se_blocks(model, (3, 224, 224)).values():
+        for block in find_se_blocks(model, (3, 96, 96)).values():
             expand = model.get_submodule(block.path).fc2
             expand.weight.zero_()
             expand.bias.fill_(100)  # sigmoid(100) is 1 in float32

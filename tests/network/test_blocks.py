@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import cache
 
 import pytest
 import timm
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seviz.errors import CompiledModelError, NoSEBlocksError
-from seviz.network.blocks import find_se_blocks, survey
+from seviz.network.blocks import SEBlock, find_se_blocks, survey
+from tests.network.forms import FORMS, Excite, Gated, SELayer
 
 SE_RESNET_50 = [f"SE_{s}_{b}" for s, n in ((2, 3), (3, 4), (4, 6), (5, 3)) for b in range(1, n + 1)]
 
@@ -70,10 +72,16 @@ def build(spec: str) -> nn.Module:
     return timm.create_model(name) if source == "timm" else torchvision.models.get_model(name)
 
 
+@cache
+def blocks_of(spec: str) -> Mapping[str, SEBlock]:
+    """The blocks of an architecture, as images of 64 x 64 show them: 2 x 2 positions are left at stride 32."""
+    return find_se_blocks(build(spec), (1, 3, 64, 64))
+
+
 @pytest.mark.parametrize("spec", ARCHITECTURES)
 def test_finds_every_block_of_known_architectures(spec: str) -> None:
     count, first, last, channels, squeezed, gate = ARCHITECTURES[spec]
-    blocks = find_se_blocks(build(spec), (1, 3, 224, 224))
+    blocks = blocks_of(spec)
     assert len(blocks) == count
     assert (next(iter(blocks)), list(blocks)[-1]) == (first, last)
     final = blocks[last]
@@ -84,7 +92,7 @@ def test_finds_every_block_of_known_architectures(spec: str) -> None:
 
 @pytest.mark.parametrize("twins", TWINS, ids=lambda twins: twins[0].partition("/")[2])
 def test_twins_of_two_libraries_get_the_same_names(twins: tuple[str, str]) -> None:
-    first, second = (find_se_blocks(build(spec), (1, 3, 224, 224)) for spec in twins)
+    first, second = (blocks_of(spec) for spec in twins)
     assert [(b.name, b.channels, b.stride) for b in first.values()] == [
         (b.name, b.channels, b.stride) for b in second.values()
     ]
@@ -92,101 +100,26 @@ def test_twins_of_two_libraries_get_the_same_names(twins: tuple[str, str]) -> No
 
 def test_se_resnet_50_is_named_as_in_the_paper() -> None:
     for spec in ("timm/legacy_seresnet50", "timm/seresnet50"):
-        assert list(find_se_blocks(build(spec), (1, 3, 224, 224))) == SE_RESNET_50
+        assert list(blocks_of(spec)) == SE_RESNET_50
+
+
+@pytest.mark.parametrize("spec", ["timm/mobilenetv3_small_050", "timm/legacy_seresnet18"])
+def test_the_size_of_the_images_changes_no_block(spec: str) -> None:
+    assert find_se_blocks(build(spec), (1, 3, 224, 224)) == blocks_of(spec)
 
 
 def test_paths_point_at_the_block_and_its_gate() -> None:
-    block = find_se_blocks(build("timm/seresnet50"), (1, 3, 64, 64))["SE_4_6"]
+    block = blocks_of("timm/seresnet50")["SE_4_6"]
     assert (block.path, block.gate_path) == ("layer3.5.se", "layer3.5.se.gate")
     assert block.weights == ("layer3.5.se.fc1.weight", "layer3.5.se.fc2.weight")
 
 
-@pytest.mark.parametrize("name", ["resnet18", "convnextv2_atto", "vit_tiny_patch16_224", "resnetblur50"])
-def test_networks_without_channel_gates_are_an_error(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "side"), [("resnet18", 64), ("convnextv2_atto", 64), ("vit_tiny_patch16_224", 224), ("resnetblur18", 64)]
+)
+def test_networks_without_channel_gates_are_an_error(name: str, side: int) -> None:
     with pytest.raises(NoSEBlocksError, match="no SE block in"):
-        find_se_blocks(timm.create_model(name), (1, 3, 224, 224))
-
-
-class Gated(nn.Module):
-    """A network of one hand-written block of 8 channels at stride 2."""
-
-    def __init__(self, block: nn.Module) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
-        self.block = block
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.block(self.stem(images)).mean((2, 3))
-
-
-class Excite(nn.Module):
-    """From u to s, as (batch, 8)."""
-
-    def __init__(self, last: nn.Module | None = None) -> None:
-        super().__init__()
-        self.fc = nn.Sequential(nn.Linear(8, 2), nn.ReLU(inplace=True), nn.Linear(2, 8), *([last] if last else []))
-
-    def forward(self, u: Tensor) -> Tensor:
-        return self.fc(F.adaptive_avg_pool2d(u, 1).view(len(u), -1))
-
-
-class SELayer(nn.Module):
-    """The form most copied: pool, linear layers in a Sequential, view, expand."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Sequential(nn.Linear(8, 2), nn.ReLU(inplace=True), nn.Linear(2, 8), nn.Sigmoid())
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, c, _, _ = x.size()
-        y = self.fc(self.pool(x).view(b, c)).view(b, c, 1, 1)
-        return x * y.expand_as(x)
-
-
-class Written(nn.Module):
-    """A block whose forward is given as a function of u and s, or of u and the excitation module."""
-
-    def __init__(self, form: Callable[[Tensor, Tensor], Tensor], last: nn.Module | None = None) -> None:
-        super().__init__()
-        self.excite, self.form = Excite(last), form
-
-    def forward(self, u: Tensor) -> Tensor:
-        return self.form(u, self.excite(u)[:, :, None, None])
-
-
-class InPlaceSigmoid(nn.Module):
-    """The pre-activation becomes the gate in place."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.sigmoid_()
-
-
-S = "block.excite.fc.3"
-FORMS: dict[str, tuple[nn.Module, str | None, str]] = {
-    # name: block, path of the gate, activation
-    "linear layers, view and expand": (SELayer(), "block.fc.3", "sigmoid"),
-    "scaled in the parent": (Written(lambda u, s: u * s, nn.Sigmoid()), S, "sigmoid"),
-    "factor first": (Written(lambda u, s: s * u, nn.Sigmoid()), S, "sigmoid"),
-    "torch.mul": (Written(torch.mul, nn.Sigmoid()), S, "sigmoid"),
-    "in place": (Written(lambda u, s: u.mul_(s), nn.Sigmoid()), S, "sigmoid"),
-    "in place by operator": (Written(lambda u, s: u.__imul__(s), nn.Sigmoid()), S, "sigmoid"),
-    "addcmul": (Written(lambda u, s: torch.addcmul(u, u, s), nn.Sigmoid()), S, "sigmoid"),
-    "addcmul of a tensor": (Written(lambda u, s: u.addcmul(s, u, value=2), nn.Sigmoid()), S, "sigmoid"),
-    "keyword": (Written(lambda u, s: torch.mul(u, other=s), nn.Sigmoid()), S, "sigmoid"),
-    "a function call": (Written(lambda u, s: u * torch.sigmoid(s)), None, "sigmoid"),
-    "hard sigmoid by hand": (Written(lambda u, s: u * (F.relu6(s + 3) / 6)), None, "hard_sigmoid"),
-    "one plus tanh": (Written(lambda u, s: u * (1 + torch.tanh(s))), None, "one_plus_tanh"),
-    "tanh": (Written(lambda u, s: u * s, nn.Tanh()), S, "tanh"),
-    "hard sigmoid module": (Written(lambda u, s: u * s, nn.Hardsigmoid()), S, "hard_sigmoid"),
-    "sigmoid in place": (Written(lambda u, s: u * s, InPlaceSigmoid()), S, "sigmoid"),
-    "dropout after the gate": (Written(lambda u, s: u * F.dropout(s, 0.1, False), nn.Sigmoid()), S, "sigmoid"),
-    "channels last": (
-        Written(lambda u, s: u.contiguous(memory_format=torch.channels_last) * s, nn.Sigmoid()),
-        S,
-        "sigmoid",
-    ),
-}
+        find_se_blocks(timm.create_model(name), (1, 3, side, side))
 
 
 @pytest.mark.parametrize("form", FORMS)

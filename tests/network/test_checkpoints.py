@@ -10,24 +10,22 @@ from torch import Tensor, nn
 import seviz
 from seviz.errors import WeightsError
 from seviz.network.checkpoints import load_checkpoint
-from tests.conftest import TinyNet
 
 
 @pytest.fixture
-def trained() -> dict[str, Tensor]:
+def trained(tiny_net: nn.Module) -> dict[str, Tensor]:
     """The state of a tiny network of other weights than the one that is loaded into."""
-    return {name: torch.randn_like(value) for name, value in TinyNet().state_dict().items()}
+    return {name: torch.randn_like(value) for name, value in tiny_net.state_dict().items()}
 
 
-def loads(path: Path, expected: dict[str, Tensor]) -> bool:
-    model = TinyNet()
+def loads(model: nn.Module, path: Path, expected: dict[str, Tensor]) -> bool:
     load_checkpoint(model, path)
     return all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
 
 
-def test_safetensors(trained: dict[str, Tensor], tmp_path: Path) -> None:
+def test_safetensors(tiny_net: nn.Module, trained: dict[str, Tensor], tmp_path: Path) -> None:
     safetensors.torch.save_file(trained, tmp_path / "w.safetensors")
-    assert loads(tmp_path / "w.safetensors", trained)
+    assert loads(tiny_net, tmp_path / "w.safetensors", trained)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +41,11 @@ def test_safetensors(trained: dict[str, Tensor], tmp_path: Path) -> None:
     ],
     ids=["plain", "state_dict", "model", "DataParallel", "compiled", "Lightning", "EMA"],
 )
-def test_whatever_it_is_wrapped_in(wrap: object, trained: dict[str, Tensor], tmp_path: Path) -> None:
+def test_whatever_it_is_wrapped_in(
+    tiny_net: nn.Module, wrap: object, trained: dict[str, Tensor], tmp_path: Path
+) -> None:
     torch.save(wrap(trained), tmp_path / "w.pt")
-    assert loads(tmp_path / "w.pt", trained)
+    assert loads(tiny_net, tmp_path / "w.pt", trained)
 
 
 def test_a_model_whose_own_names_begin_with_model(tmp_path: Path) -> None:
@@ -68,13 +68,15 @@ def test_counters_of_batches_may_be_missing(tmp_path: Path) -> None:
     assert torch.equal(model[1].running_mean, state["1.running_mean"])
 
 
-def test_what_does_not_fit_is_listed_shortly_and_changes_nothing(trained: dict[str, Tensor], tmp_path: Path) -> None:
+def test_what_does_not_fit_is_listed_shortly_and_changes_nothing(
+    tiny_net: nn.Module, trained: dict[str, Tensor], tmp_path: Path
+) -> None:
     wrong = {**trained, "head.weight": torch.zeros(9, 16), "extra": torch.zeros(1)}
     for name in list(wrong):
         if name.startswith("stages.0"):
             del wrong[name]
     torch.save(wrong, tmp_path / "w.pt")
-    model = TinyNet()
+    model = tiny_net
     before = {name: value.clone() for name, value in model.state_dict().items()}
     message = (
         r"do not fit this TinyNet: of its 20 tensors 6 missing \(stages.0.0.bias, stages.0.0.weight,"
@@ -93,20 +95,20 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_would_run_code_is_refused(tiny_net: nn.Module, tmp_path: Path) -> None:
     sign = tmp_path / "ran"
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(Bomb(sign)))
     torch.save({"state_dict": {"x": Bomb(sign)}}, tmp_path / "zipped.pt")
-    torch.save(TinyNet(), tmp_path / "whole module.pt")
+    torch.save(tiny_net, tmp_path / "whole module.pt")
     for name in ("zipped.pt", "whole module.pt"):
         with pytest.raises(WeightsError, match="hold more than tensors, and to read them would run code from the file"):
-            load_checkpoint(TinyNet(), tmp_path / name)
+            load_checkpoint(tiny_net, tmp_path / name)
     with pytest.raises(WeightsError, match=r"plain\.pt' "):
-        load_checkpoint(TinyNet(), tmp_path / "plain.pt")
+        load_checkpoint(tiny_net, tmp_path / "plain.pt")
     assert not sign.exists()
 
 
-def test_what_is_no_checkpoint(tmp_path: Path) -> None:
+def test_what_is_no_checkpoint(tiny_net: nn.Module, tmp_path: Path) -> None:
     (tmp_path / "empty.pt").touch()
     (tmp_path / "text.safetensors").write_text("no")
     torch.save([torch.zeros(1)], tmp_path / "list.pt")
@@ -118,7 +120,7 @@ def test_what_is_no_checkpoint(tmp_path: Path) -> None:
         ("nothing.pt", "hold no state; expected names and tensors"),
     ):
         with pytest.raises(WeightsError, match=message):
-            load_checkpoint(TinyNet(), tmp_path / name)
+            load_checkpoint(tiny_net, tmp_path / name)
 
 
 def test_through_the_public_door(tmp_path: Path) -> None:

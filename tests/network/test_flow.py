@@ -2,13 +2,14 @@ from collections import OrderedDict
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
 import seviz
 from seviz.network.blocks import find_se_blocks
 from seviz.network.flow import Producer, flow_of, producers
-from tests.conftest import TinyBlock
+from tests.network.forms import SELayer
 
 
 class Branched(nn.Module):
@@ -18,9 +19,9 @@ class Branched(nn.Module):
         super().__init__()
         self.left = nn.Conv2d(3, 8, 3, padding=1)
         self.right = nn.Sequential(OrderedDict(conv=nn.Conv2d(3, 4, 1), norm=nn.BatchNorm2d(4), act=nn.SiLU()))
-        self.se = TinyBlock(12, 3)
+        self.se = SELayer(12, 3)
         self.last = nn.Conv2d(12, 12, 1)
-        self.se2 = TinyBlock(12, 3)
+        self.se2 = SELayer(12, 3)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         both = torch.cat([F.relu(self.left(images)), self.right(images)], dim=1)
@@ -48,15 +49,22 @@ def test_producers_of_concatenated_channels_and_of_a_sum() -> None:
         ("timm/efficientnet_b0", "SE_3_1", "blocks.1.0.conv_dw", "blocks.1.0.bn2"),
         ("timm/regnety_002", "SE_3_1", "s2.b1.conv2.conv", "s2.b1.conv2.bn"),
         ("torchvision/mobilenet_v3_small", "SE_4_1", "features.4.block.1.0", "features.4.block.1.1"),
-        ("torchvision/vgg11+se", "SE_3_1", "features.3", None),
     ],
 )
-def test_producers_of_known_networks(spec: str, block: str, convolution: str, norm: str | None) -> None:
+def test_producers_of_known_networks(spec: str, block: str, convolution: str, norm: str) -> None:
     network = seviz.load(spec, weights="none")
     size = (1, 3, 64, 64)
     (piece,) = producers(network.model, torch.randn(size), network.blocks)[block]
     channels = network.blocks[block].channels
     assert piece == Producer(start=0, stop=channels, convolution=convolution, norm=norm)
+
+
+def test_producers_of_a_network_without_norms() -> None:
+    vgg = torchvision.models.vgg11(init_weights=False)
+    vgg.classifier = nn.Linear(512 * 49, 3)  # its own has most of the weights
+    model, images = seviz.insert_se(vgg).eval(), torch.randn(1, 3, 64, 64)
+    (piece,) = producers(model, images, find_se_blocks(model, images))["SE_3_1"]
+    assert piece == Producer(start=0, stop=128, convolution="features.3", norm=None)
 
 
 def test_a_feature_map_changed_in_place_is_another_value() -> None:

@@ -11,8 +11,7 @@ import seviz
 from seviz.errors import CompiledModelError, OptionError
 from seviz.network.blocks import find_se_blocks
 from seviz.network.gates import capture_gates, force_gates
-from tests.network.test_blocks import FORMS, Gated, SELayer, Written
-from tests.network.test_gates import SHAPE, images
+from tests.network.forms import FORMS, SHAPE, Gated, SELayer, Written, images
 
 GIVEN = torch.linspace(0.1, 0.9, 40).reshape(5, 8)
 """Gates of five images."""
@@ -233,6 +232,7 @@ def test_what_does_not_fit_is_an_error(tiny_net: nn.Module) -> None:
         assert refusal(tiny_net, {"SE_2_1": {channel: 0.0}}) == (
             f"forced['SE_2_1'] has channel {channel!r}, expected whole numbers from 0 to 7"
         )
+    assert "has channel 9, expected" in refusal(tiny_net, {"SE_2_1": {3: 0.0, 9: 0.0, 8: 0.0}})  # the first of them
     for forced in (torch.zeros(4, 8), lambda _: torch.zeros(4, 8)):
         assert refusal(tiny_net, {"SE_2_1": forced}, lambda: tiny_net(images(5))) == (
             "what SE_2_1 is forced to has shape (4, 8), expected a number, (8,) or (5, 8)"

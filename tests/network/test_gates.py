@@ -9,13 +9,7 @@ import seviz
 from seviz.errors import CompiledModelError, GatesNotSeenError, OptionError
 from seviz.network.blocks import find_se_blocks
 from seviz.network.gates import capture_gates
-from tests.network.test_blocks import FORMS, Gated, SELayer
-
-SHAPE = (3, 16, 16)
-
-
-def images(count: int = 5, side: int = 16) -> Tensor:
-    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(9))
+from tests.network.forms import FORMS, SHAPE, Gated, SELayer, images
 
 
 @pytest.mark.parametrize("name", ["seresnet50", "mobilenetv3_large_100", "efficientnet_b0", "ecaresnet26t"])
@@ -25,8 +19,8 @@ def test_gates_agree_with_captum(name: str) -> None:
     x = images(3, 64)
     with torch.no_grad(), capture_gates(model, blocks) as gates:
         model(x)
-    for block in blocks.values():
-        expected = LayerActivation(model, model.get_submodule(block.gate_path)).attribute(x)
+    layers = [model.get_submodule(block.gate_path) for block in blocks.values()]
+    for block, expected in zip(blocks.values(), LayerActivation(model, layers).attribute(x), strict=True):
         assert gates[block.name].shape == (3, block.channels)
         torch.testing.assert_close(gates[block.name], expected.reshape(3, -1), rtol=0, atol=1e-6)
 
@@ -104,6 +98,20 @@ def test_each_pass_renews_the_gates(tiny_net: nn.Module) -> None:
     assert first.shape == (5, 12)
     assert gates["SE_3_1"].shape == (2, 12)
     assert list(gates) == ["SE_2_1", "SE_3_1", "SE_4_1"]
+
+
+def test_a_pass_that_ends_at_once_leaves_no_gates_of_the_one_before(tiny_net: nn.Module) -> None:
+    """Here by a hook of the network that was there before."""
+    broken = []
+    tiny_net.register_forward_pre_hook(lambda *_: 1 / 0 if broken else None)
+    with torch.no_grad(), capture_gates(tiny_net, find_se_blocks(tiny_net, SHAPE)) as gates:
+        tiny_net(images())
+        assert gates["SE_2_1"].shape == (5, 8)
+        broken.append(True)
+        with pytest.raises(ZeroDivisionError):
+            tiny_net(images())
+        with pytest.raises(GatesNotSeenError, match="SE_2_1 was not seen"):
+            gates["SE_2_1"]
 
 
 def test_gradients_flow_through_gates_of_every_form() -> None:

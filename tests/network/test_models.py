@@ -124,8 +124,18 @@ def test_networks_without_pretrained_weights_say_so() -> None:
 
 
 FACTORY = """
+import torch
 from torch import nn
-from tests.conftest import TinyNet
+from torchvision.ops import SqueezeExcitation
+
+class TinyNet(nn.Sequential):
+    def __init__(self):
+        torch.manual_seed(3)
+        stages = ((3, 8, 1), (8, 12, 2), (12, 16, 2))
+        super().__init__(
+            *(nn.Sequential(nn.Conv2d(i, o, 3, s, 1), nn.ReLU(), SqueezeExcitation(o, 4)) for i, o, s in stages),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3)),
+        )
 
 def tiny():
     model = TinyNet()

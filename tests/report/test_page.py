@@ -37,13 +37,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     """A run of three classes and its page, the same for the same arguments."""
     known = dict[str, tuple[Run, str]]()
 
-    def made(strengths: dict[str, float] = RISING, **options: object) -> tuple[Run, str]:
-        key = repr((strengths, options))
+    def made(strengths: dict[str, float] = RISING, *, title: str | None = None, **options: object) -> tuple[Run, str]:
+        key = repr((strengths, title, options))
         if key not in known:
             labels = np.arange(120) % 3
             path = tmp_path_factory.mktemp("run") / "run"
             run = make_run(path, planted(labels, strengths), labels, **options)  # type: ignore[arg-type]
-            known[key] = (run, report(run))
+            known[key] = (run, report(run, title=title))
         return known[key]
 
     return made
@@ -125,8 +125,8 @@ def test_untrained_weights_claim_no_class_specificity(made: Made) -> None:
 
 
 def test_what_comes_from_the_run_is_escaped(made: Made) -> None:
-    run, _ = made(classes=(NASTY, 'a"b&c $\\x$ \x01 鱼', "<img src=http://evil.example>"))
-    page = Page(report(run, title=NASTY))
+    _, markup = made(classes=(NASTY, 'a"b&c $\\x$ \x01 鱼', "<img src=http://evil.example>"), title=NASTY)
+    page = Page(markup)
     assert page.problems == []
     assert len(page.of("script")) == 1
     assert not [attributes for attributes in page.of("img") if "evil" in attributes.get("src", "")]
@@ -164,7 +164,7 @@ def test_a_run_that_cannot_be_written_to_is_reported_all_the_same(
 def test_a_network_of_untrained_weights_on_real_images(tmp_path: Path) -> None:
     network = seviz.load("seviz/seresnet50-cifar10", weights="none")
     with pytest.warns(UserWarning, match="untrained"):
-        run = seviz.collect(network, "bundled", tmp_path / "run", per_class=6, batch_size=30)
+        run = seviz.collect(network, "bundled", tmp_path / "run", per_class=4, batch_size=20)
     text = Page(report(run)).text
     assert "this is what random weights make of images that look different, and no learned class specificity" in text
     assert "most class-specific block is" not in text

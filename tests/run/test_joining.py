@@ -11,9 +11,12 @@ import seviz
 from seviz.cli import app
 from seviz.errors import JoinError, RunExistsError, RunIncompleteError
 from seviz.network.models import Network
+from seviz.run.chunks import Chunk
 from seviz.run.joining import join
+from seviz.run.merging import merge
 from seviz.run.store import Run
 from seviz.run.verification import verify
+from tests.made_runs import make_run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Top-1 accuracy is:UserWarning")
 
@@ -73,6 +76,66 @@ def test_batches_in_memory_join_too(tiny_network: Network, tmp_path: Path) -> No
     for name in whole.blocks:
         np.testing.assert_allclose(joined.gates(name), whole.gates(name), atol=2e-5)  # other batches
     assert list(joined.samples["path"][[0, 8]]) == ["1/0", "2/0"]
+
+
+ANIMALS = ("ant", "bee", "cat", "dog", "emu")
+"""The classes of a network."""
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_each_image_keeps_its_classes_and_gates(several: bool, tmp_path: Path) -> None:
+    """The classes of the second run sort before, between and behind those of the first; neither is sorted."""
+    runs, wanted = [], []
+    random = np.random.default_rng(0)
+    for own, images in ((("dog", "bee"), 5), (("emu", "cat", "ant", "bee"), 9)):
+        labels = np.arange(images) % len(own)
+        wanted += [own[label] for label in labels]
+        targets = tuple(ANIMALS.index(name) for name in own)
+        run = make_run(
+            tmp_path / str(images),
+            {"SE_2_1": random.random((images, 2))},
+            labels[:, None] == range(len(own)) if several else labels,
+            classes=own,
+            kept=np.arange(images) % len(own) > 0,
+            chunk_size=4,
+        )
+        known = dataclasses.replace(run.manifest.model, class_ids=ANIMALS, class_names=ANIMALS)
+        data = dataclasses.replace(run.manifest.data, model_classes=targets)
+        manifest = dataclasses.replace(run.manifest, model=known, data=data)
+        (run.path / "manifest.json").write_text(manifest.to_json())
+        for path, right in zip(run.chunk_paths(), np.split(np.array(targets)[labels], [4, 8]), strict=False):
+            chunk = Chunk.read(path)
+            samples = dataclasses.replace(chunk.samples, predictions=right[:, None].astype(np.int32))
+            dataclasses.replace(chunk, samples=samples).write(path)
+        merge(Run(run.path))
+        runs.append(seviz.open_run(run.path))
+    joined = join([run.path for run in runs], tmp_path / "joined")
+    assert joined.classes.ids == joined.classes.names == ANIMALS
+    assert list(joined.samples["class"]) == list(joined.samples["predicted"]) == wanted
+    assert joined.accuracy.top1 == 1
+    np.testing.assert_array_equal(joined.gates("SE_2_1"), np.concatenate([run.gates("SE_2_1") for run in runs]))
+    assert joined["SE_2_1"]["count"].values.tolist() == [wanted.count(name) for name in ANIMALS]
+    bees = runs[0].moments("SE_2_1").take(np.array([1])), runs[1].moments("SE_2_1").take(np.array([3]))
+    np.testing.assert_allclose(joined.moments("SE_2_1").mean[1], bees[0].merge(bees[1]).mean[0])
+    assert (joined.manifest.data.images, joined.manifest.data.spec) == (14, "made + made")
+    assert joined.manifest.keep_gates == "all"
+    assert verify(joined) == []
+
+
+def test_runs_of_the_same_classes_keep_their_order(tmp_path: Path) -> None:
+    gates = {"SE_2_1": np.full((4, 2), 0.5)}
+    runs = [make_run(tmp_path / name, gates, np.arange(4) % 2, classes=("dog", "bee")) for name in "12"]
+    joined = join([run.path for run in runs], tmp_path / "joined")
+    assert joined.classes.ids == ("dog", "bee")
+    assert joined.accuracy.top1 == 1
+
+
+def test_runs_that_keep_different_gates(tmp_path: Path) -> None:
+    gates = {"SE_2_1": np.full((4, 2), 0.5)}
+    paths = [make_run(tmp_path / name, gates, np.arange(4) % 2).path for name in "12"]
+    manifest = Run(paths[1]).manifest
+    (paths[1] / "manifest.json").write_text(dataclasses.replace(manifest, keep_gates="per-class:2").to_json())
+    assert join(paths, tmp_path / "joined").manifest.keep_gates == "all + per-class:2"
 
 
 def test_what_cannot_be_joined(tiny_network: Network, make_folder: Make, tmp_path: Path) -> None:

@@ -118,6 +118,20 @@ def test_summed_piece_by_piece(order: str) -> None:
     assert_moments_are_those_of(total.result(), values, labels)
 
 
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("shape", [(3,), (2, 5), (4, 5), (3, 4), (3, 6), (3, 5, 1)])
+def test_each_array_is_by_class_and_channel(field: str, shape: tuple[int, ...]) -> None:
+    arrays = {**Moments.empty(3, 5).to_arrays(), field: np.zeros(shape, FIELDS[field])}
+    with pytest.raises(ValueError, match=r"has shape .*, expected \(class, channel\) with 3 classes"):
+        Moments.from_arrays(arrays)
+
+
+def test_arrays_that_agree_in_a_wrong_shape_are_refused() -> None:
+    arrays = {name: array[..., None] for name, array in Moments.empty(3, 5).to_arrays().items()}
+    with pytest.raises(ValueError, match=r"mean has shape \(3, 5, 1\), expected \(class, channel\)"):
+        Moments.from_arrays({**arrays, "count": np.zeros(3, np.int64)})
+
+
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match=r"cannot merge moments of shape \(3, 5\) with \(3, 4\)"):
         Moments.empty(3, 5).merge(Moments.empty(3, 4))

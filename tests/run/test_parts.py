@@ -85,6 +85,7 @@ def test_gates_that_are_not_kept_are_an_error(tmp_path: Path) -> None:
         (np.ones(59, bool), r"rows has shape \(59,\), expected \(60,\)"),
         ([0.5], r"rows is float64 of shape \(1,\), expected whole numbers or bool, \(image\)"),
         (np.zeros((2, 2), int), r"rows is int64 of shape \(2, 2\), expected whole numbers"),
+        (3, r"rows is int64 of shape \(\), expected whole numbers"),
     ],
 )
 def test_rows_are_checked(tmp_path: Path, rows: object, message: str) -> None:

@@ -1,4 +1,6 @@
+import dataclasses
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +15,25 @@ from seviz.errors import (
     RunNotFoundError,
     UnknownClassError,
 )
+from seviz.run.chunks import Chunk
 from seviz.run.merging import merge
 from seviz.run.store import Run
+from tests.made_runs import make_run
+
+FIFTY = {"SE_2_1": np.full((50, 2), 0.5)}
+"""Gates of fifty images."""
+
+
+def rewritten(run: Run, *, model: dict[str, object] | None = None, data: dict[str, object] | None = None) -> Run:
+    """The run with other things said of its network or its data."""
+    manifest = dataclasses.replace(
+        run.manifest,
+        model=dataclasses.replace(run.manifest.model, **(model or {})),
+        data=dataclasses.replace(run.manifest.data, **(data or {})),
+    )
+    (run.path / "manifest.json").write_text(manifest.to_json())
+    merge(Run(run.path))
+    return seviz.open_run(run.path)
 
 
 def test_dataset_holds_what_the_gates_say(tiny_run: Run) -> None:
@@ -143,12 +162,14 @@ def test_a_run_that_another_process_of_the_launch_makes_meanwhile_is_not_in_the_
     place = tmp_path / "new"
     place.mkdir()
 
-    def made_meanwhile(path: Path) -> bool:
+    listed = Path.iterdir
+
+    def made_meanwhile(path: Path) -> Iterator[Path]:
         monkeypatch.undo()
         Run.create(path, tiny_run.manifest)
-        return True
+        return listed(path)
 
-    monkeypatch.setattr("seviz.run.store._foreign", made_meanwhile)
+    monkeypatch.setattr(Path, "iterdir", made_meanwhile)
     assert Run.create(place, tiny_run.manifest).manifest == tiny_run.manifest
 
 
@@ -156,3 +177,99 @@ def test_a_copied_run_opens(tiny_run: Run, tmp_path: Path) -> None:
     shutil.copytree(tiny_run.path, tmp_path / "copy")
     copy = seviz.open_run(tmp_path / "copy")
     np.testing.assert_array_equal(copy.gates("SE_2_1"), tiny_run.gates("SE_2_1"))
+
+
+def test_a_class_without_images_has_no_values(tmp_path: Path) -> None:
+    table = make_run(tmp_path / "run", {"SE_2_1": np.array([[0.2], [0.4]])}, np.array([0, 2]))["SE_2_1"]
+    assert table["count"].values.tolist() == [1, 0, 1]
+    for name in ("mean", "min", "max"):
+        np.testing.assert_allclose(table[name].values[:, 0], [0.2, np.nan, 0.4], atol=1e-5)
+    assert np.isnan(table["std"]).all()
+    assert table.attrs == {"block": "SE_2_1", "stage": 2, "path": "layer2.1", "gate": "sigmoid"}
+
+
+def test_gates_of_images_that_failed_are_nan(tmp_path: Path) -> None:
+    gates = np.linspace(0.1, 0.9, 14).reshape(7, 2)
+    run = make_run(tmp_path / "run", {"SE_2_1": gates}, np.zeros(7, int), failed=[0, 5], chunk_size=3)
+    expected = gates.copy()
+    expected[[0, 5]] = np.nan
+    np.testing.assert_allclose(run.gates("SE_2_1"), expected, atol=8e-6)
+    kept = np.arange(7) % 2 == 1  # of which 5 failed
+    some = make_run(tmp_path / "some", {"SE_2_1": gates}, np.zeros(7, int), failed=[0, 5], chunk_size=3, kept=kept)
+    np.testing.assert_allclose(some.gates("SE_2_1"), expected[kept], atol=8e-6)
+
+
+@pytest.mark.parametrize("rows", [[], [0], [6], [2, 3], [0, 1, 2, 3, 4, 5, 6], [1, 4, 6], [3, 4, 5], [0, 6]])
+def test_gates_of_some_of_the_images_that_are_kept(rows: list[int], tmp_path: Path) -> None:
+    gates, kept = np.linspace(0.1, 0.9, 20).reshape(10, 2), np.delete(np.arange(10), [0, 4, 5])
+    which = np.isin(np.arange(10), kept)
+    response = {"response": {"SE_2_1": 7 * gates}}
+    run = make_run(
+        tmp_path / "run", {"SE_2_1": gates}, np.zeros(10, int), signals=response, failed=[7], kept=which, chunk_size=3
+    )
+    expected = np.where(kept[:, None] == 7, np.nan, gates[kept])[rows]
+    chosen = np.array(rows, np.int64)
+    np.testing.assert_allclose(run.gates("SE_2_1", rows=chosen), expected, atol=8e-6)
+    np.testing.assert_allclose(run.gates("SE_2_1", "response", chosen), 7 * expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("right", "near"), [(5, True), (11, True), (12, False)])
+def test_accuracy_near_chance_is_remarked(tmp_path: Path, right: int, near: bool) -> None:
+    """Of 50 images of 10 classes, 5 are right by chance, with a standard deviation of 2.12: to 11.36 it is near."""
+    labels = np.arange(50) % 10
+    predictions = np.where(np.arange(50) < right, labels, (labels + 1) % 10)
+    run = make_run(tmp_path / "run", FIFTY, labels, predictions=predictions)
+    remark = f"Top-1 accuracy is {right / 50:.1%}, near chance (10.0%), on trained weights"
+    assert [text.partition(":")[0] for text in run.remarks] == [remark] * near
+
+
+def test_remarks_on_the_network(tmp_path: Path) -> None:
+    labels = np.arange(50) % 3
+    run = make_run(tmp_path / "run", FIFTY, labels, classes=("cat", "dog", "emu"))
+    assert run.remarks == ()
+    untrained = rewritten(run, model={"trained": False})
+    assert [text.partition(":")[0] for text in untrained.remarks] == ["The weights of the SE blocks are untrained"]
+    detector = rewritten(run, model={"task": "detection", "trained": True}, data={"model_classes": None})
+    expected = "The network is the backbone of one for detection: it gives no predictions."
+    assert detector.remarks == (expected,)
+    assert detector.accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("names", "few"), [(("w", "x", "y", "z"), "w, x, y, ..."), (("w", "x", "y"), "w, x, y"), (None, "unknown")]
+)
+def test_remarks_on_the_classes(tmp_path: Path, names: tuple[str, ...] | None, few: str) -> None:
+    run = make_run(tmp_path / "run", FIFTY, np.arange(50) % 3, classes=("cat", "dog", "emu"))
+    other = rewritten(run, model={"class_ids": names, "class_names": names}, data={"model_classes": None})
+    (remark,) = other.remarks
+    assert f"are not those of the network (cat, dog, emu against {few}): gates were captured" in remark
+
+
+def test_classes_in_another_order_are_remarked(tmp_path: Path) -> None:
+    labels = np.arange(50) % 3
+    run = make_run(tmp_path / "run", FIFTY, labels, classes=("cat", "dog", "emu"), predictions=(labels + 1) % 3)
+    turned = rewritten(
+        run, model={"class_ids": ("emu", "cat", "dog")}, data={"model_classes": (1, 2, 0)}
+    )  # class k of the data is class k + 1 of the network, so all are right
+    assert turned.accuracy.top1 == 1
+    assert turned.remarks == (
+        "The classes of the data stand in another order than the network's; they were matched by id and name.",
+    )
+    some = rewritten(
+        run, model={"class_ids": ("ant", "cat", "dog", "eel", "emu")}, data={"model_classes": (1, 2, 4)}
+    )  # others lie between them
+    assert not any("another order" in text for text in some.remarks)
+
+
+def test_remarks_on_the_images(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", FIFTY, np.arange(50) % 3, failed=[7, 30, 49], chunk_size=20)
+    chunk = Chunk.read(run.chunk_path(1))
+    reasons = tuple({5: "is rotated", 6: "is rotated"}.get(k, old) for k, old in enumerate(chunk.samples.reasons))
+    statuses = tuple("coerced" if k == 8 else old for k, old in enumerate(chunk.samples.statuses))
+    samples = dataclasses.replace(chunk.samples, reasons=reasons, statuses=statuses)
+    dataclasses.replace(chunk, samples=samples).write(run.chunk_path(1))
+    merge(run)
+    assert seviz.open_run(run.path).remarks == (
+        "There is something to know of 2 images, such as: is rotated.",
+        "3 of 50 images failed; `samples` says which and why.",
+    )

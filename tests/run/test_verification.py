@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,3 +54,9 @@ def test_moments_of_another_run_are_noticed(tiny_run: Run) -> None:
     path = tiny_run.moments_path("SE_3_1")
     path.write_bytes(tiny_run.moments_path("SE_2_1").read_bytes())  # whole, but of another block
     assert [(d.path, d.what) for d in verify(tiny_run)] == [(path, "is not what the chunks give")]
+
+
+@pytest.mark.parametrize(("of", "at"), [(0, 1), (2, 1)])
+def test_a_chunk_in_the_place_of_another_is_noticed(of: int, at: int, tiny_run: Run) -> None:
+    shutil.copy(tiny_run.chunk_path(of), tiny_run.chunk_path(at))
+    assert [(d.path, d.what) for d in verify(tiny_run)] == [(tiny_run.chunk_path(at), f"is chunk {of}, not {at}")]

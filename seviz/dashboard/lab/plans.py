@@ -26,8 +26,10 @@ CRITERIA = {
     "integrated_gradients": "integrated gradients (slow)",
 }
 """What a channel may be worth, as in `seviz.compression.importance.CRITERIA`, which imports torch."""
+FROM_IMAGES = ("taylor", "activation_mean", "apoz", "conductance", "integrated_gradients")
+"""Those of them that need images, run through the network."""
 INNER = ("gate_mean", "gate_class", "weights", "l1", "l2", "bn_gamma", "taylor", "random")
-"""The same of inner channels, as in `seviz.compression.inner.INNER_CRITERIA`."""
+"""What inner channels may be worth, as in `seviz.compression.inner.INNER_CRITERIA`."""
 KINDS = {
     "auto": "what fits the network",
     "gated": "channels that SE blocks scale",
@@ -45,7 +47,6 @@ SCOPES = {"global": "all channels compete", "stage": "within each stage", "block
 
 _FIXED = ("l1", "l2", "bn_gamma")  # of the weights alone: the same for every seed
 _SLOW = ("conductance", "integrated_gradients")
-_FROM_IMAGES = ("taylor", "activation_mean", "apoz", *_SLOW)
 _SCORE, _CHOOSE, _FINAL = 0.4, 0.2, 0.4  # as the command parts the images
 _START, _BUILDING = 15.0, 12.0  # seconds
 _SPEED = 3072 * 130.0  # input values a second, of the demo network on two cores
@@ -95,9 +96,7 @@ def plan_mask(
     options = ["--criteria", ";".join(named), "--fractions", ",".join(fractions)]
     draws = {each: 1 if each in _FIXED else seeds for each in criteria}
     passes = _FINAL * (1 + sum(draws.values()) * len(fractions))
-    passes += sum(
-        _SCORE / 2 * draws[each] * (2000 if each in _SLOW else 3) for each in criteria if each in _FROM_IMAGES
-    )
+    passes += sum(_SCORE / 2 * draws[each] * (2000 if each in _SLOW else 3) for each in criteria if each in FROM_IMAGES)
     worth = "each of the criteria scores" if len(criteria) > 1 else "the criterion scores"
     says = (
         f"The channels that {worth} lowest are set to zero, {', '.join(f'{float(each):.0%}' for each in fractions)} of"
@@ -163,7 +162,7 @@ def plan_prune(
     program: bool,
 ) -> Plan:
     """Channels taken out for good: a share of flops or parameters remains, or a share of channels goes."""
-    passes = _FINAL * (2 + recalibrate) + _SCORE * (recalibrate + 3 * (criterion in _FROM_IMAGES))
+    passes = _FINAL * (2 + recalibrate) + _SCORE * (recalibrate + 3 * (criterion in FROM_IMAGES))
     passes += _SCORE * 2000 * (criterion in _SLOW)
     budget = {
         "flops": f"{percent} % of the multiply-adds remain",

@@ -134,7 +134,7 @@ def _nearest(view: View, apart: pd.DataFrame, names: Mapping[str, str], default:
         chart,
         alt_text=f"The {len(found)} classes nearest to {names[near]} in {view.block}.",
         key=key,
-        on_select=_on_click(key, "class", compare),
+        on_select=on_click(key, "class", compare),
         selection_mode="class",
     )
     st.caption("Click a bar to compare the two below.")
@@ -161,7 +161,7 @@ def _channels(view: View, table: pd.DataFrame, one: str, other: str, names: Mapp
             scatter(table, view.channel, names[one], names[other]),
             alt_text=f"Mean gate of each channel of {view.block} for {names[one]} and for {names[other]}.",
             key=points,
-            on_select=_on_click(points, "channel", choose_channel),
+            on_select=on_click(points, "channel", choose_channel),
             selection_mode="channel",
         )
     with right:
@@ -170,7 +170,7 @@ def _channels(view: View, table: pd.DataFrame, one: str, other: str, names: Mapp
             most_different(table.head(BARS), names[one], names[other]),
             alt_text=f"The channels of {view.block} in which {names[one]} and {names[other]} differ most.",
             key=bars,
-            on_select=_on_click(bars, "channel", choose_channel),
+            on_select=on_click(bars, "channel", choose_channel),
             selection_mode="channel",
         )
     _listed(view, table, key, names[one], names[other], choose_channel)
@@ -247,7 +247,7 @@ def _depth(view: View, one: str, other: str, names: Mapping[str, str]) -> None:
     st.caption(f"The upright line is the selected block, {view.block}.")
 
 
-def _on_click(key: str, name: str, act: Callable[[Any], None]) -> Callable[[], None]:
+def on_click(key: str, name: str, act: Callable[[Any], None]) -> Callable[[], None]:
     """What is done when a mark of a chart is clicked: with the field `name`, which the selection is called by too."""
 
     def changed() -> None:

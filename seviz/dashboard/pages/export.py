@@ -46,10 +46,12 @@ AT_ONCE = 20_000, 100
 """Images and classes up to which a figure is drawn without being asked for."""
 ROWS = 100
 """Of a table, shown."""
+OF_CLASSES = ("excitation", "spread", "embedding")
+"""Figures of some classes."""
+OF_ONE_BLOCK = ("heatmap", "distribution", "gallery")
+OF_BLOCKS = ("excitation", "spread", "similarity", "embedding", *OF_ONE_BLOCK)
+"""Figures of some blocks; at first of one."""
 
-_OF_CLASSES = ("excitation", "spread", "embedding")
-_OF_ONE_BLOCK = ("heatmap", "distribution", "gallery")
-_OF_BLOCKS = ("excitation", "spread", "similarity", "embedding", *_OF_ONE_BLOCK)
 _CLASSES, _BLOCKS = 10, 6  # that a figure has room for
 
 
@@ -77,10 +79,10 @@ def _figure(view: View) -> None:
         formats = choose_some("formats", "Formats", list(FORMATS), default=("png", "pdf"), shown=str.upper)
     with right:
         width = choose("width", "As wide as", list(WIDTHS), widget=st.segmented_control, shown=WIDTHS.__getitem__)
-    classes = _first(view.choose_classes(), _CLASSES, "classes") if figure in _OF_CLASSES else []
+    classes = _first(view.choose_classes(), _CLASSES, "classes") if figure in OF_CLASSES else []
     blocks: list[str] = []
-    if figure in _OF_BLOCKS:
-        given = (view.block,) if figure in _OF_ONE_BLOCK else default_blocks(view.run)[:_BLOCKS]
+    if figure in OF_BLOCKS:
+        given = (view.block,) if figure in OF_ONE_BLOCK else default_blocks(view.run)[:_BLOCKS]
         chosen = choose_some("blocks", "SE blocks", view.run.blocks, default=given)
         blocks = _first([each for each in view.run.blocks if each in chosen], _BLOCKS, "SE blocks")
     if figure == "comparison" and view.against is None:

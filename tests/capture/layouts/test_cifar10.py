@@ -1,35 +1,17 @@
 import hashlib
-import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from torchvision import datasets
 
 from seviz.capture.layouts.cifar10 import open_cifar10, read_cifar10
 from seviz.errors import DataFormatError, DataNotFoundError
+from tests.capture.layouts.made_layouts import BATCHES, LABELS, make_npm, pixels
 
 PUBLISHED = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-BATCHES = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
-LABELS = [3, 0, 9, 3]  # of each batch
-
-
-def pixels(batch: str) -> NDArray[np.uint8]:
-    """Four images, (image, row, column, channel)."""
-    return np.random.default_rng(BATCHES.index(batch)).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-
-
-def make_npm(package: Path) -> Path:
-    """As in the package: a row of each picture is an image."""
-    package.mkdir(parents=True)
-    for batch in BATCHES:
-        Image.fromarray(pixels(batch).reshape(4, 1024, 3)).save(package / f"{batch}.png")
-    (package / "train_lables.json").write_text(json.dumps(LABELS * 5))
-    (package / "test_lables.json").write_text(json.dumps(LABELS))
-    return package
 
 
 def make_torchvision(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

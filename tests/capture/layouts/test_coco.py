@@ -4,40 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from seviz.capture.layouts.coco import open_coco
 from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError, MissingPackageError
-
-
-def annotations() -> dict[str, Any]:
-    """Four images: a dog and two cats, nothing, a crowd of persons, a cat. Ids are in no order, and have gaps."""
-    return {
-        "images": [
-            {"id": 50, "file_name": "4.jpg"},
-            {"id": 9, "file_name": "1.jpg"},
-            {"id": 30, "file_name": "2.jpg"},
-            {"id": 20, "file_name": "3.jpg"},
-        ],
-        "categories": [{"id": 18, "name": "dog"}, {"id": 1, "name": "person"}, {"id": 17, "name": "cat"}],
-        "annotations": [
-            {"id": 1, "image_id": 9, "category_id": 17, "iscrowd": 0},
-            {"id": 2, "image_id": 9, "category_id": 18, "iscrowd": 0},
-            {"id": 3, "image_id": 9, "category_id": 17, "iscrowd": 0},
-            {"id": 4, "image_id": 20, "category_id": 1, "iscrowd": 1},
-            {"id": 5, "image_id": 50, "category_id": 17, "iscrowd": 0},
-        ],
-    }
-
-
-def make_coco(root: Path, split: str = "val2017", images: str = "val2017") -> Path:
-    (root / "annotations").mkdir(parents=True, exist_ok=True)
-    file = root / "annotations" / f"instances_{split}.json"
-    file.write_text(json.dumps(annotations()))
-    (root / images).mkdir(parents=True, exist_ok=True)
-    for number in (2, 3, 4):  # the first is missing
-        Image.new("RGB", (4, 4)).save(root / images / f"{number}.jpg")
-    return file
+from tests.capture.layouts.made_layouts import annotations, make_coco
 
 
 @pytest.mark.parametrize("images", ["val2017", "images/val2017", "images", "."])

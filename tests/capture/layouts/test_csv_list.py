@@ -1,18 +1,10 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from seviz.capture.layouts.csv_list import open_listing
 from seviz.errors import DataFormatError, EmptyDataError
-
-
-def make_listing(folder: Path, text: str = "path,label\nb/2.png,dog\n1.png,cat\nb/1.png,cat\n") -> Path:
-    (folder / "b").mkdir(parents=True, exist_ok=True)
-    for path in ("1.png", "b/1.png", "b/2.png"):
-        Image.new("RGB", (4, 4)).save(folder / path)
-    (folder / "list.csv").write_text(text, "utf-8")
-    return folder / "list.csv"
+from tests.capture.layouts.made_layouts import make_listing
 
 
 def test_one_label_an_image(tmp_path: Path) -> None:

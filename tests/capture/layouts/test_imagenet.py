@@ -10,8 +10,8 @@ from PIL import Image
 from seviz.capture.layouts.imagenet import open_imagenet
 from seviz.errors import DataFormatError, DataNotFoundError
 from seviz.network.models import imagenet_classes
+from tests.capture.layouts.made_layouts import ENGLISH_SETTER, GOLDFISH, KIT_FOX, PUG
 
-GOLDFISH, ENGLISH_SETTER, PUG, KIT_FOX = "n01443537", "n02100735", "n02110958", "n02119789"
 INDEX = {GOLDFISH: 1, ENGLISH_SETTER: 212, PUG: 254, KIT_FOX: 278}  # as published with every network for ImageNet
 DEVKIT = {1: KIT_FOX, 2: ENGLISH_SETTER, 3: PUG}  # the kit's numbers are in no alphabetical order
 

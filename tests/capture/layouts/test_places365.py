@@ -1,28 +1,10 @@
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from seviz.capture.layouts.places365 import open_places365
 from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError
-
-CATEGORIES = "/a/airfield 0\n/a/apartment_building/outdoor 1\n/b/bar 2\n"
-
-
-def make_places365(root: Path, folder: str = "val_256") -> Path:
-    """Three validation images, of which the second is missing, and lists of both kinds of training images."""
-    (root / folder).mkdir(parents=True)
-    (root / "categories_places365.txt").write_text(CATEGORIES)
-    (root / "places365_val.txt").write_text(
-        "Places365_val_00000001.jpg 2\nPlaces365_val_00000002.jpg 0\nPlaces365_val_00000003.jpg 0\n"
-    )
-    for number in (1, 3):
-        Image.new("RGB", (4, 4)).save(root / folder / f"Places365_val_0000000{number}.jpg")
-    for kind in ("standard", "challenge"):
-        (root / f"places365_train_{kind}.txt").write_text(
-            f"/b/bar/{kind}.jpg 2\n/a/apartment_building/outdoor/{kind}.jpg 1\n"
-        )
-    return root
+from tests.capture.layouts.made_layouts import make_places365
 
 
 @pytest.mark.parametrize("folder", ["val_256", "val_large"])

@@ -1,7 +1,6 @@
 """What compressions have left: read, compared, and left out with a remark where it is not whole."""
 
 import io
-import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seviz.compression.directory import Compression, card
 from seviz.dashboard.lab.results import (
     FOLDER,
     Result,
@@ -24,89 +22,10 @@ from seviz.dashboard.lab.results import (
     read_results,
 )
 from seviz.errors import WriteError
+from tests.dashboard.lab.made_results import classes_table, masked_table, results_table, written
 
 CLASSES = ("cat", "dog", "NA")
 Write = Callable[..., Path]
-
-
-def results_table(accuracies: tuple[float, ...], blocks: tuple[int, ...]) -> pd.DataFrame:
-    count = len(accuracies)
-    names = ["original", "folded", "folded, recalibrated"][:count]
-    return pd.DataFrame(
-        {
-            "network": names,
-            "images": 100,
-            "accuracy": accuracies,
-            "low": np.array(accuracies) - 0.1,
-            "high": np.array(accuracies) + 0.1,
-            "drop": accuracies[0] - np.array(accuracies),
-            "drop_low": 0.0,
-            "drop_high": 0.1,
-            "parameters": [1000, 600, 600][:count],
-            "multiply_adds": [4000, 1000, 1000][:count],
-            "bytes": [8000, 6000, 6000][:count],
-            "blocks": blocks,
-        }
-    )
-
-
-def classes_table(drops: dict[str, float]) -> pd.DataFrame:
-    rows = []
-    for name, drop in drops.items():
-        for network, lost in (("original", 0.0), ("folded", drop)):
-            rows.append(
-                {
-                    "class": name,
-                    "class_name": name,
-                    "network": network,
-                    "images": 10,
-                    "accuracy": 0.9 - lost,
-                    "low": 0.1,
-                    "high": 0.9,
-                    "drop": lost,
-                    "drop_low": lost - 0.1,
-                    "drop_high": lost + 0.1,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def masked_table(criteria: dict[str, tuple[float, ...]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "criterion": name,
-            "scope": "global",
-            "fraction": 0.2 * k,
-            "channels": 10.0 * k,
-            "images": 100,
-            "seeds": 1,
-            "accuracy": value,
-            "low": value - 0.1,
-            "high": value + 0.1,
-            "drop": values[0] - value,
-        }
-        for name, values in criteria.items()
-        for k, value in enumerate(values)
-    )
-
-
-def written(place: Path, tables: dict[str, pd.DataFrame], **settings: str) -> Path:
-    """Write a compression without a network: what stands in for its files is a few bytes."""
-    place.mkdir(parents=True)
-    compression = Compression(
-        title="tests/made with | something",
-        made=("It was made.",),
-        settings={"run": "runs/made", "classes": "all", **settings},
-        split={"seed": 0},
-        tables={name: (name, table) for name, table in tables.items()},
-    )
-    (place / "README.md").write_text(card(compression, [], place))
-    for name, table in tables.items():
-        table.to_csv(place / f"{name}.csv", index=False)
-    if "mean" not in tables:
-        (place / "network.json").write_text(json.dumps({"format": 1}))
-        (place / "weights.safetensors").write_bytes(b"weights")
-    return place
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from seviz.dashboard.one_image.running import LARGEST, checked
 from seviz.dashboard.thumbnails import TURN
 from seviz.errors import ImageFormatError
 from seviz.run.store import Run
-from tests.dashboard.conftest import Open
+from tests.dashboard.drawing import Open
 
 
 def test_decoding_and_running_are_for_one_at_a_time(

@@ -15,7 +15,7 @@ import pytest
 from seviz.analysis.tables import keep_table
 from seviz.dashboard.pages import channel as page
 from seviz.run.store import Run
-from tests.dashboard.conftest import Open
+from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 
 

@@ -16,7 +16,7 @@ from seviz.analysis.tables import keep_table
 from seviz.dashboard import selection
 from seviz.dashboard.pages import classes as page
 from seviz.run.store import Run
-from tests.dashboard.conftest import Open
+from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 
 
@@ -207,7 +207,7 @@ def test_a_class_of_one_image_is_compared_by_means(open_page: Open, tmp_path: Pa
 def test_a_click_selects_what_was_clicked(monkeypatch: pytest.MonkeyPatch) -> None:
     state: dict[str, Any] = {}
     monkeypatch.setattr(st, "session_state", state)
-    changed = page._on_click("points", "channel", lambda channel: selection.select(channel=int(channel)))
+    changed = page.on_click("points", "channel", lambda channel: selection.select(channel=int(channel)))
     state["points"] = {"selection": {"channel": [{"channel": 4}]}}
     changed()
     assert selection.value("channel") == "4"

@@ -15,8 +15,8 @@ from seviz.analysis.embedding import distances
 from seviz.analysis.specificity import specificity
 from seviz.analysis.tables import keep_table
 from seviz.run.store import Run
-from tests.dashboard.conftest import CLASSES, Open
-from tests.dashboard.other_runs import SAME, other_run
+from tests.dashboard.drawing import Open
+from tests.dashboard.other_runs import CLASSES, SAME, other_run
 from tests.made_runs import make_run
 
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from typer.main import get_command
 
-from seviz.dashboard.jobs import jobs
+from seviz.dashboard.jobs import Job, jobs
 from seviz.dashboard.lab import plans
 from seviz.dashboard.lab.plans import duration, plan_fold, plan_mask, plan_prune, refused
 from seviz.dashboard.lab.results import FOLDER, compared, read_results
 from seviz.errors import OptionError
 from seviz.run.store import Run, open_run
-from tests.dashboard.conftest import Open
-from tests.dashboard.lab.test_results import classes_table, masked_table, results_table, written
+from tests.dashboard.drawing import Open
+from tests.dashboard.lab.made_results import classes_table, masked_table, results_table, written
 from tests.made_runs import make_run
 
 SWITCHES = {"recalibrate": True, "latency": False, "program": False}
@@ -90,7 +91,7 @@ def compressed(run: Run) -> Run:
 
 
 def test_what_can_be_chosen_is_what_the_commands_take() -> None:
-    from seviz.cli.prune import _KINDS
+    from seviz.cli.prune import KINDS
     from seviz.compression.importance import CRITERIA
     from seviz.compression.inner import INNER_CRITERIA
     from seviz.compression.masking import SCOPES
@@ -100,9 +101,9 @@ def test_what_can_be_chosen_is_what_the_commands_take() -> None:
     assert tuple(INNER_CRITERIA) == plans.INNER
     assert tuple(plans.ORDERS) == ORDERS
     assert tuple(plans.SCOPES) == SCOPES
-    assert tuple(plans.KINDS) == ("auto", *_KINDS)
+    assert tuple(plans.KINDS) == ("auto", *KINDS)
     needs = {name for name, criterion in CRITERIA.items() if criterion.needs == "data"}
-    assert set(plans._FROM_IMAGES) == needs
+    assert set(plans.FROM_IMAGES) == needs
 
 
 def test_every_plan_is_a_command_that_seviz_takes(planted_run: Run) -> None:
@@ -324,18 +325,20 @@ def test_a_run_that_cannot_be_written_to_starts_nothing(open_page: Open, run: Ru
     assert not jobs().of(run.path)
 
 
-def test_a_job_that_fails_says_why(open_page: Open, run: Run) -> None:
+def test_a_job_that_fails_says_why(open_page: Open, run: Run, finish: Callable[[Job], None]) -> None:
     test = open_page("compression", run)
     test.button(key="start_compression").click().run()
     (job,) = jobs().of(run.path, "compress")
     assert job.command[1] == "curve"
-    job.process.wait(120)
+    finish(job)
     test.run()
     assert any("failed" in error.value and "made" in error.value for error in test.error)
     assert list((run.path / FOLDER).iterdir()) == []
 
 
-def test_a_curve_is_made_and_shown(open_page: Open, bundled_run: Run, tmp_path: Path) -> None:
+def test_a_curve_is_made_and_shown(
+    open_page: Open, bundled_run: Run, tmp_path: Path, finish: Callable[[Job], None]
+) -> None:
     shutil.copytree(bundled_run.path, tmp_path / "bundled")
     run = open_run(tmp_path / "bundled")
     test = open_page("compression", run, criteria="l1", fractions="0.5", result="gone")
@@ -344,7 +347,7 @@ def test_a_curve_is_made_and_shown(open_page: Open, bundled_run: Run, tmp_path: 
     assert job.result == run.path / FOLDER / "001-mask"
     assert any(button.label == "Cancel" for button in test.button)
     assert command(test)[4].endswith("002-mask")  # that of the job is taken
-    job.process.wait(240)
+    finish(job)
     assert job.state == "done", job.messages
     test.run()
     data = shown(test, 0)
@@ -354,6 +357,7 @@ def test_a_curve_is_made_and_shown(open_page: Open, bundled_run: Run, tmp_path: 
     assert test.selectbox(key="widget_result").value == "001-mask"
 
 
+@pytest.mark.usefixtures("endless")
 def test_a_job_can_be_cancelled(open_page: Open, run: Run) -> None:
     test = open_page("compression", run)
     test.button(key="start_compression").click().run()

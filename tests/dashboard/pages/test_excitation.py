@@ -15,7 +15,7 @@ from seviz.analysis.tables import kept_table
 from seviz.dashboard.pages.excitation import POINTS, Panel, matrix, ordered, span_of, take, too_dense
 from seviz.dashboard.plots.charts import MARKS
 from seviz.run.store import Run
-from tests.dashboard.conftest import Open
+from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from seviz.analysis.tables import OF_BLOCK, OF_RUN, kept_table, table_path
-from seviz.dashboard.jobs import jobs
+from seviz.dashboard.jobs import Job, jobs
 from seviz.dashboard.pages import export
 from seviz.dashboard.pages.export import TITLES, described
 from seviz.figures.album import FIGURES
 from seviz.run.store import Run, open_run
-from tests.dashboard.conftest import Open
+from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 
 
@@ -32,7 +33,7 @@ def run(planted_run: Run, tmp_path: Path) -> Run:
 
 def test_every_figure_can_be_chosen() -> None:
     assert list(TITLES) == list(FIGURES)
-    assert {each for group in (export._OF_CLASSES, export._OF_BLOCKS) for each in group} <= set(FIGURES)
+    assert {each for group in (export.OF_CLASSES, export.OF_BLOCKS) for each in group} <= set(FIGURES)
 
 
 def test_every_table_says_what_it_is() -> None:
@@ -64,9 +65,9 @@ def test_a_comparison_takes_a_second_run(open_page: Open, planted_run: Run, mome
 
 def test_choices_change_the_figure_and_the_address(open_page: Open, planted_run: Run) -> None:
     test = open_page("export", planted_run)
+    test.multiselect(key="widget_formats").set_value(["svg"]).run()
     test.selectbox(key="widget_figure").set_value("heatmap").run()
     test.multiselect(key="widget_blocks").set_value(["SE_4_1", "SE_2_1"]).run()
-    test.multiselect(key="widget_formats").set_value(["svg"]).run()
     assert test.query_params["figure"] == "heatmap"
     assert test.query_params["blocks"] == "SE_4_1|SE_2_1"
     assert labels(test)[:4] == ["SVG", "Data (CSV)", "SVG", "Data (CSV)"]
@@ -139,12 +140,14 @@ def test_a_table_of_another_block_is_not_taken_for_it(open_page: Open, run: Run)
 
 
 @pytest.mark.parametrize(("key", "command"), [("start_figures", "figures"), ("start_report", "report")])
-def test_all_figures_and_the_report_are_jobs(key: str, command: str, open_page: Open, run: Run) -> None:
+def test_all_figures_and_the_report_are_jobs(
+    key: str, command: str, open_page: Open, run: Run, finish: Callable[[Job], None]
+) -> None:
     test = open_page("export", run, figure="saturation", formats="png")
     test.button(key=key).click().run()
     (job,) = jobs().of(run.path, command)
     assert any(button.label == "Cancel" for button in test.button)
-    job.process.wait(240)
+    finish(job)
     assert job.state == "done", job.messages
     test.run()
     assert job.result is not None

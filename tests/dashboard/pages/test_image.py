@@ -19,8 +19,8 @@ from seviz.dashboard.tables.one_image import KINDS, another
 from seviz.experiments.attribution import attribute
 from seviz.experiments.reopening import reopen_network
 from seviz.run.store import Run
-from tests.dashboard.conftest import Open
-from tests.experiments.test_reopening import NETWORK
+from tests.dashboard.drawing import Open
+from tests.experiments.made_network import FACTORY
 from tests.made_runs import make_run
 
 
@@ -51,7 +51,7 @@ def png(picture: Image.Image) -> bytes:
 def folder_run(make_folder: Callable[..., Path], tmp_path: Path) -> Run:
     """A run of a network that a Python file makes, which counts how often it is executed."""
     count = tmp_path / "executed"
-    (tmp_path / "made.py").write_text(f"with open({str(count)!r}, 'a') as file:\n    file.write('x')\n{NETWORK}")
+    (tmp_path / "made.py").write_text(f"with open({str(count)!r}, 'a') as file:\n    file.write('x')\n{FACTORY}")
     network = seviz.load(f"{tmp_path / 'made.py'}:make")
     folder = make_folder({"blue": 2, "green": 2, "red": 2})
     return seviz.collect(network, folder, tmp_path / "kept", workers=0, compile="off")
@@ -158,7 +158,7 @@ def test_a_network_whose_file_raises(open_page: Open, folder_run: Run, tmp_path:
 
 
 def test_a_network_with_other_weights(open_page: Open, folder_run: Run, tmp_path: Path) -> None:
-    (tmp_path / "made.py").write_text(NETWORK.replace("return", "model.stem.bias.data += 1; return"))
+    (tmp_path / "made.py").write_text(FACTORY.replace("return", "model.stem.bias.data += 1; return"))
     test = open_page("image", folder_run)
     test.button(key="image_allow").click().run()
     assert "is not the network of the run" in said(test)

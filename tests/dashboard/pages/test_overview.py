@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from seviz.run.store import Run
-from tests.dashboard.conftest import Open
+from tests.dashboard.drawing import Open
 
 
 def drawn(test: Any) -> dict[str, Any]:

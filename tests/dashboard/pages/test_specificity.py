@@ -13,7 +13,7 @@ from seviz.analysis.tables import analyse, kept_table
 from seviz.dashboard.pages.specificity import COLUMNS, listed_channels, take_row
 from seviz.dashboard.plots.charts import take_block
 from seviz.run.store import Run
-from tests.dashboard.conftest import Open
+from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 
 

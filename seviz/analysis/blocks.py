@@ -1,0 +1,72 @@
+"""Blocks of a run side by side, and what several tables need, computed once.
+
+Most of a table's time goes by in numpy, which lets other threads run meanwhile: two blocks are worked at at once, and
+BLAS gets the cores that are left to each. More than two would take more memory than they save time.
+"""
+
+import os
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from threadpoolctl import ThreadpoolController
+
+from seviz.run.store import Run
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+_AT_ONCE = 2
+_kept: WeakKeyDictionary[Run, dict[Hashable, Any]] = WeakKeyDictionary()
+_limit: dict[str, Any] = {"users": 0, "context": None}
+_lock = Lock()
+
+
+def each(make: Callable[[Item], Made], items: Sequence[Item], *, blas_threads: int | None = None) -> list[Made]:
+    """What `make` gives for each item, mostly a block, in their order; the first error is raised.
+
+    Without `blas_threads` BLAS gets the cores that are left; products that are many and small are faster with 1.
+    """
+    cores = os.cpu_count() or 1
+    if len(items) < 2 or cores < 2:
+        return [make(item) for item in items]
+    with _blas_threads(blas_threads or max(cores // _AT_ONCE, 1)):
+        executor = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            return list(executor.map(make, items))
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def shared(run: Run, key: Hashable, make: Callable[[], Made]) -> Made:
+    """What `make` gives, kept as long as the run is: the same for each who asks, so that none may change it."""
+    of_run = _kept.setdefault(run, {})
+    if key not in of_run:
+        of_run[key] = make()
+    result: Made = of_run[key]
+    return result
+
+
+@contextmanager
+def _blas_threads(number: int) -> Iterator[None]:
+    """Limit the threads of BLAS; those who do at the same time share the limit, and the last to leave lifts it."""
+    with _lock:
+        if not _limit["users"]:
+            _limit["context"] = _controller().limit(limits=number, user_api="blas")
+        _limit["users"] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _limit["users"] -= 1
+            if not _limit["users"]:
+                _limit["context"].restore_original_limits()
+
+
+@cache
+def _controller() -> Any:
+    return ThreadpoolController()

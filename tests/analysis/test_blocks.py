@@ -1,0 +1,71 @@
+import os
+from pathlib import Path
+from threading import Barrier
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from seviz.analysis.blocks import each, shared
+from seviz.analysis.images import by_channel, kept_gates
+from tests.made_runs import make_run
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_results_come_in_the_order_of_the_blocks(monkeypatch: pytest.MonkeyPatch, cores: int) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert each(str.upper, ["a", "b", "c"]) == ["A", "B", "C"]
+    assert each(str.upper, []) == []
+
+
+def test_two_are_worked_at_at_once_and_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    before, both = blas_threads(), Barrier(2)
+
+    def meet(_: int) -> set[int]:
+        both.wait(timeout=60)
+        return blas_threads()
+
+    assert each(meet, [0, 1]) == [{1}, {1}]
+    assert blas_threads() == before
+
+
+def test_the_first_error_is_raised_and_the_cores_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    before = blas_threads()
+    with pytest.raises(ValueError, match="invalid literal"):
+        each(int, ["1", "none", "2"])
+    assert blas_threads() == before
+
+
+def test_what_is_shared_is_made_once_for_each_run(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, {"SE_2_1": np.full((2, 1), 0.5)}, np.arange(2)) for name in ("one", "other")]
+    made: list[int] = []
+    for run in (*runs, *runs):
+        assert shared(run, "key", lambda: made.append(1) or len(made)) == 1 + runs.index(run)
+    assert len(made) == 2
+
+
+def test_gates_of_some_images_are_those_of_all_at_their_places(tmp_path: Path) -> None:
+    gates = {"SE_2_1": np.random.default_rng(0).uniform(size=(50, 6))}
+    run = make_run(tmp_path / "run", gates, np.arange(50) % 3, failed=[4], kept=np.arange(50) % 5 > 0, chunk_size=16)
+    every, rows = run.gates("SE_2_1"), np.array([0, 3, 11, 12, 13, 39])  # none of the chunk before the last
+    np.testing.assert_array_equal(run.gates("SE_2_1", rows=rows), every[rows])
+    assert np.isnan(every[3]).all()
+    assert run.gates("SE_2_1", rows=rows[:0]).shape == (0, 6)
+    found, images = kept_gates(run, "SE_2_1")
+    np.testing.assert_allclose(found, gates["SE_2_1"][images], atol=8e-6)
+    assert list(images) == [k for k in range(50) if k % 5 and k != 4]
+
+
+def test_gates_are_turned_tile_by_tile() -> None:
+    gates = np.random.default_rng(0).normal(size=(600, 5))
+    turned = by_channel(gates, slice(2, 9))
+    np.testing.assert_array_equal(turned, gates[:, 2:].T)
+    assert turned.flags.c_contiguous
+    turned += 1
+    assert turned[0, 0] != gates[0, 2]
