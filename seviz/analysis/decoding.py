@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -483,18 +482,20 @@ def decoding(
         ]
         return found, noted
 
-    rows = []
-    for name in [signal, against] if against not in (None, signal) else [signal]:
+    signals = [signal]
+    if against not in (None, signal):
         try:
-            decoded = each(partial(of_block, name=str(name)), run.manifest.blocks, blas_threads=1)
+            run.moments(run.blocks[0], str(against))
+            signals.append(str(against))
         except MissingSignalError as error:
-            if name == signal:
-                raise
-            remarks.append(f"The {name} is left out: {error}")
-        else:
-            for found, noted in decoded:
-                rows += found
-                remarks += noted
+            remarks.append(f"The {against} is left out: {error}")
+    wanted = [(block, name) for name in signals for block in run.manifest.blocks]
+    widest = sorted(range(len(wanted)), key=lambda k: -wanted[k][0].channels)  # last, one would keep others waiting
+    decoded = dict(zip(widest, each(lambda k: of_block(*wanted[k]), widest, blas_threads=1), strict=True))
+    rows = []
+    for k in range(len(wanted)):
+        rows += decoded[k][0]
+        remarks += decoded[k][1]
     table = pd.DataFrame(rows)
     table.attrs["remarks"] = remarks
     return table

@@ -537,9 +537,10 @@ def _slopes(split: VarianceSplit) -> tuple[float, float]:
 
 def _squared_covariance(deviations: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
     """Trace of the squared covariance of channels, by pairs of images of different groups; 0 where there is none."""
-    products = deviations @ deviations.T
-    apart = groups[:, None] != groups
-    return float(np.square(products[apart]).mean()) if apart.any() else 0.0
+    products, together = deviations @ deviations.T, groups[:, None] == groups
+    products[together] = 0
+    pairs = together.size - np.count_nonzero(together)
+    return float(np.vdot(products, products)) / pairs if pairs else 0.0
 
 
 def _jackknife_error(left: NDArray[np.float64]) -> float:
