@@ -56,6 +56,8 @@ def run(folder: Path, seconds_ago: float = 0) -> str:
     (tests / "test_a_script.py").write_text("def test_it(): 'script.py'\ndef test_another(): pass\n")
     (tests / "test_near.py").write_text("def test_near(): pass\n")
     (tests / "test_untouched.py").write_text("raise RuntimeError\n")
+    (tests / "further").mkdir()
+    (tests / "further" / "conftest.py").touch()
     command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:xdist", str(tests)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
