@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# one more than cores: that with the browser's tests waits for the browser much of the time
+WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 INSTALLED = $(VENV)/.installed
 
 .PHONY: demo test quick browser lint types format clean
@@ -9,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/seviz demo -o runs/demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 # what the change touches, nearest first, in a minute
 quick: $(INSTALLED)

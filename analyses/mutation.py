@@ -294,6 +294,7 @@ def try_all(
     *,
     workers: int = 2,
     at_least: float = 30,
+    times: float = 5,
 ) -> None:
     """Test each mutant and append a line of JSON for it.
 
@@ -311,16 +312,19 @@ def try_all(
         How many are tested at once.
     at_least
         Seconds that tests may take in any case.
+    times
+        So many times as long as those of the original they may take else.
     """
     waiting, running = list(reversed(chosen)), list[Running]()
     with tempfile.TemporaryDirectory() as folder:
         free = [_copied(root, Path(folder) / "copy0")]
         needed = {mutant.module: tests[mutant.module] for mutant in chosen}
         seconds, start = time_originals(free[0], needed)
-        limits = {
-            module: max(at_least, 5 * (start + sum(took for name, took in seconds.items() if name.startswith(files))))
+        usual = {
+            module: start + sum(took for name, took in seconds.items() if name.startswith(files))
             for module, files in needed.items()
         }
+        limits = {module: max(at_least, times * took) for module, took in usual.items()}
         for module in needed:  # a change may keep time and size of the file
             Path(cache_from_source(free[0] / module)).unlink(missing_ok=True)
         for k in range(1, workers):  # with all else as it is compiled now

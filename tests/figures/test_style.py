@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -43,8 +44,19 @@ SHOWN = {"similarity": "distance between classes", "embedding": "of variance", "
 """What the axes of a figure name, where it is not the excitation."""
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+SAVED = [
+    *((name, "svg") for name in FIGURES),
+    *((name, suffix) for name in ("depth", "heatmap", "embedding", "gallery") for suffix in ("png", "pdf")),
+]
+"""How a file is written is the same for all figures: the other formats are tried with all kinds of marks among four."""
+
+
+@cache
+def drawn(name: str, width: str) -> Figure:
+    return FIGURES[name](width=width, remark="untrained weights")
+
+
+@pytest.mark.parametrize(("name", "suffix"), SAVED)
 def test_same_table_same_bytes_no_style_leaks_and_none_leaks_in(name: str, suffix: str, tmp_path: Path) -> None:
     before = {key: value for key, value in mpl.rcParams.items() if key != "backend"}
     save(FIGURES[name](), tmp_path / f"plain.{suffix}")
@@ -59,7 +71,7 @@ def test_same_table_same_bytes_no_style_leaks_and_none_leaks_in(name: str, suffi
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_figure_has_a_papers_width_and_names_its_axes(name: str, width: str) -> None:
-    figure = FIGURES[name](width=width, remark="untrained weights")
+    figure = drawn(name, width)
     assert figure.get_size_inches()[0] == WIDTHS[width]
     texts = [figure.get_supxlabel(), figure.get_supylabel()]
     texts += [text.replace("\n", " ") for axes in figure.axes for text in (axes.get_xlabel(), axes.get_ylabel())]
@@ -70,7 +82,7 @@ def test_every_figure_has_a_papers_width_and_names_its_axes(name: str, width: st
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_text_overlaps_another_or_leaves_the_figure(name: str, width: str) -> None:
-    figure = FIGURES[name](width=width, remark="untrained weights")
+    figure = drawn(name, width)
     figure.draw_without_rendering()
     texts = [
         text
