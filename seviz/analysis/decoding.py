@@ -264,7 +264,7 @@ def decode(
     reduced = components < values.shape[1]
     widths = ("own", "pca") if reduced else ("own",)
     predicted = {(width, name): np.full(len(labels), -1) for width in widths for name in decoders}
-    at_once = max(1, int(_TOGETHER // max(values.nbytes, 1)))
+    at_once = max(1, _TOGETHER // max(values.nbytes, 1))
     for first in range(0, len(splits), at_once):
         group = splits[first : first + at_once]
         folds = [_standardised(values, labels, *split) for split in group]
@@ -393,7 +393,7 @@ def decoding(
         Of the equal width.
     per_class
         Images of each class at most, at least `folds`; by default as many as 20,000 images in all allow, or 10,000
-        up to 100 classes. The 16 blocks of an SE-ResNet-50 then take about three minutes a signal.
+        up to 100 classes. The 15,104 gates of an SE-ResNet-50 on 1,000 classes then take about 80 seconds on two cores.
     classes
         How many classes at most, drawn where there are more.
     seed
@@ -483,7 +483,7 @@ def decoding(
         return found, noted
 
     signals = [signal]
-    if against not in (None, signal):
+    if against not in (None, signal) and run.blocks:
         try:
             run.moments(run.blocks[0], str(against))
             signals.append(str(against))

@@ -143,6 +143,8 @@ def _minimise(
             if taken.all():
                 break
             length[~taken] /= 2
+        new[~taken], lower[~taken] = points[~taken], losses[~taken]
+        steeper[~taken] = 0  # no lower point is to be found: it ends where it is
         step, change = new - points, steeper - gradients
         product = _dot(step, change)
         useful = product > np.finfo(start.dtype).tiny

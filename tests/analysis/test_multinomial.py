@@ -129,3 +129,12 @@ def test_problems_that_are_fitted_together_do_not_touch_each_other() -> None:
         np.testing.assert_allclose(found, fit([one], [label], [penalty])[0], atol=1e-9)
     given[1] = with_ones(100 * values[parts[1]])
     np.testing.assert_array_equal(fit(given, own, penalties)[2], together[2])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_tolerance_that_rounding_cannot_meet_ends_at_the_minimum(dtype: type[np.floating]) -> None:
+    values, labels, penalty = PROBLEMS["uneven classes"]
+    given = with_ones(values.astype(dtype))
+    usual, strict = (fit([given], [labels], [penalty], tolerance=tolerance)[0] for tolerance in (1e-5, 0))
+    both = [loss(values, labels, w[:, :-1].astype(float), w[:, -1].astype(float), penalty) for w in (usual, strict)]
+    assert both[1] == pytest.approx(both[0], abs=1e-6)
