@@ -7,13 +7,15 @@
     │   ├── UnknownModelError     (LookupError)        no network of that name
     │   ├── WeightsError          (ValueError)         weights not found, or not of this network
     │   ├── NoSEBlocksError       (ValueError)         the network has no SE block
+    │   ├── ExampleError          (ValueError)         the network does not take that example
     │   ├── InsertionError        (ValueError)         no place for SE blocks in the network
     │   ├── FoldingError          (ValueError)         no place for a constant gate in the weights
     │   ├── PruningError          (ValueError)         the network cannot be made as small as asked, or not at all
     │   ├── SavedNetworkError     (ValueError)         a saved network that cannot be read, or not be saved
     │   ├── EngineError           (RuntimeError)       the network cannot be compiled, or not run as asked
     │   ├── CompiledModelError    (RuntimeError)       hooks would be ignored by compiled code
-    │   └── GatesNotSeenError     (LookupError)        no forward pass was captured for this block
+    │   ├── CheckpointedError     (RuntimeError)       backward would compute a forced gate again, unforced
+    │   └── GatesNotSeenError     (LookupError)        a forward pass did not meet a block as it was found
     ├── DataError
     │   ├── DataNotFoundError     (FileNotFoundError)  no such directory
     │   ├── EmptyDataError        (ValueError)         no image, or no class, in it
@@ -35,6 +37,10 @@
 
 Each also inherits the builtin in brackets. A message names what was given, what was expected, and what to do.
 """
+
+
+class SevizWarning(UserWarning):
+    """Something that a person should know, and that stops nothing."""
 
 
 class SevizError(Exception):
@@ -84,12 +90,20 @@ class EngineError(ModelError, RuntimeError):
     """The network cannot be compiled, or not be run as asked."""
 
 
+class ExampleError(ModelError, ValueError):
+    """An example of its input that the network does not take."""
+
+
 class CompiledModelError(ModelError, RuntimeError):
     """Compiled code ignores hooks that are registered after compiling."""
 
 
+class CheckpointedError(ModelError, RuntimeError):
+    """A gate was to be forced under activation checkpointing, which computes it again without force."""
+
+
 class GatesNotSeenError(ModelError, LookupError):
-    """No forward pass went through this block while gates were captured."""
+    """A forward pass did not go through a block, or not as often as the block was found."""
 
 
 class DataError(SevizError):

@@ -26,9 +26,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from seviz.errors import EngineError, OptionError
 from seviz.network.batchnorm import fold_batchnorms
-from seviz.network.blocks import SEBlock, refuse_compiled, undisturbed
+from seviz.network.blocks import SEBlock, undisturbed
 from seviz.network.gates import Signal, capture_gates, recorded_gates
-from seviz.network.tracing import map_tensors, tensors_in
+from seviz.network.products import map_tensors, tensors_in
+from seviz.network.wrappers import refuse_compiled
 from seviz.run.manifest import EngineRecord
 
 ENGINES = ("eager", "folded", "compiled")

@@ -7,6 +7,7 @@ import typer
 from seviz.cli import (
     blocks,
     capture,
+    check,
     complexity,
     curve,
     dashboard,
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("dashboard")(dashboard.dashboard)
 app.command("blocks")(blocks.blocks)
+app.command("check")(check.check)
 app.command("zoo")(zoo.zoo)
 app.command("complexity")(complexity.complexity)
 app.command("scan")(scan.scan)

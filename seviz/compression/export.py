@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from seviz.capture.engines import copy_of, random_images
 from seviz.errors import EngineError, MissingPackageError, OptionError
-from seviz.network.blocks import refuse_compiled
 from seviz.network.models import Network
+from seviz.network.wrappers import refuse_compiled
 from seviz.run.files import write_atomically
 
 Batch = Literal["dynamic"] | int

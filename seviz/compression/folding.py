@@ -21,7 +21,7 @@ from seviz.network.blocks import SEBlock, undisturbed
 from seviz.network.complexity import complexity
 from seviz.network.gates import force_gates
 from seviz.network.models import Network
-from seviz.network.tracing import tensors_in
+from seviz.network.products import tensors_in
 from seviz.run.parts import Part
 from seviz.run.store import Run
 

@@ -35,9 +35,9 @@ from seviz.experiments.attribution import Method, attribute
 from seviz.experiments.evaluation import Images, Labelled, Progress, labelled_batches, logits_of, on_device
 from seviz.network.blocks import SEBlock
 from seviz.network.flow import Producer, producers
-from seviz.network.gates import capture_gates, visit_gates
+from seviz.network.gates import capture_gates, recorded_products
 from seviz.network.models import Network
-from seviz.network.tracing import Product
+from seviz.network.products import Product
 from seviz.run.parts import Part
 from seviz.run.store import Run
 
@@ -337,26 +337,20 @@ def _taylor(network: Network, batch: Labelled, place: torch.device) -> dict[str,
 
 
 def _at_products(
-    of: Callable[[Product], Tensor], network: Network, batch: Labelled, place: torch.device
+    of: Callable[[Product, Tensor], Tensor], network: Network, batch: Labelled, place: torch.device
 ) -> dict[str, Tensor]:
     """What is seen where a block scales its feature map, (image, channel)."""
-    seen: dict[str, Tensor] = {}
-
-    def at_product(block: SEBlock, product: Product) -> None:
-        seen[block.name] = of(product)
-
-    blocks = list(network.blocks.values())
-    with visit_gates(network.model, blocks, lambda _, gate: gate, at_product=at_product):
+    with recorded_products(network.model, network.blocks, {"seen": of}, detach=True) as values:
         network.model(batch.images.to(place))
-    return seen
+    return values["seen"]
 
 
-def _size(product: Product) -> Tensor:
-    return product.u.abs().mean((2, 3))
+def _size(product: Product, _: Tensor) -> Tensor:
+    return product.u.abs().flatten(2).mean(2)
 
 
-def _on(product: Product) -> Tensor:
-    return (product.u * product.factor > 0).double().mean((2, 3))
+def _on(product: Product, gate: Tensor) -> Tensor:
+    return (product.u.flatten(2) * gate[:, :, None] > 0).double().mean(2)
 
 
 def scores_by_block(scores: pd.DataFrame) -> dict[str, pd.Series]:

@@ -13,8 +13,8 @@ from torch import nn
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.errors import EmptyDataError, ModelError, OptionError
 from seviz.experiments.evaluation import Images, Progress, labelled_batches, on_device
-from seviz.network.blocks import refuse_compiled
 from seviz.network.models import Network
+from seviz.network.wrappers import refuse_compiled
 
 
 def recalibrate(

@@ -31,8 +31,8 @@ from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.engines import home_of
 from seviz.errors import EmptyDataError, NoSEBlocksError, OptionError, WeightsError
 from seviz.experiments.evaluation import Images, Labelled, labelled_batches, logits_of
-from seviz.network.blocks import refuse_compiled
 from seviz.network.models import Network
+from seviz.network.wrappers import refuse_compiled
 from seviz.run.files import write_atomically
 
 Optimizer = Literal["sgd", "adamw"]

@@ -31,9 +31,9 @@ from seviz.capture.collect import usable_device
 from seviz.capture.engines import apart, copy_of, frozen, random_images
 from seviz.errors import EngineError, OptionError
 from seviz.experiments.evaluation import Progress
-from seviz.network.blocks import refuse_compiled
 from seviz.network.models import Network
-from seviz.network.tracing import tensors_in
+from seviz.network.products import tensors_in
+from seviz.network.wrappers import refuse_compiled
 
 Mode = Literal["eager", "compiled"]
 MODES: tuple[Mode, ...] = get_args(Mode)

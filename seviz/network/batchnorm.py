@@ -18,7 +18,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from seviz.network.blocks import undisturbed
 from seviz.network.flow import FORM
-from seviz.network.tracing import tensors_in
+from seviz.network.products import tensors_in
 
 
 class _Uses(TorchFunctionMode):

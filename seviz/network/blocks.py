@@ -9,33 +9,35 @@ References
 Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv:1709.01507.
 """
 
+import inspect
 import math
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional as F
 
-from seviz.errors import CompiledModelError, NoSEBlocksError
-from seviz.network.tracing import Find, Trace, is_feature_map, map_tensors, trace
-
-GATES: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigmoid": torch.sigmoid,
-    "hard_sigmoid": F.hardsigmoid,
-    "tanh": torch.tanh,
-    "one_plus_tanh": lambda x: 1 + torch.tanh(x),
-    "relu": F.relu,
-    "relu6": F.relu6,
-}
-"""The gate activations that are told apart, by name."""
+from seviz.errors import ExampleError, NoSEBlocksError, SevizWarning, WeightsError
+from seviz.network.activations import activation
+from seviz.network.naming import dilations, is_exact, stage_numbers, stride
+from seviz.network.products import Form, map_tensors, tensors_in
+from seviz.network.tracing import Find, Origin, Scaling, Trace, is_feature_map, trace
+from seviz.network.wrappers import refuse_compiled, uncompiled
 
 _DRAWS = 8  # of random input, to verify a find
+_MULTIPLE = 64  # of the sides of images that every usual stride divides
+_LARGEST = 256  # side that a small image is enlarged to
+_LARGEST_SE = 10_000_000  # numbers in the matrices of a layer that is tried as an SE layer
+
+Example = Tensor | tuple[Any, ...] | dict[str, Any]
+"""What a network takes: a tensor, its shape, a tuple of arguments, or a dict of keyword arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,23 +51,35 @@ class SEBlock:
     path
         The innermost module around the product, as in `model.get_submodule(path)`.
     gate_path
-        The module whose output is the gate; None where the gate is a plain function call.
+        The module whose output is the gate; None where the gate is a plain function call, or what a module returned
+        was changed before the product. Gates are always read at the product.
     channels
         Number of gates.
     squeezed_channels
         Width of the narrowest point between the squeeze and the gate.
     gate
-        The activation: a key of `GATES`, or "other".
+        The activation: a key of `seviz.network.activations.GATES`, "hard_sigmoid(SLOPE, OFFSET)" for clamp(SLOPE x +
+        OFFSET, 0, 1), or "other".
+    bounds
+        The least and the greatest value of the activation; infinite where there is none, or it is not known.
     stage, block
         The numbers in the name.
     stride
         Side of the input over side of the feature map.
+    dilation
+        Of the convolutions around the block; the stage is told from stride times dilation.
     weights
-        Names of the matrices between squeeze and gate, in order of use.
+        Names of the learned tensors that the matrices between squeeze and gate are made of, in order of use.
     call, calls
         Which call of the gate's module gives this gate (0-based), of how many in a forward pass.
     product, products
-        Which channel product inside `path` this is (0-based), of how many in a forward pass.
+        Which call inside `path` multiplies the feature map (0-based), of how many in a forward pass that may scale
+        channels (see `seviz.network.products`).
+    pieces
+        Where several products scale some channels each: of every further one its number in `path` and its first
+        channel.
+    operand, form
+        Which of the two operands of the product holds the gate, and as what.
     """
 
     name: str
@@ -77,11 +91,16 @@ class SEBlock:
     stage: int
     block: int
     stride: int
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+    dilation: int = 1
     weights: tuple[str, ...] = ()
     call: int = 0
     calls: int = 1
     product: int = 0
     products: int = 1
+    pieces: tuple[tuple[int, int], ...] = ()
+    operand: int = 1
+    form: Form = "factor"
 
 
 @dataclass(frozen=True)
@@ -113,25 +132,56 @@ class Survey:
     unverified
         Paths of products that looked like SE blocks, but did not hold on random input.
     uncalled
-        Modules with parameters that the forward pass did not call, the outermost only. SE layers that are
-        registered but never used are among them.
+        Modules with parameters that the forward pass did not call, the outermost only.
+    uncalled_se
+        SE layers that the forward pass did not call.
+    opaque
+        Parts that were not looked into: modules that are TorchScript.
     """
 
     blocks: dict[str, SEBlock]
     other: tuple[OtherScaling, ...]
     unverified: tuple[str, ...]
     uncalled: tuple[str, ...]
+    uncalled_se: tuple[str, ...] = ()
+    opaque: tuple[str, ...] = ()
+
+    def remarks(self) -> list[str]:
+        """What a person should know of it, in sentences: whatever may be an SE block and is not among the blocks."""
+        remarks = []
+        if self.opaque:
+            remarks.append(f"Not looked into, being TorchScript: {_some(self.opaque)}.")
+        if self.unverified:
+            remarks.append(
+                "Left out, since the gate could not be verified on random input: the product in"
+                f" {_some(self.unverified)}."
+            )
+        unknown = tuple(each.path for each in self.other if each.kind == Scaling.UNKNOWN)
+        if unknown:
+            remarks.append(f"Scaled per channel and image in a way that is not understood: {_some(unknown)}.")
+        if self.uncalled_se:
+            remarks.append(f"SE layers that the forward pass does not call: {_some(self.uncalled_se)}.")
+        return remarks
 
 
-def find_se_blocks(model: nn.Module, example: Tensor | tuple[int, ...]) -> dict[str, SEBlock]:
+def _some(paths: Sequence[str]) -> str:
+    """The first few of some paths, and how many more."""
+    shown = ", ".join(path or "the network's own forward" for path in paths[:3])
+    return shown if len(paths) <= 3 else f"{shown} and {len(paths) - 3} more"
+
+
+def find_se_blocks(model: nn.Module, example: Example) -> dict[str, SEBlock]:
     """Find the SE blocks of a network, in the order of the forward pass.
 
     Parameters
     ----------
     model
-        Any module that takes one (batch, channels, height, width) tensor.
+        Any module. Parallel wrappers are looked through; of a compiled model, the one that it was made from is taken,
+        with a warning.
     example
-        A tensor such as the model takes, or its shape: only shape, dtype and device count.
+        What the model takes, of which only shapes, types and device count: a tensor (batch, ...); its shape, where
+        three whole numbers are channels, height and width, and any other shape includes the batch; a tuple of
+        positional arguments; or a dict of keyword arguments.
 
     Returns
     -------
@@ -142,15 +192,32 @@ def find_se_blocks(model: nn.Module, example: Tensor | tuple[int, ...]) -> dict[
     ------
     NoSEBlocksError
         If there is none; the message says what scaling there is instead.
+    ExampleError
+        If the model does not take such an example.
     CompiledModelError
-        If the model was compiled.
+        If a part of the model was compiled, or the model is TorchScript.
+    WeightsError
+        If the model is on the meta device: without values nothing can be verified.
+
+    Warns
+    -----
+    SevizWarning
+        If there is anything that may be an SE block and could not be verified or looked into.
 
     See Also
     --------
     survey : tells also of scaling of other kinds, and of modules that are never called.
+
+    Examples
+    --------
+    >>> blocks = seviz.find_se_blocks(timm.create_model("seresnet50"), (3, 224, 224))
+    >>> list(blocks)[:4]
+    ['SE_2_1', 'SE_2_2', 'SE_2_3', 'SE_3_1']
     """
     found = survey(model, example)
     if found.blocks:
+        for remark in found.remarks():
+            warnings.warn(remark, SevizWarning, stacklevel=2)
         return found.blocks
     message = (
         f"no SE block in {type(model).__name__}: no feature map is scaled by a per-channel gate computed from it"
@@ -158,112 +225,306 @@ def find_se_blocks(model: nn.Module, example: Tensor | tuple[int, ...]) -> dict[
     )
     if found.other:
         message += f" There is other scaling, such as in {found.other[0].path!r} {found.other[0].kind}."
+    message = " ".join([message, *found.remarks()])
     if found.uncalled:
         message += f" Never called in the forward pass are {', '.join(found.uncalled[:3])}."
     raise NoSEBlocksError(f"{message} Networks with SE blocks are timm/seresnet50 or torchvision/efficientnet_b0.")
 
 
-def survey(model: nn.Module, example: Tensor | tuple[int, ...]) -> Survey:
+def survey(model: nn.Module, example: Example) -> Survey:
     """Tell how a network scales its feature maps: by SE blocks, and otherwise.
 
     A forward pass of two random images is watched; then every find is verified on random input of its own,
-    since a feature map of zeros (a residual branch whose last BatchNorm starts at zero) would fit any gate.
-    The search is deterministic, draws from no global random state and leaves the model as it was.
+    since a feature map of zeros (a residual branch whose last BatchNorm starts at zero) would fit any gate. Where
+    images are so small that feature maps have a single position, or that strides cannot be told, larger ones are
+    tried as well. The search is deterministic, draws from no global random state and leaves the model as it was.
 
     Parameters
     ----------
-    model
-        Any module that takes one (batch, channels, height, width) tensor.
-    example
-        A tensor such as the model takes, or its shape: only shape, dtype and device count.
+    model, example
+        As in `find_se_blocks`.
 
     Raises
     ------
+    ExampleError
+        If the model does not take such an example.
     CompiledModelError
-        If the model was compiled.
+        If a part of the model was compiled, or the model is TorchScript.
+    WeightsError
+        If the model is on the meta device: without values nothing can be verified.
     """
+    model = uncompiled(model)
     refuse_compiled(model)
-    images = _random_images(model, example)
-    with undisturbed(model), trace(model) as state:
-        model(images)
-    checked = [(find, _verified(model, images, find)) for find in state.finds]
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise WeightsError(
+            f"{type(model).__name__} has parameters on the meta device, which hold no values: blocks cannot be"
+            " verified. Move it with model.to_empty(device=...) and load or draw its weights."
+        )
+    given = _random_example(model, example)
+    state, finds = _watched(model, given)
+    for larger in _larger(given) if state.single or not _exact(finds, given) else ():
+        try:
+            more = _watched(model, larger)
+        except ExampleError:
+            break
+        if len(more[1]) < len(finds):
+            break
+        (state, finds), given = more, larger
+        if not state.single and _exact(finds, given):
+            break
+    checked = [(find, _verified(model, given, find)) for find in finds]
     holding = [(find, again) for find, again in checked if again is not None]
+    uncalled = _uncalled(model, state)
     return Survey(
-        blocks=_named(holding, images, state),
+        blocks=_named(model, holding, given, state),
         other=tuple(OtherScaling(path, kind.value) for path, kind in state.scalings),
         unverified=tuple(find.path for find, again in checked if again is None),
-        uncalled=_uncalled(model, state),
+        uncalled=uncalled,
+        uncalled_se=tuple(path for outer in uncalled for path in _se_layers(model, outer)),
+        opaque=tuple(
+            path
+            for path, module in model.named_modules()
+            if isinstance(module, torch.jit.ScriptModule)
+            and not isinstance(model.get_submodule(path.rpartition(".")[0]), torch.jit.ScriptModule)
+        ),
     )
+
+
+def _watched(model: nn.Module, given: "_Given") -> tuple[Trace, list[Find]]:
+    """The search in one pass of an example."""
+    with undisturbed(model), trace(model) as state:
+        try:
+            model(*given.args, **given.kwargs)
+        except Exception as error:  # whatever the model's own code raises
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise ExampleError(
+                f"{type(model).__name__} does not take {given.words} as example ({type(error).__name__}: {reason});"
+                " expected a tensor, its shape, a tuple of positional arguments or a dict of keyword arguments"
+            ) from error
+    return state, _joined(state)
 
 
 def _uncalled(model: nn.Module, state: Trace) -> tuple[str, ...]:
     """The outermost modules with parameters that were not called, nor any module in them."""
     called = {path.rsplit(".", k)[0] for path in state.calls for k in range(path.count(".") + 1)}
+    opaque = tuple(f"{p}." for p, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule))
     silent = [
         path
         for path, module in model.named_modules()
-        if path and path not in called and next(module.parameters(), None) is not None
+        if path and path not in called and not path.startswith(opaque) and next(module.parameters(), None) is not None
     ]
     return tuple(path for path in silent if path.rpartition(".")[0] not in silent)
 
 
-def _named(finds: list[tuple[Find, Find]], images: Tensor, state: Trace) -> dict[str, SEBlock]:
+def _se_layers(model: nn.Module, outer: str) -> Iterator[str]:
+    """The paths of SE layers in a module that was not called, as they show when they are."""
+    done = ""
+    for inner, module in model.get_submodule(outer).named_modules(prefix=outer):
+        matrices = [p for p in module.parameters() if p.ndim > 1]
+        if (done and inner.startswith(done)) or not matrices or sum(p.numel() for p in matrices) > _LARGEST_SE:
+            continue
+        like = matrices[0]
+        u = torch.randn(2, like.shape[1], 4, 4, generator=torch.Generator().manual_seed(0)).to(like)
+        try:
+            with undisturbed(module), trace(module) as state:
+                module(u)
+        except Exception:  # whatever a module says to being called by itself
+            continue
+        if any(find.path == "" and torch.equal(find.u, u) for find in state.finds):
+            done = f"{inner}."
+            yield inner
+
+
+# Finds
+
+
+def _joined(state: Trace) -> list[Find]:
+    """The finds of a pass, those put together that scale parts of the batch, or of the channels, in turn."""
+    finds: list[Find] = []
+    waiting = list(state.finds)
+    while waiting:
+        find = waiting.pop(0)
+        for together, axis in ((_parts(find, waiting, state.batch), 0), (_pieces(find, waiting, state), 1)):
+            if together:
+                waiting = [other for other in waiting if not any(other is each for each in together)]
+                find = _put_together(find, together, axis)
+        finds.append(find)
+    return finds
+
+
+def _parts(find: Find, others: list[Find], batch: int) -> list[Find]:
+    """The finds of further parts of the batch, in the same module and with the same weights."""
+    rows, parts = len(find.u), list[Find]()
+    for other in others:
+        if rows >= batch:
+            break
+        if (other.path, other.weights) == (find.path, find.weights):
+            parts.append(other)
+            rows += len(other.u)
+    return parts if rows == batch else []
+
+
+def _pieces(find: Find, others: list[Find], state: Trace) -> list[Find]:
+    """The finds that scale the other channels of the feature map that the first scales some of."""
+    for whole, shape in enumerate(state.shapes):
+        if not find.u_origin.kin >> whole & 1 or whole in find.u_origin.maps or shape[1] <= find.u.shape[1]:
+            continue
+        same = [
+            other
+            for other in others
+            if (other.path, other.call, other.weights) == (find.path, find.call, find.weights)
+            and other.u_origin.kin >> whole & 1
+            and not other.u_origin.maps & find.u_origin.maps
+        ]
+        if same and find.u.shape[1] + sum(other.u.shape[1] for other in same) == shape[1]:
+            return same
+    return []
+
+
+def _put_together(find: Find, others: list[Find], axis: int) -> Find:
+    every = [find, *others]
+    if axis == 1:
+        every.sort(key=lambda each: each.offset)
+    first = every[0]
+    u, factor = (torch.cat([getattr(each, name) for each in every], axis) for name in ("u", "factor"))
+    if axis == 0:
+        return replace(first, u=u, factor=factor, lead=first.factor, parts=len(every))
+    starts = accumulate(each.u.shape[1] for each in every[:-1])
+    pieces = tuple((each.product, start) for each, start in zip(every[1:], starts, strict=True))
+    return replace(first, u=u, factor=factor, lead=first.factor, gate=None, pieces=pieces)
+
+
+def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: "_Given", state: Trace) -> dict[str, SEBlock]:
     """The blocks of finds, each with itself as verified, named by stage and order."""
-    strides = [stride(images.shape, find.u.shape) for find, _ in finds]
+    strides = [stride(given.images, find.u.shape) for find, _ in finds]
+    around = dilations(model, {find.path: s for (find, _), s in zip(finds, strides, strict=True)})
+    stages = stage_numbers(strides, [around[find.path] for find, _ in finds])
     order = Counter[int]()
     blocks = {}
-    for (find, again), reduced, stage in zip(finds, strides, stage_numbers(strides), strict=True):
+    for (find, again), reduced, stage in zip(finds, strides, stages, strict=True):
         order[stage] += 1
         name, channels = f"SE_{stage}_{order[stage]}", find.u.shape[1]
+        gate, bounds = activation(again.origin, _lead(again), partial(_louder, model, given, find))
+        made_by = find.gate if find.gate is not None and again.gate is not None else None
         blocks[name] = SEBlock(
             name=name,
             path=find.path,
-            gate_path=find.gate[0] if find.gate else None,
+            gate_path=made_by[0] if made_by else None,
             channels=channels,
-            squeezed_channels=min(find.origin.width or channels, channels),
-            gate=_activation(again),
+            squeezed_channels=min(find.width or channels, channels),
+            gate=gate,
+            bounds=bounds,
             stage=stage,
             block=order[stage],
             stride=round(reduced),
-            weights=find.origin.weights,
-            call=find.gate[1] if find.gate else 0,
-            calls=state.calls[find.gate[0]] if find.gate else 1,
+            dilation=around[find.path],
+            weights=find.weights,
+            call=made_by[1] if made_by else 0,
+            calls=state.calls[made_by[0]] // find.parts if made_by else 1,
             product=find.product,
-            products=state.products[find.path],
+            products=state.products[find.path] // find.parts,
+            pieces=find.pieces,
+            operand=find.operand,
+            form=find.form,
         )
     return blocks
 
 
-def stride(images: Sequence[int], u: Sequence[int]) -> float:
-    """Side of the images over side of the feature map, of two (batch, channels, height, width) shapes."""
-    return math.sqrt(math.prod(images[2:]) / math.prod(u[2:]))
+# Examples
 
 
-def stage_numbers(strides: Sequence[float]) -> list[int]:
-    """The stage of each stride: its log2, and one offset for the whole network that lifts the smallest to 2."""
-    depths = [round(math.log2(stride)) for stride in strides]
-    offset = max(0, 2 - min(depths, default=2))
-    return [depth + offset for depth in depths]
+@dataclass(frozen=True)
+class _Given:
+    """Random arguments of a network.
+
+    Attributes
+    ----------
+    args, kwargs
+        The arguments.
+    words
+        What the person gave, in a few words.
+    resizable
+        Whether it is one batch of images, of which the size may be another.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    words: str
+    resizable: bool = False
+
+    @property
+    def images(self) -> tuple[int, ...]:
+        """The shape of the first batch of images, or of the first tensor."""
+        tensors = list(tensors_in((self.args, self.kwargs)))
+        return tuple(next((x for x in tensors if x.ndim >= 4), tensors[0]).shape)
 
 
-def refuse_compiled(model: nn.Module) -> None:
-    """Raise CompiledModelError if the model, or a module in it, was compiled with `torch.compile`."""
-    for path, module in model.named_modules():
-        if isinstance(module, torch._dynamo.OptimizedModule) or module._compiled_call_impl is not None:
-            where = f"its module {path!r}" if path else "it"
-            raise CompiledModelError(
-                f"{type(model).__name__} cannot be observed: {where} was compiled, and compiled code ignores hooks"
-                " registered later. Give the model as it was before torch.compile."
+def _random_example(model: nn.Module, example: Example) -> _Given:
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    if isinstance(example, Tensor) or _is_shape(example):
+        like = example if isinstance(example, Tensor) else parameter
+        shape = tuple(example.shape if isinstance(example, Tensor) else example)
+        rest = shape if not isinstance(example, Tensor) and len(shape) == 3 else shape[1:]
+        if len(rest) < 2 or not all(n > 0 for n in rest):
+            raise ExampleError(
+                f"example has shape {shape}, expected (channels, height, width) or (batch, channels, height, width)"
             )
+        kind = like.dtype if like.is_floating_point() else parameter.dtype
+        images = _drawn((2, *rest), 0).to(device=like.device, dtype=kind)
+        return _Given((images,), {}, f"shape {shape}", resizable=len(rest) == 3)
+    if not isinstance(example, tuple | dict) or next(tensors_in(example), None) is None:
+        raise ExampleError(
+            f"example is a {type(example).__name__} without tensors,"
+            " expected a tensor, its shape, a tuple of positional arguments or a dict of keyword arguments"
+        )
+    rows = [len(x) for x in tensors_in(example) if x.ndim]
+    random = map_tensors(partial(_random_rows, rows[0] if rows else 0), example)
+    words = f"the shapes {[tuple(x.shape) for x in tensors_in(example)]}"
+    if isinstance(example, tuple):
+        return _Given(tuple(random), {}, words)
+    try:
+        inspect.signature(model.forward).bind(**example)
+    except TypeError:  # then the dict itself is what the network takes
+        return _Given((random,), {}, words)
+    return _Given((), random, words)
 
 
-def _random_images(model: nn.Module, example: Tensor | tuple[int, ...]) -> Tensor:
-    shape = tuple(example.shape if isinstance(example, Tensor) else example)
-    if len(shape) not in (3, 4):
-        raise ValueError(f"example has shape {shape}, expected (batch, channels, height, width)")
-    like = example if isinstance(example, Tensor) else next(model.parameters(), torch.empty(0))
-    images = torch.randn(2, *shape[-3:], generator=torch.Generator().manual_seed(0))
-    return images.to(device=like.device, dtype=like.dtype)
+def _is_shape(example: object) -> bool:
+    return isinstance(example, tuple | list) and bool(example) and all(type(n) is int for n in example)
+
+
+def _random_rows(batch: int, tensor: Tensor) -> Tensor:
+    """Two rows of random numbers in place of a batch, of anything else as many as there are; others as they are."""
+    shape = tuple(tensor.shape)
+    if shape and shape[0] == batch:
+        shape = (2, *shape[1:])
+    if not tensor.is_floating_point():
+        return tensor if shape == tuple(tensor.shape) else tensor[torch.arange(2) % len(tensor)]
+    return _drawn(shape, 0).to(tensor)
+
+
+def _drawn(shape: Sequence[int], seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _larger(given: _Given) -> Iterator[_Given]:
+    """The same images at sizes that strides divide, each larger than the one before."""
+    if not given.resizable:
+        return
+    (images,) = given.args
+    sides = tuple(images.shape[2:])
+    while max(sides) < _LARGEST:
+        sides = tuple(_MULTIPLE * -(-(side + 1) // _MULTIPLE) for side in sides)
+        larger = _drawn((*images.shape[:2], *sides), 0).to(images)
+        yield replace(given, args=(larger,))
+
+
+def _exact(finds: Sequence[Find], given: _Given) -> bool:
+    """Whether the stride of each find can be told."""
+    return not given.resizable or all(is_exact(given.images, find.u.shape) for find in finds if find.u.ndim == 4)
+
+
+# Verification
 
 
 @contextmanager
@@ -279,15 +540,14 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _random_like(tensor: Tensor, seed: int) -> Tensor:
+def _random_like(tensor: Tensor, seed: int, scale: float = 1.0) -> Tensor:
     """Random numbers of the same shape, whose mean over positions varies more than the positions do."""
     if not tensor.is_floating_point():
         return tensor
-    generator = torch.Generator().manual_seed(seed)
-    values = torch.randn(tensor.shape, generator=generator)
+    values = _drawn(tensor.shape, seed)
     if is_feature_map(tensor):
-        values += 2 * torch.randn(*tensor.shape[:2], 1, 1, generator=generator)
-    return values.to(tensor)
+        values += 2 * torch.randn(*tensor.shape[:2], 1, 1, generator=torch.Generator().manual_seed(seed + 1000))
+    return (scale * values).to(tensor)
 
 
 def _varied(model: nn.Module, seed: int, *, every: bool) -> dict[str, Tensor]:
@@ -295,6 +555,8 @@ def _varied(model: nn.Module, seed: int, *, every: bool) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     varied = {}
     for name, parameter in model.named_parameters():
+        if not parameter.is_floating_point():
+            continue
         if every or (parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all())):
             scale = 1 / math.sqrt(parameter[0].numel()) if parameter.ndim > 1 else 0.5
             noise = scale * torch.randn(parameter.shape, generator=generator)
@@ -302,78 +564,84 @@ def _varied(model: nn.Module, seed: int, *, every: bool) -> dict[str, Tensor]:
     return varied
 
 
-def _verified(model: nn.Module, images: Tensor, find: Find) -> Find | None:
-    """The find as it shows again on random input, if its gate, as a hook sees it, is the factor of its product.
+def _verified(model: nn.Module, given: _Given, find: Find) -> Find | None:
+    """The find as it shows again on random input, if its factor differs between images there and scales something.
 
     The block is run by itself, or within the whole network where it cannot be. A draw may show nothing, since
     ReLUs can all be shut; then the next is tried, also with other weights: first in place of those that are one
-    number only, then in place of all.
+    number only, then in place of all. The find's gate is None there if it is not what its module returned.
     """
-    runs: list[tuple[str, nn.Module, Any]] = [("", model, ((images,), {}))]
-    if find.path and (find.gate is None or find.gate[0].startswith(f"{find.path}.")):
-        runs.insert(0, (f"{find.path}.", model.get_submodule(find.path), find.inputs))
-    for prefix, module, inputs in runs:
+    for prefix, module, inputs in _ways(model, given, find):
         for draw in range(_DRAWS):
             args, kwargs = map_tensors(partial(_random_like, seed=draw), inputs)
             weights = _varied(module, draw, every=draw > _DRAWS // 2) if draw % 2 else {}
             again = _again(module, prefix, find, weights, args, kwargs)
-            if again is not None:
+            if again is not None and _holds(again):
                 return again
     return None
+
+
+def _ways(model: nn.Module, given: _Given, find: Find) -> list[tuple[str, nn.Module, Any]]:
+    """What may be run to see a find again, the smaller first: its path, the module and its arguments."""
+    ways: list[tuple[str, nn.Module, Any]] = [("", model, (given.args, given.kwargs))]
+    if find.path and find.parts == 1 and (find.gate is None or find.gate[0].startswith(f"{find.path}.")):
+        ways.insert(0, (f"{find.path}.", model.get_submodule(find.path), find.inputs))
+    return ways
+
+
+def _louder(model: nn.Module, given: _Given, find: Find) -> list[tuple[Origin, Tensor]]:
+    """Origin and value of the factor where the input is larger."""
+    prefix, module, inputs = _ways(model, given, find)[0]
+    seen = []
+    for draw, scale in enumerate((10.0, 100.0, 1000.0)):
+        args, kwargs = map_tensors(partial(_random_like, seed=draw, scale=scale), inputs)
+        if (again := _again(module, prefix, find, {}, args, kwargs)) is not None:
+            seen.append((again.origin, _lead(again)))
+    return seen
+
+
+def _lead(find: Find) -> Tensor:
+    return find.factor if find.lead is None else find.lead
 
 
 def _again(
     module: nn.Module, prefix: str, find: Find, weights: dict[str, Tensor], args: Any, kwargs: Any
 ) -> Find | None:
-    """Run a module that holds the block; the find as it shows there, if it holds."""
+    """Run a module that holds the block; the find as it shows there."""
     seen: list[Tensor] = []
     with ExitStack() as stack:
         stack.enter_context(undisturbed(module))
         state = stack.enter_context(trace(module, weights))
         if find.gate is not None:
             gate = module.get_submodule(find.gate[0].removeprefix(prefix))
-            stack.callback(gate.register_forward_hook(lambda *call: seen.append(call[2].clone())).remove)
+            stack.callback(gate.register_forward_hook(lambda *call: seen.append(_copied(call[2]))).remove)
         try:
             functional_call(module, weights, args, kwargs)
-        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
-            return None  # not made to be called by itself
-    for again in state.finds:
-        if _same_place(find, again, prefix, state.products[again.path]) and _holds(again, seen):
-            return again
+        except Exception:  # not made to be called by itself, and says so in its own way
+            return None
+    for again in _joined(state):
+        path = f"{prefix}{again.path}".rstrip(".")
+        if path == find.path and again.product == (find.within if prefix and not again.path else find.product):
+            return again if _is_output(again, seen) else replace(again, gate=None)
     return None
 
 
-def _same_place(find: Find, again: Find, prefix: str, products: int) -> bool:
-    return f"{prefix}{again.path}".rstrip(".") == find.path and again.product == find.product % products
+def _copied(output: Any) -> Tensor:
+    return output.clone() if isinstance(output, Tensor) else torch.empty(0)
 
 
-def _holds(find: Find, seen: list[Tensor]) -> bool:
-    """Whether this is a gate: it differs between images, scales something, and is what the hook saw."""
-    if torch.equal(find.factor[0], find.factor[1]) or not bool(find.u.any()):
+def _is_output(find: Find, seen: list[Tensor]) -> bool:
+    """Whether the factor is what the gate's module returned."""
+    if find.gate is None or find.gate[1] >= len(seen):
         return False
-    if find.gate is None:
-        return True
-    gate = gate_values(seen[find.gate[1]], find.factor.shape[1])
-    return gate.shape == find.factor.shape and torch.equal(gate, find.factor)
+    gate = seen[find.gate[1]]
+    if is_feature_map(gate):  # already expanded over positions
+        gate = gate[:, :, 0, 0]
+    return gate.numel() == find.factor.numel() and torch.equal(
+        gate.reshape(find.factor.shape).to(find.factor.dtype), find.factor
+    )
 
 
-def gate_values(output: Tensor, channels: int) -> Tensor:
-    """What a gate's module returned, as (batch, channels)."""
-    if is_feature_map(output):  # already expanded over positions
-        output = output[:, :, 0, 0]
-    return output.reshape(-1, channels)
-
-
-def _activation(find: Find) -> str:
-    """The name of the function that makes the gate out of something computed before it."""
-    factor = find.factor.double()
-    tolerance = 1e-6 if find.factor.dtype in (torch.float32, torch.float64) else 1e-2
-    for before in reversed(find.origin.trail):
-        if before.numel() != factor.numel():
-            continue
-        x = before.double().reshape(factor.shape)
-        for name, function in GATES.items():
-            moved = not torch.allclose(function(x), x, rtol=0, atol=1e-3)
-            if moved and torch.allclose(function(x), factor, rtol=0, atol=tolerance):
-                return name
-    return "other"
+def _holds(find: Find) -> bool:
+    """Whether this is a gate: it differs between images, and scales something."""
+    return len(find.factor) > 1 and not torch.equal(find.factor[0], find.factor[1]) and bool(find.u.any())

@@ -26,9 +26,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from seviz.errors import NoSEBlocksError, OptionError, SevizError
+from seviz.errors import ExampleError, NoSEBlocksError, OptionError, SevizError
 from seviz.network.blocks import SEBlock, find_se_blocks, undisturbed
-from seviz.network.tracing import Trace, tensors_in, trace
+from seviz.network.products import tensors_in
+from seviz.network.tracing import Trace, trace
+from seviz.network.wrappers import uncompiled
 
 aten = torch.ops.aten
 
@@ -160,17 +162,17 @@ def complexity(
     """
     if len(input_size) != 3 or not all(isinstance(n, int) and n > 0 for n in input_size):
         raise OptionError(f"input_size is {input_size!r}, expected (channels, height, width) such as (3, 224, 224)")
+    model = uncompiled(model)
     try:
         if blocks is None:
             blocks = _blocks(model, input_size)
         recorder = _record(model, input_size)
+    except ExampleError as error:
+        raise _does_not_run(model, input_size, error.__cause__ or error) from error
     except SevizError:
         raise
     except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
-        raise OptionError(
-            f"{type(model).__name__} does not run on an image of input_size {input_size} ({type(error).__name__}:"
-            f" {error}); give the size it was made for"
-        ) from error
+        raise _does_not_run(model, input_size, error) from error
 
     if unseen := [name for name, block in blocks.items() if (block.path, block.product) not in recorder.products]:
         raise OptionError(
@@ -187,6 +189,13 @@ def complexity(
             stage: total(shares[name] for name, block in blocks.items() if block.stage == stage)
             for stage in sorted({block.stage for block in blocks.values()})
         },
+    )
+
+
+def _does_not_run(model: nn.Module, input_size: tuple[int, int, int], error: BaseException) -> OptionError:
+    return OptionError(
+        f"{type(model).__name__} does not run on an image of input_size {input_size} ({type(error).__name__}: {error});"
+        " give the size it was made for"
     )
 
 

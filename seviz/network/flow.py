@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from seviz.network.blocks import SEBlock, undisturbed
-from seviz.network.tracing import MULTIPLICATIONS, channel_product, map_tensors, tensors_in
+from seviz.network.products import ELEMENTWISE_PRODUCTS, function_name, map_tensors, operands, tensors_in
 
 # Functions that tell of a tensor's form, and use none of its values.
 FORM = {
@@ -54,9 +54,10 @@ class Call:
         With a `Value` in place of each tensor that was computed, and the name of each parameter or buffer.
     inputs, outputs
         The values in the arguments and in the result.
+    operands
+        Of a call that may scale channels (see `products`), its two operands; else None.
     scaled
-        Of a multiplication that scales a feature map by one number per image and channel: the feature map and the
-        factor; else None.
+        Of the product of a block, as `Flow.product` gives it: the feature map, and the operand that holds the gate.
     inside
         The paths of the modules that the pass was in, outermost first.
     """
@@ -67,6 +68,7 @@ class Call:
     inputs: tuple[Value, ...]
     outputs: tuple[Value, ...]
     inside: tuple[str, ...]
+    operands: tuple[Value, Value] | None = None
     scaled: tuple[Value, Value] | None = None
 
     def argument(self, position: int, name: str, default: Any = None) -> Any:
@@ -102,7 +104,6 @@ class Flow(TorchFunctionMode):
         self._names = {id(tensor): name for name, tensor in own}
         self.uses = Counter[str]()
         """How many calls use each parameter, by its name."""
-        self._addresses = {parameter.data_ptr() for parameter in model.parameters()}
         self._numbers = WeakTensorKeyDictionary()
         self._inside: list[tuple[str, tuple[Value, ...]]] = []
 
@@ -130,8 +131,8 @@ class Flow(TorchFunctionMode):
         kwargs = kwargs or {}
         used = list(tensors_in((args, kwargs)))
         said, named = map_tensors(self._described, (args, kwargs))
-        product = channel_product(func, args, kwargs, self._addresses)
-        scaled = (self.value(product.u), self.value(product.factor)) if product is not None else None
+        pair = operands(func, args, kwargs)
+        multiplied = (self.value(pair[0]), self.value(pair[1])) if pair is not None else None
         versions = [x._version for x in used]
         output = func(*args, **kwargs)
         results = list(tensors_in(output))
@@ -146,7 +147,8 @@ class Flow(TorchFunctionMode):
         if outputs and set(outputs) <= set(inputs):
             return output  # handed through
         inside = tuple(path for path, _ in self._inside)
-        call = Call("mul" if func in MULTIPLICATIONS else name, said, named, inputs, outputs, inside, scaled)
+        kind = "mul" if function_name(func) in ELEMENTWISE_PRODUCTS else name
+        call = Call(kind, said, named, inputs, outputs, inside, multiplied)
         self.calls.append(call)
         self.uses.update({self._names[id(x)] for x in used if id(x) in self._names})
         for value in outputs:
@@ -160,8 +162,12 @@ class Flow(TorchFunctionMode):
 
     def product(self, block: SEBlock) -> Call | None:
         """The call that scales the feature map of a block; None if no pass went through it."""
-        inside = [call for call in self.calls if call.scaled is not None and block.path in call.inside]
-        return inside[block.product] if block.product < len(inside) else None
+        inside = [call for call in self.calls if call.operands is not None and block.path in call.inside]
+        if block.product >= len(inside):
+            return None
+        call = inside[block.product]
+        assert call.operands is not None
+        return replace(call, scaled=(call.operands[1 - block.operand], call.operands[block.operand]))
 
     def passes(self, call: Call) -> Literal["any", "positive", "no"]:
         """Which factors of its input's channels a call hands on to its result: any, those from 0, or none."""

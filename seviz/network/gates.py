@@ -1,8 +1,21 @@
-"""Observe the gates of SE blocks in a forward pass, and set them."""
+"""Observe the gates of SE blocks in a forward pass, and set them.
 
+How it works. The search (`blocks.py`) tells, for each block, the module around its product, which call there that may
+scale channels is the product, and which operand of it holds the gate. While a context is open, hooks on those modules
+tell where the pass is, and a `TorchFunctionMode` sees every call of a torch function: at the product of a block it
+reads the operand, copies it, and, where gates are forced, gives the function another in its place. So what is reported
+is what the product used, whatever was done to it on the way, and what is forced is what the product uses.
+
+Only passes of the model itself count, from its call to its return: what activation checkpointing computes again in
+backward is not seen. At the end of each pass it is counted whether every block was met as often as it was found; a
+batch that the network runs in parts is put together in order; anything else is an error.
+"""
+
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
@@ -12,9 +25,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seviz.errors import GatesNotSeenError, OptionError
-from seviz.network.blocks import SEBlock, gate_values, refuse_compiled
-from seviz.network.tracing import Product, channel_product, is_feature_map, map_tensors
+from seviz.errors import CheckpointedError, GatesNotSeenError, OptionError
+from seviz.network.blocks import SEBlock
+from seviz.network.products import Product, is_constant_over_positions, map_tensors, operands, tensors_in
+from seviz.network.wrappers import bare, refuse_compiled
 
 Signal = Literal["excitation", "squeeze", "response"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
@@ -26,10 +40,9 @@ class Gates(Mapping[str, Tensor]):
     `gates["SE_5_1"]` is the excitation; `gates.signal("squeeze")` maps the same names to another signal.
     """
 
-    def __init__(self, names: Sequence[str], signals: Sequence[Signal], *, detach: bool = False) -> None:
+    def __init__(self, names: Sequence[str], values: Mapping[Signal, dict[str, Tensor]]) -> None:
         self._names = tuple(names)
-        self._detach = detach
-        self._values: dict[Signal, dict[str, Tensor]] = {signal: {} for signal in signals}
+        self._values = values
 
     def __getitem__(self, name: str) -> Tensor:
         """The excitation of one block, (batch, channels).
@@ -43,8 +56,8 @@ class Gates(Mapping[str, Tensor]):
             raise GatesNotSeenError(f"no block {name!r} is captured; captured are {', '.join(self._names)}")
         if name not in self._values["excitation"]:
             raise GatesNotSeenError(
-                f"{name} was not seen: no forward pass went through it inside `with capture_gates(...)`."
-                " Call the model there, and call it as it was given (not a compiled or traced copy)."
+                f"{name} was not seen: no forward pass of the model went through it inside `with capture_gates(...)`."
+                " Call the model there as a whole, not a part, a compiled or a traced copy of it."
             )
         return self._values["excitation"][name]
 
@@ -66,85 +79,198 @@ class Gates(Mapping[str, Tensor]):
             raise OptionError(f"signal {signal!r} is not captured; captured are {', '.join(self._values)}")
         return dict(self._values[signal])
 
-    def _record(self, signal: Signal, name: str, value: Tensor) -> None:
-        self._values[signal][name] = value.detach() if self._detach else value
 
-    def _clear(self) -> None:
-        for values in self._values.values():
-            values.clear()
+@dataclass(frozen=True)
+class Place:
+    """What a product of a pass is of a block: some of its channels, for some images of the batch.
+
+    Attributes
+    ----------
+    channels
+        Which of the block's channels.
+    first, batch
+        The first image, and how many images the pass has in all; 0 if that is not known.
+    """
+
+    channels: slice
+    first: int
+    batch: int
 
 
-_AtGate = Callable[[SEBlock, Tensor], Tensor]
-"""Told a block and its gate (batch, channels); gives the gate that the network goes on with."""
-_AtProduct = Callable[[SEBlock, Product], None]
-"""Told a block and its product."""
+AtProduct = Callable[[SEBlock, Product, Place], Tensor | None]
+"""Called at a product of a block; returns the gate to use, (images, channels), or None to leave it."""
 
 
 class _Watcher:
-    """Finds the products of blocks in a forward pass: what hooks cannot see, or see too late."""
+    """Finds the products of blocks in the passes of one model, and counts them."""
 
-    def __init__(self, blocks: Sequence[SEBlock], at_gate: _AtGate, at_product: _AtProduct | None) -> None:
-        self._blocks: dict[str, list[SEBlock]] = {}
+    def __init__(self, model: nn.Module, blocks: Sequence[SEBlock], at_product: AtProduct) -> None:
+        self._model, self._blocks, self._at_product = model, blocks, at_product
+        self._numbers: dict[str, dict[int, tuple[SEBlock, int]]] = {}
+        """By path and number of the product there: the block and its first channel."""
         for block in blocks:
-            self._blocks.setdefault(block.path, []).append(block)
-        self._at_gate, self._at_product = at_gate, at_product
+            numbers = self._numbers.setdefault(block.path, {})
+            numbers[block.product] = block, 0
+            numbers.update({number: (block, first) for number, first in block.pieces})
+        self._products = {block.path: block.products for block in blocks}
+        self._sharing = Counter(block.path for block in blocks)
         self.inside: list[str] = []
-        """Paths of the blocks that the pass is inside of now."""
+        """Paths of the blocks that the pass is inside of now; empty outside of passes."""
+        self.passes = 0
+        self._depth = 0
+        self._batch = 0
+        self._before: BaseException | None = None
         self._seen = Counter[str]()
+        self._rows = Counter[tuple[str, int]]()
 
-    def reset(self) -> None:
+    def begin(self, args: Any, kwargs: Any) -> bool:
+        """The model is called; tells whether this is a pass of its own, and not one inside of another."""
+        self._depth += 1
+        if self._depth > 1:
+            return False
         self.inside.clear()
         self._seen.clear()
+        self._rows.clear()
+        self._batch = next((len(x) for x in tensors_in((args, kwargs)) if x.ndim), 0)
+        self._before = sys.exception()
+        return True
 
-    def watch(self, model: nn.Module, stack: ExitStack) -> None:
-        for path in self._blocks:
-            module = model.get_submodule(path)
+    def end(self) -> bool:
+        """The model returns; tells whether it was a pass of its own that went well, after counting."""
+        self._depth -= 1
+        if self._depth or sys.exception() is not self._before:
+            return False
+        self.inside.clear()
+        self.passes += 1
+        for block in self._blocks:
+            self._check(block)
+        return True
+
+    def _check(self, block: SEBlock) -> None:
+        """Raise GatesNotSeenError unless a block was met once, or once for each part of the batch."""
+        seen, expected = self._seen[block.path], block.products
+        parts = seen // expected
+        if seen == expected:
+            return
+        where = f"the module {block.path!r}" if block.path else "the network's own forward"
+        if seen and seen % expected == 0 and self._sharing[block.path] == 1:
+            rows = self._rows[block.path, block.product]
+            if rows == self._batch:
+                return
+            why = (
+                f"{parts} times, for {rows} images in all, and the batch has {self._batch}: expected once, or once for"
+                " each part of the batch. The network may run a block again that ran once when blocks were found"
+            )
+        else:
+            why = (
+                f"{seen / expected:g} times, expected 1: {seen} calls in {where} may scale channels, and {expected} did"
+                " when blocks were found. The network may skip or repeat blocks (as stochastic depth does in training),"
+                " run parts of the batch by turns through a shared module, or be another than the blocks were found in"
+            )
+        raise GatesNotSeenError(f"{block.name} was met {why}. Find the blocks in this network, or run it in eval mode.")
+
+    def watch(self, stack: ExitStack, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        """Register the hooks that tell where a pass is."""
+
+        def start(_: nn.Module, args: Any, kwargs: Any) -> None:
+            if self.begin(args, kwargs):
+                begin()
+
+        def stop(_: nn.Module, args: Any, output: Any) -> None:
+            if self.end():
+                end()
+
+        stack.callback(self._model.register_forward_pre_hook(start, prepend=True, with_kwargs=True).remove)
+        for path in self._numbers:
+            try:
+                module = self._model.get_submodule(path)
+            except AttributeError as error:
+                raise GatesNotSeenError(
+                    f"{type(self._model).__name__} has no module {path!r}, in which a block was found; give the blocks"
+                    " that find_se_blocks finds in this network"
+                ) from error
 
             def enter(_: nn.Module, args: Any, path: str = path) -> None:
-                self.inside.append(path)
+                if self._depth:
+                    self.inside.append(path)
 
             def leave(_: nn.Module, args: Any, output: Any) -> None:
-                self.inside.pop()
+                if self._depth and self.inside:
+                    self.inside.pop()
 
             stack.callback(module.register_forward_pre_hook(enter).remove)
             stack.callback(module.register_forward_hook(leave, always_call=True).remove)
+        stack.callback(self._model.register_forward_hook(stop, always_call=True).remove)
 
-    def at(self, product: Product) -> Product:
-        """Note a product; gives the one that is to be computed."""
-        for path in self.inside:
-            for block in self._blocks[path]:
-                if self._seen[path] % block.products == block.product:
-                    if block.gate_path is None:
-                        gate = self._at_gate(block, product.gate())
-                        product = Product(product.u, _through(gate, product.factor))
-                    if self._at_product is not None:
-                        self._at_product(block, product)
+    def at(self, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
+        """Note a call that may scale channels; gives the operand to exchange and what comes in its place, if any."""
+        exchange = None
+        for path in dict.fromkeys(self.inside):
+            found = self._numbers[path].get(self._seen[path] % self._products[path])
             self._seen[path] += 1
-        return product
+            if found is not None:
+                exchange = self._at(path, *found, pair) or exchange
+        return exchange
+
+    def _at(self, path: str, block: SEBlock, first: int, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
+        factor, u = pair[block.operand], pair[1 - block.operand]
+        product = Product(u, factor, block.form)
+        if u.ndim < 3 or first + u.shape[1] > block.channels or (not block.pieces and u.shape[1] != block.channels):
+            raise GatesNotSeenError(
+                f"{block.name} has {block.channels} channels, and its product scales something of shape"
+                f" {tuple(u.shape)}; give the blocks that find_se_blocks finds in this network"
+            )
+        if block.form != "diagonal" and not is_constant_over_positions(_over_positions(factor, u)):
+            raise GatesNotSeenError(f"what {block.name} multiplies by differs between positions in this pass")
+        key = path, block.product if first == 0 else first
+        place = Place(slice(first, first + u.shape[1]), self._rows[key], self._batch)
+        gate = self._at_product(block, product, place)
+        self._rows[key] += len(u)
+        if gate is None:
+            return None
+        return factor, product.with_gate(gate).factor
+
+
+def _over_positions(factor: Tensor, u: Tensor) -> Tensor:
+    """The factor with its positions behind the channels; with none where it has other axes."""
+    return factor if factor.ndim == u.ndim else factor.reshape(*u.shape[:2], -1)
 
 
 class _Products(TorchFunctionMode):
     """Shows each product of a forward pass to watchers.
 
-    Contexts on one model share it, so that they take their turns at a product as their hooks do at a module: who came
-    first is first. Modes of their own would take turns the other way round.
+    Contexts on one model share it, so that they take their turns at a product in the order they were entered. Modes of
+    their own would take turns the other way round.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._parameters = {p.data_ptr() for p in model.parameters()}
         self.watchers: list[_Watcher] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         watchers = [watcher for watcher in self.watchers if watcher.inside]
-        if watchers and (product := channel_product(func, args, kwargs, self._parameters)) is not None:
+        if watchers and (pair := operands(func, args, kwargs)) is not None:
+            given = args
             for watcher in watchers:
-                changed = watcher.at(product)
-                if changed is not product:
-                    args, kwargs = map_tensors(partial(_exchange, product.factor, changed.factor), (args, kwargs))
-                    product = changed
+                exchange = watcher.at(pair)
+                if exchange is not None:
+                    out = {key: kwargs[key] for key in kwargs if key == "out"}
+                    args, kwargs = map_tensors(partial(_exchange, *exchange), (args, kwargs))
+                    kwargs |= out
+                    pair = map_tensors(partial(_exchange, *exchange), pair)
+            if args is not given and args[0] is not given[0] and _in_place(func):
+                return given[0].copy_(func(*args, **kwargs))  # the gate itself is written to
         return func(*args, **kwargs)
+
+
+def _exchange(old: Tensor, new: Tensor, tensor: Tensor) -> Tensor:
+    return new if tensor is old else tensor
+
+
+def _in_place(func: Callable[..., Any]) -> bool:
+    name = func.__name__
+    return name.startswith("__i") if name.startswith("__") else name.partition(".")[0].endswith("_")
 
 
 _shared: WeakKeyDictionary[nn.Module, _Products] = WeakKeyDictionary()
@@ -156,7 +282,7 @@ def _products_of(model: nn.Module) -> Iterator[_Products]:
     if model in _shared:
         yield _shared[model]
         return
-    with _Products(model) as products:
+    with _Products() as products:
         _shared[model] = products
         try:
             yield products
@@ -164,70 +290,112 @@ def _products_of(model: nn.Module) -> Iterator[_Products]:
             del _shared[model]
 
 
+def _nothing() -> None:
+    pass
+
+
 @contextmanager
-def visit_gates(
+def visit_products(
     model: nn.Module,
     blocks: Sequence[SEBlock],
-    at_gate: _AtGate,
+    at_product: AtProduct,
     *,
-    at_product: _AtProduct | None = None,
-    begin: Callable[[], None] | None = None,
-) -> Iterator[None]:
-    """Have the gates of blocks pass through a function, wherever they are made.
+    begin: Callable[[], None] = _nothing,
+    end: Callable[[], None] = _nothing,
+) -> Iterator[_Watcher]:
+    """Have a function called at the product of each block, in each pass of the model.
 
     Parameters
     ----------
-    at_gate, at_product
-        Called in each forward pass at the gate, and if there is one, at the product of each block.
-    begin
-        Called when a forward pass begins.
+    model
+        The network that the blocks were found in, or a parallel wrapper around it.
+    at_product
+        Called with the block, its product and the place of that among channels and images; returns the gate to use, or
+        None.
+    begin, end
+        Called when a pass begins, and when it ends well and every block was met.
+
+    Raises
+    ------
+    GatesNotSeenError
+        At the end of a pass, if a block was not met as often as it was found.
     """
-    calls = Counter[str]()
-    by_gate: dict[str, list[SEBlock]] = {}
-    for block in blocks:
-        if block.gate_path is not None:
-            by_gate.setdefault(block.gate_path, []).append(block)
-    watched = [block for block in blocks if at_product is not None or block.gate_path is None]
-    watcher = _Watcher(watched, at_gate, at_product) if watched else None
-
-    def start(*_: Any) -> None:
-        calls.clear()
-        if begin is not None:
-            begin()
-        if watcher is not None:
-            watcher.reset()
-
+    model = bare(model)
+    watcher = _Watcher(model, blocks, at_product)
     with ExitStack() as stack:
-        stack.callback(model.register_forward_pre_hook(start, prepend=True).remove)
-        for path, owners in by_gate.items():
-
-            def visit(
-                _: nn.Module, args: Any, output: Tensor, path: str = path, owners: list[SEBlock] = owners
-            ) -> Tensor:
-                for block in owners:
-                    if calls[path] % block.calls == block.call:
-                        output = _through(at_gate(block, gate_values(output, block.channels)), output)
-                calls[path] += 1
-                return output
-
-            stack.callback(model.get_submodule(path).register_forward_hook(visit).remove)
-        if watcher is not None:
-            watcher.watch(model, stack)
-            products = stack.enter_context(_products_of(model))
-            products.watchers.append(watcher)
-            stack.callback(products.watchers.remove, watcher)
-        yield
+        watcher.watch(stack, begin, end)
+        products = stack.enter_context(_products_of(model))
+        products.watchers.append(watcher)
+        stack.callback(products.watchers.remove, watcher)
+        yield watcher
 
 
-def _through(gate: Tensor, output: Tensor) -> Tensor:
-    """What a gate's module returned, computed from the captured gate, so that gradients flow through that."""
-    if is_feature_map(output):
-        return gate[:, :, None, None].expand_as(output)
-    return gate.reshape(output.shape)
+Measure = Callable[[Product, Tensor], Tensor]
+"""From a product and the record of its gate to (images, channels)."""
 
 
-def _exchange(old: Tensor, new: Tensor, tensor: Tensor) -> Tensor:
-    return new if tensor is old else tensor
+@contextmanager
+def recorded_products(
+    model: nn.Module, blocks: Mapping[str, SEBlock], measures: Mapping[Any, Measure], *, detach: bool
+) -> Iterator[dict[Any, dict[str, Tensor]]]:
+    """Record measures of the products of blocks in each pass.
+
+    Parameters
+    ----------
+    model, blocks
+        As in `capture_gates`.
+    measures
+        By a name.
+    detach
+        Whether to cut what is recorded off the graph. If not, the network goes on with the recorded gates, so that
+        gradients flow through them.
+
+    Yields
+    ------
+    dict of dict of str to Tensor
+        By name and block, (batch, channels); renewed by each pass.
+    """
+    values: dict[Any, dict[str, Tensor]] = {name: {} for name in measures}
+    pieces: dict[tuple[Any, str], dict[int, list[Tensor]]] = {}
+
+    def at_product(block: SEBlock, product: Product, place: Place) -> Tensor | None:
+        gate = product.gate()
+        record = gate.detach().clone() if detach else gate.clone()
+        for name, measure in measures.items():
+            value = measure(product, record)
+            parts = pieces.setdefault((name, block.name), {}).setdefault(place.channels.start, [])
+            parts.append(value.detach() if detach else value)
+        return record if record.requires_grad else None
+
+    def begin() -> None:
+        pieces.clear()
+        for each in values.values():
+            each.clear()
+
+    def end() -> None:
+        for (name, block), by_channel in pieces.items():
+            columns = [_one(by_channel[first], 0) for first in sorted(by_channel)]
+            values[name][block] = _one(columns, 1)
+        pieces.clear()
+
+    with visit_products(model, list(blocks.values()), at_product, begin=begin, end=end):
+        yield values
+
+
+def _one(tensors: list[Tensor], axis: int) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors, axis)
+
+
+def _over(u: Tensor) -> tuple[int, ...]:
+    """The axes of the positions."""
+    return tuple(range(2, u.ndim))
+
+
+_MEASURES: dict[Signal, Measure] = {
+    "excitation": lambda product, gate: gate,
+    "squeeze": lambda product, gate: product.u.mean(_over(product.u)),
+    "response": lambda product, gate: product.u.abs().mean(_over(product.u)) * gate.abs(),
+}
 
 
 @contextmanager
@@ -243,7 +411,8 @@ def capture_gates(
     Parameters
     ----------
     model
-        The network that `blocks` were found in.
+        The network that `blocks` were found in, or a parallel wrapper around it. Only its own passes count, from its
+        call to its return.
     blocks
         What `find_se_blocks` gave, or some of it.
     signals
@@ -255,12 +424,15 @@ def capture_gates(
     Yields
     ------
     Gates
-        A mapping of block names to (batch, channels), renewed by each forward pass, kept after the context.
+        A mapping of block names to (batch, channels), renewed by each forward pass, kept after the context. They are
+        copies of the factors that the products used.
 
     Raises
     ------
     CompiledModelError
         If the model was compiled: compiled code ignores hooks that are registered later.
+    GatesNotSeenError
+        At the end of a pass, if a block was not met as often as it was found (see the module's docstring).
     OptionError
         If a signal is unknown.
 
@@ -271,7 +443,7 @@ def capture_gates(
     >>> gates["SE_5_1"].shape
     torch.Size([32, 512])
     """
-    refuse_compiled(model)
+    refuse_compiled(bare(model))
     with recorded_gates(model, blocks, signals=signals, detach=detach) as gates:
         yield gates
 
@@ -280,26 +452,13 @@ def capture_gates(
 def recorded_gates(
     model: nn.Module, blocks: Mapping[str, SEBlock], *, signals: Sequence[Signal], detach: bool
 ) -> Iterator[Gates]:
-    """As `capture_gates`, of a model that is known not to be compiled; for who enters it at every batch."""
+    """Like `capture_gates`, without the compiled-model check; for per-batch use."""
     unknown = [signal for signal in signals if signal not in SIGNALS]
     if unknown:
         raise OptionError(f"signals has {unknown[0]!r}, expected some of {', '.join(SIGNALS)}")
-    signals = tuple(signal for signal in SIGNALS if signal in signals or signal == "excitation")
-    gates = Gates(list(blocks), signals, detach=detach)
-
-    def at_gate(block: SEBlock, gate: Tensor) -> Tensor:
-        gates._record("excitation", block.name, gate)
-        return gate
-
-    def at_product(block: SEBlock, product: Product) -> None:
-        if "squeeze" in signals:
-            gates._record("squeeze", block.name, product.u.mean((2, 3)))
-        if "response" in signals:
-            gates._record("response", block.name, product.u.abs().mean((2, 3)) * gates[block.name].abs())
-
-    more = at_product if len(signals) > 1 else None
-    with visit_gates(model, list(blocks.values()), at_gate, at_product=more, begin=gates._clear):
-        yield gates
+    measures = {s: _MEASURES[s] for s in SIGNALS if s in signals or s == "excitation"}
+    with recorded_products(model, blocks, measures, detach=detach) as values:
+        yield Gates(list(blocks), values)
 
 
 @contextmanager
@@ -316,22 +475,28 @@ def layer_inputs(model: nn.Module, paths: Collection[str]) -> Iterator[dict[str,
     Yields
     ------
     dict of str to Tensor
-        By path, the first argument, which keeps its graph; renewed by each forward pass.
+        By path, a copy of the first argument, which keeps its graph; renewed by each forward pass of the model, of
+        which the last call counts.
 
     Raises
     ------
     CompiledModelError
         If the model was compiled: compiled code ignores hooks that are registered later.
     """
+    model = bare(model)
     refuse_compiled(model)
     given: dict[str, Tensor] = {}
+    running: list[None] = []
     with ExitStack() as stack:
+        stack.callback(model.register_forward_pre_hook(lambda *_: running.append(None), prepend=True).remove)
         for path in paths:
 
             def note(_: nn.Module, args: Any, path: str = path) -> None:
-                given[path] = args[0]
+                if running:
+                    given[path] = args[0].clone()
 
             stack.callback(model.get_submodule(path).register_forward_pre_hook(note).remove)
+        stack.callback(model.register_forward_hook(lambda *_: running.clear(), always_call=True).remove)
         yield given
 
 
@@ -349,7 +514,7 @@ def force_gates(model: nn.Module, blocks: Mapping[str, SEBlock], forced: Mapping
     Parameters
     ----------
     model
-        The network that `blocks` were found in.
+        The network that `blocks` were found in, or a parallel wrapper around it.
     blocks
         What `find_se_blocks` gave.
     forced
@@ -367,6 +532,12 @@ def force_gates(model: nn.Module, blocks: Mapping[str, SEBlock], forced: Mapping
     ------
     CompiledModelError
         If the model was compiled: compiled code ignores hooks that are registered later.
+    GatesNotSeenError
+        At the end of a pass, if a block was not met as often as it was found; and at the end of the context, if no
+        pass of the model was run in it.
+    CheckpointedError
+        In a pass with gradients, if a block lies under `torch.utils.checkpoint`: backward would compute it again with
+        the gate of the network.
     OptionError
         If there is no such block or channel; and in the forward pass, if a shape does not fit.
 
@@ -375,21 +546,52 @@ def force_gates(model: nn.Module, blocks: Mapping[str, SEBlock], forced: Mapping
     >>> with seviz.force_gates(model, blocks, {"SE_4_6": 1.0, "SE_5_1": {7: 0.0, 12: 0.0}}):
     ...     logits = model(images)
     """
+    model = bare(model)
     refuse_compiled(model)
     values: dict[str, Any] = {}
     for name, value in forced.items():
         if name not in blocks:
             raise OptionError(f"forced has {name!r}, expected some of the blocks {', '.join(blocks)}")
+        if callable(value) and blocks[name].pieces:
+            raise OptionError(
+                f"forced[{name!r}] is a function, and {name} scales its channels by several products, at none of which"
+                " its whole gate is known; give a number, numbers by channel, or a tensor"
+            )
         values[name] = value if callable(value) else _plain(blocks[name], value)
 
-    def at_gate(block: SEBlock, gate: Tensor) -> Tensor:
-        value = values[block.name]
-        if callable(value):
-            value = value(gate)
-        return _instead(block, value, gate)
+    learning = False
 
-    with visit_gates(model, [blocks[name] for name in values], at_gate):
+    def begin() -> None:
+        nonlocal learning
+        learning = torch.is_grad_enabled()
+
+    def at_product(block: SEBlock, product: Product, place: Place) -> Tensor:
+        if learning and _checkpointed():
+            raise CheckpointedError(
+                f"{block.name} is computed under torch.utils.checkpoint, which computes it again in backward, where its"
+                " gate would not be forced. Switch activation checkpointing off, or run the model under"
+                " torch.no_grad()."
+            )
+        gate, value = product.gate(), values[block.name]
+        return _instead(block, value(gate) if callable(value) else value, gate, place)
+
+    with visit_products(model, [blocks[name] for name in values], at_product, begin=begin) as watcher:
         yield
+    if values and not watcher.passes:
+        raise GatesNotSeenError(
+            f"the gates of {', '.join(values)} were not forced: no pass of this {type(model).__name__} was run inside"
+            " `with force_gates(...)`. Call the model itself there, as a whole, not a part or a copy of it."
+        )
+
+
+def _checkpointed() -> bool:
+    """Whether a function under activation checkpointing is running."""
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
+            return True
+    return False
 
 
 def _plain(block: SEBlock, value: float | Tensor | NDArray[Any] | Mapping[int, float]) -> Tensor | Mapping[int, float]:
@@ -411,14 +613,19 @@ def _plain(block: SEBlock, value: float | Tensor | NDArray[Any] | Mapping[int, f
     return tensor
 
 
-def _instead(block: SEBlock, value: Any, gate: Tensor) -> Tensor:
-    """What a gate becomes, (batch, channels), of the gate's type and on its device."""
+def _instead(block: SEBlock, value: Any, gate: Tensor, place: Place) -> Tensor:
+    """What a gate becomes, (images, channels), of the gate's type and on its device."""
     if isinstance(value, Mapping):
         changed = gate.clone()
         for channel, number in value.items():
-            changed[:, channel] = number
+            if channel in range(place.channels.start, place.channels.stop):
+                changed[:, channel - place.channels.start] = number
         return changed
     tensor = value if isinstance(value, Tensor) else torch.tensor(value)
+    if tensor.ndim and block.pieces:
+        tensor = tensor[..., place.channels]
+    if tensor.ndim == 2 and len(tensor) == place.batch > len(gate):
+        tensor = tensor[place.first : place.first + len(gate)]
     if tensor.shape not in (torch.Size(), gate.shape[1:], gate.shape):
         raise OptionError(
             f"what {block.name} is forced to has shape {tuple(tensor.shape)}, expected a number,"

@@ -29,7 +29,9 @@ import torchvision
 from torch import Tensor, nn
 
 from seviz.errors import InsertionError, OptionError
-from seviz.network.blocks import find_se_blocks, refuse_compiled, stage_numbers, stride
+from seviz.network.blocks import find_se_blocks
+from seviz.network.naming import stage_numbers, stride
+from seviz.network.wrappers import refuse_compiled
 
 Squeeze = Literal["avg", "max"]
 Excitation = Literal["sigmoid", "tanh", "relu"]

@@ -11,8 +11,8 @@ from seviz.errors import SavedNetworkError
 from seviz.network.blocks import undisturbed
 from seviz.network.changes import changes_between
 from seviz.network.models import Network, load
+from seviz.network.products import tensors_in
 from seviz.network.saved import RECORD, WEIGHTS, SavedNetwork, is_saved_network, read_record
-from seviz.network.tracing import tensors_in
 
 
 def save(network: Network, directory: str | Path) -> None:

@@ -1,15 +1,22 @@
 """Watch one forward pass: which feature maps are scaled per channel, by what, and inside which module.
 
-Module hooks tell where the pass is, a `TorchFunctionMode` sees every torch function and follows what is
-computed from what. Values are followed by the tensors themselves, so views, in-place operations and
-modules that return what they were given keep their place in the story.
+How it works. Module hooks tell where the pass is; a `TorchFunctionMode` sees every torch function. Each tensor that is
+computed gets an `Origin`: the function, the origins of its inputs, and what follows from them, such as which feature
+maps it depends on. Origins are kept by the tensor itself, so views, in-place operations and modules that return what
+they were given keep their place. Tensors that no function was seen to make (scripted functions, extensions) are taken
+to come from what was computed in the same module and not used yet; what a module returns, from what it was given.
+
+At each call that may scale a feature map channel by channel (see `products`), the two operands are looked at: it is a
+find where one is a feature map and the other holds one number per image and channel, computed from that feature map by
+way of learned matrices. What is learned is what comes of parameters or buffers through any operations.
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -18,51 +25,42 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-MULTIPLICATIONS = {
-    torch.mul,
-    torch.multiply,
-    torch.addcmul,
-    Tensor.mul,
-    Tensor.mul_,
-    Tensor.multiply,
-    Tensor.multiply_,
-    Tensor.__mul__,
-    Tensor.__rmul__,
-    Tensor.__imul__,
-    Tensor.addcmul,
-    Tensor.addcmul_,
-}
+from seviz.network.products import (
+    CONTRACTIONS,
+    ELEMENTWISE_PRODUCTS,
+    Form,
+    Product,
+    function_name,
+    is_constant_over_positions,
+    map_tensors,
+    operands,
+    tensors_in,
+)
 
 # Functions whose result is their argument, whether or not torch had to copy it.
 _COPIES = {
     *("clone", "contiguous", "to", "type", "float", "half", "bfloat16", "double", "detach", "cpu", "cuda"),
     *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze"),
-    *("permute", "transpose", "movedim", "type_as"),
+    *("permute", "transpose", "movedim", "type_as", "get"),
 }
 _EXPANSIONS = {"expand", "expand_as", "broadcast_to"}
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested lists, tuples and dicts, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from tensors_in(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from tensors_in(item)
-
-
-def map_tensors(function: Callable[[Tensor], Tensor], value: Any) -> Any:
-    """The same nested lists, tuples and dicts with `function` applied to every tensor."""
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, dict):
-        return {key: map_tensors(function, item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [map_tensors(function, item) for item in value]
-        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-    return value
+# Functions that use no more than the shape and type of a tensor; of `expand_as`, of the second.
+_BY_SHAPE = {
+    *("ones_like", "zeros_like", "full_like", "empty_like", "rand_like", "randn_like", "expand_as"),
+    *("new_ones", "new_zeros", "new_full", "new_empty", "new_tensor"),
+}
+PIECES = {"chunk", "split", "tensor_split", "narrow", "getitem", "select", "unbind", "slice", "split_with_sizes"}
+ELEMENTWISE = {
+    *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "glu"),
+    *("hardswish", "hardsigmoid", "hardtanh", "sigmoid", "logsigmoid", "tanh", "softplus", "softsign", "threshold"),
+    *("add", "sub", "mul", "div", "addcmul", "addcdiv", "pow", "sqrt", "rsqrt", "reciprocal", "abs", "neg", "exp"),
+    *("log", "sin", "cos", "erf", "sign", "round", "floor", "clamp", "clip", "clamp_min", "clamp_max", "maximum"),
+    *("minimum", "lerp", "where", "masked_fill", "nan_to_num", "positive", "batch_norm", "dropout", "dropout2d"),
+    *("feature_dropout", "alpha_dropout", "feature_alpha_dropout", "fused_moving_avg_obs_fake_quant"),
+    *("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "quantize_per_tensor", "dequantize"),
+}
+"""Functions that treat every number, or every channel, for itself."""
+NUMBER_BY_NUMBER = ELEMENTWISE | _COPIES | _EXPANSIONS
 
 
 def is_feature_map(tensor: Tensor) -> bool:
@@ -70,93 +68,132 @@ def is_feature_map(tensor: Tensor) -> bool:
     return tensor.ndim == 4 and tensor.shape[2] * tensor.shape[3] > 1
 
 
-def is_constant_over_positions(tensor: Tensor) -> bool:
-    """Whether (batch, channels, height, width) stores one value per image and channel, expanded or not."""
-    sides = zip(tensor.shape[2:], tensor.stride()[2:], strict=True)
-    return all(size == 1 or stride == 0 for size, stride in sides)
-
-
-@dataclass(frozen=True)
-class Product:
-    """A feature map times a per-image, per-channel factor."""
-
-    u: Tensor  # (batch, channels, height, width)
-    factor: Tensor  # (batch, channels, 1 or height, 1 or width)
-
-    def gate(self) -> Tensor:
-        """The factor, (batch, channels)."""
-        return self.factor[:, :, 0, 0]
-
-
-def channel_product(func: Callable[..., Any], args: Any, kwargs: Any, parameters: Container[int]) -> Product | None:
-    """The product in a call of a torch function, if it scales each channel of each image by one number.
-
-    Parameters
-    ----------
-    func, args, kwargs
-        The call, as a `TorchFunctionMode` sees it.
-    parameters
-        Addresses of the data of the network's parameters: scaling by one of them is no gate.
-    """
-    operands = factors(func, args, kwargs)
-    for u, factor in (operands, operands[::-1]) if operands else ():
-        if (
-            is_feature_map(u)
-            and factor.ndim == 4
-            and factor.shape[:2] == u.shape[:2]
-            and factor.shape[2:] in ((1, 1), u.shape[2:])
-            and factor.data_ptr() not in parameters
-            and is_constant_over_positions(factor)
-        ):
-            return Product(u, factor)
-    return None
-
-
-def factors(func: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Tensor, Tensor] | None:
-    """The two tensors that a call of a torch function multiplies, or None if it multiplies none."""
-    if func not in MULTIPLICATIONS:
-        return None
-    operands = [*args, *(kwargs[k] for k in ("other", "tensor1", "tensor2") if k in kwargs)]
-    operands = operands[1:3] if "addcmul" in func.__name__ else operands[-2:]
-    if len(operands) != 2 or not all(isinstance(x, Tensor) for x in operands):
-        return None
-    return operands[0], operands[1]
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Origin:
-    """What is known of where a tensor comes from."""
+    """Where a tensor comes from.
 
+    Attributes
+    ----------
+    serial
+        Origins are numbered in the order of the pass.
+    name
+        Of the function that made it.
+    inputs
+        The origins of the function's arguments.
+    data
+        Whether it depends on what the network was given.
+    learned
+        Of what does not: the names of the parameters and buffers, of two axes or more, that it comes of.
+    applied
+        The names of those by whose matrices this function multiplied.
+    maps
+        The feature maps that it is (or is a view, a copy, or a product by numbers of).
+    kin
+        A bit for each of them, and for each that it is made of number by number, a piece of, or joined of.
+    sources
+        A bit for each feature map that it depends on in any way.
+    squeezed, pending
+        The feature maps that it was computed from through a squeeze; those that it may become a squeeze of, being
+        computed from them and no smaller yet.
+    numbers
+        How many numbers an image.
+    value
+        A copy, since the squeeze.
+    call
+        The function with its arguments, an origin in place of each tensor that has one.
+    module
+        The innermost module that gave it as output, and which call of it.
+    followed
+        Whether every function on the way was seen.
+    """
+
+    serial: int
+    name: str = ""
+    inputs: tuple["Origin", ...] = ()
+    data: bool = False
+    learned: tuple[str, ...] = ()
+    applied: tuple[str, ...] = ()
     maps: frozenset[int] = frozenset()
-    """The feature maps that it is (or is a view or a copy of)."""
+    kin: int = 0
+    sources: int = 0
     squeezed: frozenset[int] = frozenset()
-    """The feature maps that it was computed from through a squeeze."""
-    width: int | None = None
-    """The narrowest it has been since the squeeze, in values per image."""
-    weights: tuple[str, ...] = ()
-    """The matrices that were applied since the squeeze, in order."""
-    trail: tuple[Tensor, ...] = ()
-    """What it was computed from since the squeeze, in order."""
+    pending: frozenset[int] = frozenset()
+    numbers: int = 0
+    value: Tensor | None = None
+    call: tuple[Callable[..., Any], Any, Any] | None = None
     module: tuple[str, int] | None = None
-    """The innermost module that gave it as output, and which call of it."""
+    followed: bool = True
+
+    @property
+    def is_descriptor(self) -> bool:
+        """Whether it is computed from a feature map through a squeeze, and none itself."""
+        return bool(self.squeezed) and (not self.maps or self.value is not None)
+
+    def since_squeeze(self) -> list["Origin"]:
+        """What it was computed from since the squeeze, itself included, in order."""
+        seen: dict[int, Origin] = {}
+        waiting = [self]
+        while waiting:
+            origin = waiting.pop()
+            if origin.serial not in seen and origin.is_descriptor:
+                seen[origin.serial] = origin
+                waiting += origin.inputs
+        return [seen[serial] for serial in sorted(seen)]
+
+    def matrices_from(self, kin: int) -> tuple[str, ...]:
+        """The learned matrices on the way to it from the feature maps `kin` points at."""
+        seen: dict[int, Origin] = {}
+        waiting = [self]
+        while waiting:
+            origin = waiting.pop()
+            if origin.serial not in seen and origin.sources & kin and not (origin.maps and origin.kin & kin):
+                seen[origin.serial] = origin
+                waiting += origin.inputs
+        return tuple(dict.fromkeys(name for serial in sorted(seen) for name in seen[serial].applied))
 
 
 @dataclass(frozen=True)
 class Find:
-    """A channel product whose factor is computed from the feature map it scales."""
+    """A product whose factor is computed from the feature map it scales, or pieces of one in turn."""
 
     path: str
     """The innermost module around the product."""
+    call: int
+    """Which call of that module it is in."""
     product: int
-    """Which of the channel products made inside that module it is."""
+    """Which of the products made inside that module it is, in the whole pass."""
+    within: int
+    """Which in this call of the module."""
+    operand: int
+    """Which of the two operands holds the gate."""
+    form: Form
+    """What that operand is."""
     gate: tuple[str, int] | None
     """The module whose output the factor is, and which call of it; none for a plain function call."""
-    u: Tensor  # (batch, channels, height, width)
-    factor: Tensor  # (batch, channels)
+    u: Tensor
+    """What is scaled, (batch, channels, positions...)."""
+    u_origin: Origin
+    factor: Tensor
+    """(batch, channels)."""
     origin: Origin
     """Of the factor."""
+    weights: tuple[str, ...]
+    """Names of the matrices between squeeze and gate, in order of use."""
     inputs: tuple[Any, Any]
     """What the module was called with: positional arguments and keywords."""
+    offset: int = 0
+    """Where u begins in its storage."""
+    pieces: tuple[tuple[int, int], ...] = ()
+    """Of further products that scale some channels each: number and first channel."""
+    lead: Tensor | None = None
+    """Of several products the factor of the first, which `origin` is of."""
+    parts: int = 1
+    """In how many parts of the batch the pass made it."""
+
+    @property
+    def width(self) -> int | None:
+        """The narrowest it has been since the squeeze, in values per image."""
+        return min((origin.numbers for origin in self.origin.since_squeeze()), default=None)
 
 
 class Scaling(StrEnum):
@@ -170,6 +207,20 @@ class Scaling(StrEnum):
     FOREIGN = "per channel and image, by what is not computed from that feature map"
     SEVERAL = "several feature maps at once (split or selective-kernel attention)"
     LAST = "along the last axis (channels-last gate or normalisation)"
+    UNKNOWN = "per channel and image, in a way that is not understood"
+
+
+@dataclass
+class _Frame:
+    """A call of a module that the pass is in."""
+
+    path: str
+    call: int
+    inputs: tuple[Any, Any]
+    products: int = 0
+    """Counted so far in this call."""
+    made: list[Origin] = field(default_factory=list)
+    """What was computed directly in it."""
 
 
 @dataclass
@@ -177,135 +228,355 @@ class Trace(TorchFunctionMode):
     """The search in one forward pass. Use through `trace`."""
 
     names: dict[int, str]
-    """Names of parameters by the address of their data."""
+    """Names of the tensors that belong to the network by the address of their data."""
+    own: dict[str, Tensor]
+    """Those tensors, kept so that no other comes to lie at their address."""
     finds: list[Find] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     """How often each module was called."""
     products: Counter[str] = field(default_factory=Counter)
-    """How many channel products were made inside each module."""
+    """How many products were counted inside each module."""
     scalings: dict[tuple[str, Scaling], None] = field(default_factory=dict)
     """Where feature maps are scaled otherwise, innermost module and kind, in order."""
+    single: bool = False
+    """Whether something of a single position was multiplied by something of its shape."""
+    batch: int = 0
+    """Images of the pass."""
 
     def __post_init__(self) -> None:
         super().__init__()
-        self._stack: list[tuple[str, int, tuple[Any, Any]]] = []
+        self._stack: list[_Frame] = []
         self._origins = WeakTensorKeyDictionary()
+        self.shapes: list[tuple[int, ...]] = []
         self._sizes: list[int] = []  # numbers in each feature map seen
+        self._serial = 0
+        self._used: set[int] = set()
+
+    # Origins
+
+    def _new(self, **known: Any) -> Origin:
+        self._serial += 1
+        return Origin(self._serial, **known)
 
     def origin(self, tensor: Tensor) -> Origin:
-        """What is known of a tensor; a feature map seen for the first time becomes known."""
+        """Where a tensor comes from; one that was not seen to be made becomes known."""
         known = self._origins.get(tensor)
         if known is None:
-            is_map = is_feature_map(tensor) and tensor.data_ptr() not in self.names
-            known = Origin(maps=self._new_map(tensor)) if is_map else Origin()
+            if (name := self.names.get(tensor.data_ptr())) is not None:
+                known = self._new(name=name, learned=(name,) if self.own[name].ndim > 1 else ())
+            else:
+                known = self._appeared(tensor)
             self._origins[tensor] = known
         return known  # type: ignore[no-any-return]
 
+    def _given(self, tensor: Tensor) -> None:
+        """A tensor that the network is given depends on nothing."""
+        maps = self._new_map(tensor) if is_feature_map(tensor) else frozenset[int]()
+        bits = _bits(maps)
+        self._origins[tensor] = self._new(name="input", data=True, maps=maps, kin=bits, sources=bits)
+
+    def _appeared(self, tensor: Tensor) -> Origin:
+        """The origin of a tensor that no function was seen to make."""
+        if not self._stack or not _is_number(tensor):
+            return self._new(name="constant")
+        frame = self._stack[-1]
+        loose = [origin for origin in frame.made if origin.serial not in self._used and origin.data]
+        return self._unseen(tensor, loose or [self.origin(x) for x in _floats(frame.inputs)], ())
+
+    def _unseen(self, tensor: Tensor, inputs: Iterable[Origin], applied: tuple[str, ...]) -> Origin:
+        inputs = tuple(inputs)
+        if not any(origin.data for origin in inputs):
+            return self._new(name="constant", learned=_joined(origin.learned for origin in inputs) + applied)
+        origin = self._computed("unseen", inputs, None, tensor, changed=False, call=None, applied=applied)
+        return replace(origin, followed=False)
+
     def _new_map(self, tensor: Tensor) -> frozenset[int]:
+        self.shapes.append(tuple(tensor.shape))
         self._sizes.append(tensor.numel())
         return frozenset({len(self._sizes) - 1})
 
+    # Modules
+
     def enter(self, path: str, args: Any, kwargs: Any) -> None:
         """A module is called."""
-        self._stack.append((path, self.calls[path], (args, kwargs)))
+        if not self._stack:
+            given = list(_floats((args, kwargs)))
+            for tensor in given:
+                self._given(tensor)
+            self.batch = len(given[0]) if given and given[0].ndim else 0
+        self._stack.append(_Frame(path, self.calls[path], (args, kwargs)))
         self.calls[path] += 1
 
-    def leave(self, path: str, output: Any) -> None:
-        """A module returns: its outputs bear its name, unless a module inside it gave them already."""
-        _, call, _ = self._stack.pop()
-        for tensor in tensors_in(output):
+    def leave(self, path: str, output: Any, matrices: Callable[[], tuple[str, ...]]) -> None:
+        """A module returns: its output bears its name, unless a module inside it gave it already."""
+        frame = self._stack.pop()
+        for tensor in _floats(output):
+            if tensor not in self._origins and tensor.data_ptr() not in self.names:
+                given = [self.origin(x) for x in _floats(frame.inputs)]
+                self._origins[tensor] = self._unseen(tensor, given, matrices())
             origin = self.origin(tensor)
-            if origin.module is None:
-                self._origins[tensor] = replace(origin, module=(path, call))
+            if origin.module is None and tensor is output:
+                origin = self._origins[tensor] = replace(origin, module=(path, frame.call))
+            if self._stack:
+                self._stack[-1].made.append(origin)
+
+    # Functions
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        product = channel_product(func, args, kwargs, self.names)
-        if product is not None:
-            self._consider(product)
-        elif (operands := factors(func, args, kwargs)) is not None:
-            self._note(*sorted(operands, key=Tensor.numel))
+        name = function_name(func)
         inputs = list(tensors_in((args, kwargs)))
-        versions = [x._version for x in inputs]
+        if not self._stack:
+            return func(*args, **kwargs)
+        if name in _BY_SHAPE:
+            inputs = [x for x in inputs[:1] if name == "expand_as"]
+        pair = operands(func, args, kwargs)
+        finish = self._product(name, pair) if pair is not None else None
+        if pair is None and name in ELEMENTWISE_PRODUCTS and len(inputs) > 1:
+            self._note(*sorted(inputs[-2:], key=Tensor.numel))
+        before = [(x, x._version, self.origin(x)) for x in inputs]
+        call = (func, *map_tensors(self._standing_in, (args, {k: v for k, v in kwargs.items() if k != "out"})))
         output = func(*args, **kwargs)
-        for tensor in tensors_in(output):
-            if tensor.is_floating_point():
-                self._origins[tensor] = self._derive(func, inputs, versions, tensor)
+        outputs = list(tensors_in(output))
+        written = [x for x, version, _ in before if x._version != version and not any(x is y for y in outputs)]
+        if outputs or written:
+            self._used.update(origin.serial for _, _, origin in before)
+        for tensor in (*outputs, *written):
+            if _is_number(tensor):
+                self._origins[tensor] = origin = self._derive(name, before, tensor, call)
+                self._stack[-1].made.append(origin)
+        if finish is not None:
+            finish(output)
         return output
 
-    def _consider(self, product: Product) -> None:
-        """Note a channel product: a find, or another scaling."""
-        factor, u = self.origin(product.factor), self.origin(product.u)
-        path, _, inputs = self._stack[-1]
-        if factor.squeezed and not factor.weights:
-            self.scalings[path, Scaling.NORMALISED] = None
-        elif not factor.squeezed & u.maps:
-            self.scalings[path, Scaling.FOREIGN] = None
-        else:
-            values = product.gate().clone()
-            self.finds.append(Find(path, self.products[path], factor.module, product.u.clone(), values, factor, inputs))
-        self.products.update({path for path, _, _ in self._stack})
+    def _standing_in(self, tensor: Tensor) -> Any:
+        origin = self.origin(tensor)
+        return origin if origin.data else tensor
 
-    def _note(self, factor: Tensor, u: Tensor) -> None:
-        """Note a scaling that is no channel product, if it scales a feature map by something smaller than it."""
-        kind = _kind(factor, u) if u.ndim >= 4 and 1 < factor.numel() < u.numel() else None
-        if kind is not None and self._stack:
-            self.scalings[self._stack[-1][0], kind] = None
-
-    def _derive(self, func: Any, inputs: list[Tensor], versions: list[int], output: Tensor) -> Origin:
-        """What is known of an output, from what is known of the inputs."""
-        name = getattr(func, "__name__", "")
-        origins = [self.origin(x) for x in inputs]
-        changed = any(output is x and x._version != v for x, v in zip(inputs, versions, strict=True))
+    def _derive(self, name: str, before: list[tuple[Tensor, int, Origin]], output: Tensor, call: Any) -> Origin:
+        """The origin of an output, from those of the inputs."""
+        origins = tuple(origin for _, _, origin in before)
+        if not any(origin.data for origin in origins):
+            return self._new(name=name, learned=_joined(origin.learned for origin in origins))
+        changed = any(output is x and x._version != version for x, version, _ in before)
         # The input that the output is, and not merely is computed from.
         same = next(
             (
                 origin
-                for x, origin in zip(inputs, origins, strict=True)
+                for x, _, origin in before
                 if (output is x or name in _COPIES or _share_storage(output, x))
                 and (output.numel() == x.numel() or name in _EXPANSIONS)
             ),
             None,
         )
-        if same is not None and any(output is x for x in inputs) and not changed:
+        if same is not None and any(output is x for x, _, _ in before) and not changed:
             return same
+        widest = max(x.numel() for x, _, origin in before if origin.data)
+        constants = [(x, o) for x, _, o in before if not o.data and x.ndim > 1]
+        # A matrix product in the making.
+        spread = name in ELEMENTWISE_PRODUCTS and output.numel() > max(x.numel() for x, _, _ in before)
+        applied = _joined(o.learned for _, o in constants) if name not in ELEMENTWISE or spread else ()
+        return self._computed(
+            name, origins, same, output, changed=changed, call=call, applied=applied, before=before, widest=widest
+        )
+
+    def _computed(
+        self,
+        name: str,
+        origins: tuple[Origin, ...],
+        same: Origin | None,
+        output: Tensor,
+        *,
+        changed: bool,
+        call: Any,
+        applied: tuple[str, ...],
+        before: Iterable[tuple[Tensor, int, Origin]] = (),
+        widest: int = 0,
+    ) -> Origin:
+        data = [origin for origin in origins if origin.data]
+        sources = _union_bits(origin.sources for origin in data)
+        squeezed = frozenset[int]().union(*(origin.squeezed for origin in data))
         # A descriptor that is permuted for a normalisation over its last axis is no feature map.
-        descriptor = any(o.squeezed for o in origins) and not any(o.maps for o in origins)
-        is_map = is_feature_map(output) and not (descriptor and output.numel() <= max(x.numel() for x in inputs))
+        descriptor = bool(squeezed) and not any(origin.maps for origin in data)
+        is_map = is_feature_map(output) and not (descriptor and output.numel() <= widest)
+        # Expanded to a feature map's size, whether by copying or not, it is a descriptor still.
+        expanded = is_map and all(o.is_descriptor for o in data) and is_constant_over_positions(output)
         maps = same.maps if same is not None else frozenset[int]()
+        kin = self._kin(name, data, same, output, before)
         if is_map and not changed:
             maps |= self._new_map(output)
-        if is_map and not is_constant_over_positions(output):
+        if maps and (is_map or kin):
+            kin |= _bits(maps)
+        known = {
+            "name": name,
+            "inputs": origins,
+            "data": True,
+            "applied": applied,
+            "sources": sources | (_bits(maps) if is_map else 0),
+            "numbers": output.numel() // len(output) if output.ndim and len(output) else 1,
+            "followed": all(origin.followed for origin in data),
+        }
+        if is_map and not expanded:
             # Reduced over one side only, it is a squeeze half done.
-            half = 1 in output.shape[2:] and any(is_feature_map(x) for x in inputs)
-            return Origin(maps, _union(o.maps for o in origins) if half else frozenset())
-        if maps and not is_map and same is not None and not same.squeezed:
-            return Origin(maps)  # a feature map with its positions in a row
-
-        squeezed = _union(o.squeezed for o in origins)
+            half = 1 in output.shape[2:] and any(is_feature_map(x) for x, _, _ in before)
+            halves = frozenset[int]().union(*(origin.maps for origin in data)) if half else frozenset[int]()
+            return self._new(**known, maps=maps, kin=kin, squeezed=halves)
         if not is_map:
+            in_a_row = same is not None and bool(same.maps) and not same.squeezed
+            if in_a_row or (name in ELEMENTWISE and kin and _positions_kept(output, before)):
+                # A feature map with its positions in a row.
+                if not maps:
+                    maps = frozenset().union(*(o.maps for o in data if o.maps and not o.squeezed))
+                return self._new(**known, maps=maps, kin=kin | _bits(maps))
             maps = frozenset()
             # What is no smaller than the feature map, such as tokens, has not squeezed it.
-            squeezed |= _union(o.maps for o in origins)
+            open_ = frozenset[int]().union(*(origin.maps | origin.pending for origin in data))
+            squeezed |= {k for k in open_ if output.numel() < self._sizes[k]}
             squeezed = frozenset(k for k in squeezed if output.numel() < self._sizes[k])
-        if not squeezed:
-            return Origin(maps)
-        weights = [w for o in origins for w in o.weights]
-        if func not in MULTIPLICATIONS:
-            weights += [self.names[x.data_ptr()] for x in inputs if x.ndim > 1 and x.data_ptr() in self.names]
-        widths = [o.width for o in origins if o.width is not None]
-        trail = [t for o in origins for t in o.trail]
-        if not is_map:
-            widths.append(output.numel() // len(output) if output.ndim and len(output) else 1)
-            trail.append(output.clone())
-        return Origin(
+            known["pending"] = open_ - squeezed
+        return self._new(
+            **known,
             maps=maps,
+            kin=kin if is_map else 0,
             squeezed=squeezed,
-            width=min(widths, default=None),
-            weights=tuple(dict.fromkeys(weights)),
-            trail=tuple({id(t): t for t in trail}.values()),
+            value=output.clone() if squeezed else None,
+            call=call,
             module=same.module if same is not None and not changed else None,
         )
+
+    def _kin(
+        self,
+        name: str,
+        data: list[Origin],
+        same: Origin | None,
+        output: Tensor,
+        before: Iterable[tuple[Tensor, int, Origin]],
+    ) -> int:
+        """A bit for each feature map that an output is, is made of number by number, is a piece of or joined of."""
+        kin = same.kin if same is not None else 0
+        whole = [o.kin for x, _, o in before if o.kin and not o.squeezed and x.numel() == output.numel()]
+        if name in ELEMENTWISE and whole:
+            common = whole[0]
+            for other in whole[1:]:
+                common &= other
+            kin |= common
+        elif name == "cat" or name in PIECES:
+            kin |= _union_bits(o.kin for o in data if not o.squeezed)
+        return kin
+
+    # Products
+
+    def _product(self, name: str, pair: tuple[Tensor, Tensor]) -> Callable[[Any], None] | None:
+        """Count a product and look at it; what is to be done with its result, if anything."""
+        frame = self._stack[-1]
+        number, within = self.products[frame.path], frame.products
+        self.products.update({each.path for each in self._stack})
+        for each in self._stack:
+            each.products += 1
+        a, b = pair
+        if a.ndim == 4 and a.shape == b.shape and a.shape[2:] == (1, 1):
+            self.single = True
+        place = partial(Find, path=frame.path, call=frame.call, product=number, within=within, inputs=frame.inputs)
+        for operand in (1, 0):
+            factor, u = pair[operand], pair[1 - operand]
+            if name == "div" and operand == 0:
+                break
+            if name in CONTRACTIONS:
+                if (form := self._contraction(u, factor)) is not None:
+                    kept = Product(u, factor, form)
+                    return partial(self._contracted, place, operand, kept, kept.gate().clone())
+            elif self._scales(u, factor):
+                form = "divisor" if name == "div" else "factor"
+                self._consider(place, operand, Product(u, factor, form))
+                return None
+        if name in ELEMENTWISE_PRODUCTS:
+            self._note(*sorted(pair, key=Tensor.numel))
+        return None
+
+    def _scales(self, u: Tensor, factor: Tensor) -> bool:
+        """Whether a product scales each channel of each image of a feature map by one number."""
+        if not self._is_map(u) or not self.origin(u).data or factor.ndim != u.ndim or factor.shape[:2] != u.shape[:2]:
+            return False
+        if factor.data_ptr() in self.names:
+            return False
+        if any(n not in (1, m) for n, m in zip(factor.shape[2:], u.shape[2:], strict=True)):
+            return False
+        origin = self.origin(factor)
+        if origin.maps and not origin.squeezed and factor.shape[2:] == u.shape[2:]:
+            return False  # two feature maps
+        return is_constant_over_positions(factor)
+
+    def _is_map(self, tensor: Tensor) -> bool:
+        """Whether this is a feature map, or one with its positions in a row."""
+        if is_feature_map(tensor):
+            return True
+        origin = self.origin(tensor)
+        return tensor.ndim == 3 and tensor.shape[2] > 1 and bool(origin.maps) and not origin.squeezed
+
+    def _contraction(self, u: Tensor, factor: Tensor) -> Form | None:
+        """As what a contraction may hold a gate, judged by shape and origin."""
+        origin = self.origin(factor)
+        if not self._is_map(u) or not origin.is_descriptor or not origin.sources & self.origin(u).kin:
+            return None
+        if factor.shape[:2] == u.shape[:2] and factor.numel() == u.shape[0] * u.shape[1]:
+            return "factor"
+        return "diagonal" if factor.shape == (*u.shape[:2], u.shape[1]) else None
+
+    def _contracted(self, place: Any, operand: int, product: Product, gate: Tensor, output: Any) -> None:
+        """Consider a contraction if its result is the feature map times the gate."""
+        u = product.u
+        if not isinstance(output, Tensor) or output.numel() != u.numel() or output.shape[:2] != u.shape[:2]:
+            return
+        if product.form == "diagonal":
+            matrix = product.factor
+            if torch.count_nonzero(matrix - torch.diag_embed(gate)):
+                return
+        expected = u.flatten(2) * gate[:, :, None]
+        tolerance = 1e-5 if u.dtype in (torch.float32, torch.float64) else 2e-2
+        if torch.allclose(output.flatten(2), expected, rtol=tolerance, atol=tolerance):
+            self._consider(place, operand, product)
+
+    def _consider(self, place: Any, operand: int, product: Product) -> None:
+        """Note a channel product: a find, or another scaling."""
+        factor, u = self.origin(product.factor), self.origin(product.u)
+        path = place.keywords["path"]
+        weights: tuple[str, ...] = ()
+        if not factor.data:
+            kind: Scaling | None = Scaling.LEARNED
+        elif not factor.sources & (u.kin | _bits(u.maps)):
+            kind = Scaling.FOREIGN
+        else:
+            since = factor.since_squeeze()
+            weights = tuple(dict.fromkeys(name for origin in since for name in origin.applied))
+            weights = weights or factor.matrices_from(u.kin)
+            if not since:
+                kind = Scaling.UNKNOWN
+            elif weights:
+                kind = None
+            else:
+                kind = Scaling.NORMALISED if factor.followed else Scaling.UNKNOWN
+        if kind is not None:
+            self.scalings[path, kind] = None
+            return
+        self.finds.append(
+            place(
+                operand=operand,
+                form=product.form,
+                gate=factor.module,
+                u=product.u.clone(),
+                offset=product.u.storage_offset(),
+                u_origin=u,
+                factor=product.gate().clone(),
+                origin=factor,
+                weights=weights,
+            )
+        )
+
+    def _note(self, factor: Tensor, u: Tensor) -> None:
+        """Note a scaling that is no channel product, if it scales a feature map by something smaller than it."""
+        kind = _kind(factor, u) if u.ndim >= 4 and 1 < factor.numel() < u.numel() else None
+        if kind is not None:
+            self.scalings[self._stack[-1].path, kind] = None
 
 
 def _kind(factor: Tensor, u: Tensor) -> Scaling | None:
@@ -324,8 +595,31 @@ def _kind(factor: Tensor, u: Tensor) -> Scaling | None:
     return Scaling.SPATIAL if shape[1] == 1 else None
 
 
-def _union(sets: Iterator[frozenset[int]]) -> frozenset[int]:
-    return frozenset[int]().union(*sets)
+def _floats(value: Any) -> Iterator[Tensor]:
+    return (tensor for tensor in tensors_in(value) if _is_number(tensor))
+
+
+def _is_number(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _bits(numbers: Iterable[int]) -> int:
+    return _union_bits(1 << k for k in numbers)
+
+
+def _union_bits(parts: Iterable[int]) -> int:
+    total = 0
+    for part in parts:
+        total |= part
+    return total
+
+
+def _joined(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in names for name in some))
+
+
+def _positions_kept(output: Tensor, before: Iterable[tuple[Tensor, int, Origin]]) -> bool:
+    return any(o.maps and not o.squeezed and x.shape == output.shape for x, _, o in before)
 
 
 def _share_storage(a: Tensor, b: Tensor) -> bool:
@@ -348,18 +642,45 @@ def trace(model: nn.Module, weights: Mapping[str, Tensor] = MappingProxyType({})
     Trace
         Holds the finds after `model(...)` was called.
     """
-    parameters = dict(model.named_parameters()) | dict(weights)
-    state = Trace({p.data_ptr(): name for name, p in parameters.items()})
+    own = {name: tensor for name, tensor in (_tensors_of(model) | dict(weights)).items() if tensor.numel()}
+    state = Trace({tensor.data_ptr(): name for name, tensor in own.items()}, own)
     with ExitStack() as stack:
-        for path, module in model.named_modules():
+        for path, module in outside_torchscript(model):
 
             def enter(_: nn.Module, args: Any, kwargs: Any, path: str = path) -> None:
                 state.enter(path, args, kwargs)
 
-            def leave(_: nn.Module, args: Any, output: Any, path: str = path) -> None:
-                state.leave(path, output)
+            def leave(module: nn.Module, args: Any, output: Any, path: str = path) -> None:
+                state.leave(path, output, partial(_matrices, module, path))
 
             stack.callback(module.register_forward_pre_hook(enter, with_kwargs=True, prepend=True).remove)
             stack.callback(module.register_forward_hook(leave, always_call=True).remove)
         stack.enter_context(state)
         yield state
+
+
+def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors that belong to a network by name: plain attributes, buffers and parameters."""
+    plain = {
+        f"{path}.{name}" if path else name: value
+        for path, module in outside_torchscript(model)
+        for name, value in vars(module).items()
+        if isinstance(value, Tensor)
+    }
+    return plain | dict(model.named_buffers()) | dict(model.named_parameters())
+
+
+def outside_torchscript(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every module by its path, but those inside of TorchScript, which cannot be watched."""
+    inside = ""
+    for path, module in model.named_modules():
+        if inside and path.startswith(inside):
+            continue
+        inside = f"{path}." if isinstance(module, torch.jit.ScriptModule) else ""
+        yield path, module
+
+
+def _matrices(module: nn.Module, path: str) -> tuple[str, ...]:
+    """The names of the parameters with two axes or more in a module."""
+    prefix = f"{path}." if path else ""
+    return tuple(f"{prefix}{name}" for name, parameter in module.named_parameters() if parameter.ndim > 1)

@@ -42,7 +42,8 @@ def noise(width: int, height: int) -> Image.Image:
 
 
 # Table 1 of arXiv:1905.02244: the expansion sizes of the rows with SE, at strides 8, 16 and 32. SSDlite halves the
-# last two (its section 6.3); LR-ASPP dilates the last three instead of striding.
+# last two (its section 6.3); LR-ASPP dilates the last three instead of striding,
+# which changes no stage.
 MOBILENET = {
     "SE_3_1": 72,
     "SE_3_2": 120,
@@ -52,10 +53,6 @@ MOBILENET = {
     "SE_5_1": 672,
     "SE_5_2": 960,
     "SE_5_3": 960,
-}
-DILATED = {
-    name.replace("SE_5_1", "SE_4_3").replace("SE_5_2", "SE_4_4").replace("SE_5_3", "SE_4_5"): channels
-    for name, channels in MOBILENET.items()
 }
 SE_RESNET_50 = {
     f"SE_{stage}_{block}": channels
@@ -69,7 +66,7 @@ SE_RESNET_50 = {
     [
         (FASTER_RCNN, MOBILENET),
         (SSDLITE, MOBILENET | {"SE_5_2": 480, "SE_5_3": 480}),
-        (LRASPP, DILATED),
+        (LRASPP, MOBILENET),
         (SE_FASTER_RCNN, SE_RESNET_50),
     ],
 )

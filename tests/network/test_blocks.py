@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seviz.errors import CompiledModelError, NoSEBlocksError
+from seviz.errors import CompiledModelError, ExampleError, NoSEBlocksError, SevizWarning
 from seviz.network.blocks import SEBlock, find_se_blocks, survey
 from tests.network.forms import FORMS, Excite, Gated, SELayer
 
@@ -421,19 +421,22 @@ class Failing(nn.Module):
 
 def test_leaves_no_hook_after_an_exception() -> None:
     model = Gated(Failing()).train()
-    with pytest.raises(RuntimeError, match="no way through"):
+    with pytest.raises(
+        ExampleError, match=r"Gated does not take shape .* \(RuntimeError: no way through\)"
+    ):
         find_se_blocks(model, (1, 3, 16, 16))
     assert all(not m._forward_hooks and not m._forward_pre_hooks and m.training for m in model.modules())
 
 
-def test_compiled_models_are_refused(tiny_net: nn.Module) -> None:
-    with pytest.raises(CompiledModelError, match="it was compiled"):
-        find_se_blocks(torch.compile(tiny_net), (3, 16, 16))
+def test_of_a_compiled_model_the_one_it_was_made_from_is_searched_and_parts_are_refused(tiny_net: nn.Module) -> None:
+    plain = find_se_blocks(tiny_net, (3, 16, 16))
+    with pytest.warns(SevizWarning, match="compiled by torch.compile.* the TinyNet that it was made from is taken"):
+        assert find_se_blocks(torch.compile(tiny_net), (3, 16, 16)) == plain
     tiny_net.stages[0].compile()
     with pytest.raises(CompiledModelError, match=r"its module 'stages.0' was compiled"):
         find_se_blocks(tiny_net, (3, 16, 16))
 
 
 def test_example_must_be_an_image(tiny_net: nn.Module) -> None:
-    with pytest.raises(ValueError, match=r"example has shape \(16,\), expected \(batch, channels, height, width\)"):
+    with pytest.raises(ExampleError, match=r"example has shape \(16,\), expected \(channels, height, width\) or"):
         find_se_blocks(tiny_net, (16,))

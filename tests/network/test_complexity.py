@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 import seviz
 from seviz.cli.complexity import complexity as command
-from seviz.errors import CompiledModelError, MissingPackageError, OptionError
+from seviz.errors import MissingPackageError, OptionError, SevizWarning
 from seviz.network.complexity import Complexity, Cost, complexity, total
 from seviz.network.paper import PaperNetwork
 
@@ -317,9 +317,10 @@ def test_input_size_is_that_of_an_image(tiny_net: nn.Module, size: tuple[int, in
         complexity(tiny_net, size)
 
 
-def test_compiled_models_are_refused(tiny_net: nn.Module) -> None:
-    with pytest.raises(CompiledModelError, match="it was compiled"):
-        complexity(torch.compile(tiny_net), (3, 16, 16))
+def test_of_a_compiled_model_the_one_it_was_made_from_is_counted(tiny_net: nn.Module) -> None:
+    plain = complexity(tiny_net, (3, 16, 16))
+    with pytest.warns(SevizWarning, match="compiled by torch.compile"):
+        assert complexity(torch.compile(tiny_net), (3, 16, 16)) == plain
 
 
 def run(*arguments: object) -> Result:

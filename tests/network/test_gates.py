@@ -170,7 +170,7 @@ def test_compiled_models_are_refused(tiny_net: nn.Module) -> None:
 
 def test_asking_before_a_pass_or_for_another_block_is_an_error(tiny_net: nn.Module) -> None:
     with capture_gates(tiny_net, find_se_blocks(tiny_net, SHAPE)) as gates:
-        with pytest.raises(GatesNotSeenError, match="SE_2_1 was not seen: no forward pass went through it"):
+        with pytest.raises(GatesNotSeenError, match="SE_2_1 was not seen: no forward pass of the model went"):
             gates["SE_2_1"]
         with pytest.raises(GatesNotSeenError, match="no block 'SE_9_9' is captured; captured are SE_2_1, SE_3_1"):
             gates["SE_9_9"]

@@ -1,23 +1,11 @@
-from collections import namedtuple
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from seviz.network.tracing import (
-    Scaling,
-    channel_product,
-    factors,
-    is_constant_over_positions,
-    is_feature_map,
-    map_tensors,
-    tensors_in,
-    trace,
-)
+from seviz.network.tracing import Scaling, is_feature_map, trace
 from tests.network.forms import Excite, Gated, SELayer, images
-
-Pair = namedtuple("Pair", ("first", "second"))
 
 
 class Called(nn.Module):
@@ -39,17 +27,6 @@ def scalings(form: Callable[..., Tensor], *layers: nn.Module, x: Tensor | None =
     return list(state.scalings)
 
 
-def test_tensors_in_nested_containers_are_found_in_order_and_replaced() -> None:
-    a, b, c = (torch.full((1,), float(k)) for k in range(3))
-    nested = [a, {"x": (b, "text"), "y": None}, Pair(c, 7)]
-    assert [int(tensor) for tensor in tensors_in(nested)] == [0, 1, 2]
-    doubled = map_tensors(lambda tensor: 2 * tensor, nested)
-    assert [int(tensor) for tensor in tensors_in(doubled)] == [0, 2, 4]
-    assert isinstance(doubled[2], Pair)
-    assert (doubled[1]["x"][1], doubled[1]["y"], doubled[2].second) == ("text", None, 7)
-    assert list(tensors_in("text")) == []
-
-
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
@@ -65,52 +42,6 @@ def test_a_feature_map_has_positions(shape: tuple[int, ...], expected: bool) -> 
     assert is_feature_map(torch.zeros(shape)) == expected
 
 
-def test_an_expanded_number_is_constant_over_positions() -> None:
-    gate = torch.zeros(2, 3, 1, 1)
-    assert is_constant_over_positions(gate)
-    assert is_constant_over_positions(gate.expand(2, 3, 4, 4))
-    assert not is_constant_over_positions(torch.zeros(2, 3, 4, 4))
-    assert not is_constant_over_positions(torch.zeros(2, 3, 1, 4).expand(2, 3, 4, 4))
-
-
-def test_the_factors_of_a_call() -> None:
-    a, b, c = (torch.randn(2, 3, 4, 4) for _ in range(3))
-    for function, arguments, keywords in (
-        (torch.mul, (a, b), {}),
-        (torch.mul, (a,), {"other": b}),
-        (Tensor.__imul__, (a, b), {}),
-        (torch.addcmul, (c, a, b), {}),
-        (torch.addcmul, (c, a, b), {"value": 2}),
-        (Tensor.addcmul_, (c, a), {"tensor2": b}),
-        (torch.addcmul, (c,), {"tensor1": a, "tensor2": b}),
-    ):
-        first, second = factors(function, arguments, keywords)
-        assert first is a
-        assert second is b
-    for function, arguments in ((torch.add, (a, b)), (torch.mul, (a, 2.0)), (torch.mul, (2.0, a)), (torch.mul, (a,))):
-        assert factors(function, arguments, {}) is None
-
-
-def test_a_channel_product_has_one_number_for_each_image_and_channel() -> None:
-    u, gate = torch.randn(2, 3, 4, 4), torch.rand(2, 3, 1, 1)
-    for arguments in ((u, gate), (gate, u), (u, gate.expand(2, 3, 4, 4))):
-        product = channel_product(torch.mul, arguments, {}, ())
-        assert product.u is u
-        torch.testing.assert_close(product.gate(), gate[:, :, 0, 0])
-    for factor in (
-        torch.rand(2, 3, 4, 4),  # differs between positions
-        torch.rand(2, 3, 1, 4),  # along one side
-        torch.rand(2, 1, 1, 1),  # one number an image
-        torch.rand(1, 3, 1, 1),  # the same for every image
-        torch.rand(3, 1, 1),
-        torch.tensor(0.5),
-    ):
-        assert channel_product(torch.mul, (u, factor), {}, ()) is None
-    assert channel_product(torch.add, (u, gate), {}, ()) is None
-    assert channel_product(torch.mul, (gate, gate), {}, ()) is None
-    assert channel_product(torch.mul, (u, gate), {}, {gate.data_ptr()}) is None  # a parameter
-
-
 def test_a_find_tells_the_block_and_what_its_gate_was_computed_from() -> None:
     model = Gated(nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), SELayer())).eval()
     with torch.no_grad():
@@ -123,13 +54,14 @@ def test_a_find_tells_the_block_and_what_its_gate_was_computed_from() -> None:
     torch.testing.assert_close(find.u, u)
     torch.testing.assert_close(find.inputs[0][0], u)
     torch.testing.assert_close(find.factor, model.block[1].fc(squeezed))
-    assert find.origin.weights == ("block.1.fc.0.weight", "block.1.fc.2.weight")
-    assert find.origin.width == 2
-    assert isinstance(find.origin.width, int)
-    shapes = [tuple(tensor.shape) for tensor in find.origin.trail]
+    assert find.weights == ("block.1.fc.0.weight", "block.1.fc.2.weight")
+    assert find.width == 2
+    assert isinstance(find.width, int)
+    trail = [origin.value for origin in find.origin.since_squeeze()]
+    shapes = [tuple(tensor.shape) for tensor in trail]
     assert shapes[0] == (2, 8, 1, 1)
     assert (2, 2) in shapes
-    torch.testing.assert_close(find.origin.trail[0].flatten(1), squeezed)
+    torch.testing.assert_close(trail[0].flatten(1), squeezed)
     assert dict(state.calls) == {name: 1 for name, _ in model.named_modules()}
     assert dict(state.products) == {"": 1, "block": 1, "block.1": 1}
 
@@ -225,7 +157,7 @@ def test_stand_ins_for_parameters_are_known_by_name() -> None:
     weights = {name: torch.rand_like(parameter) for name, parameter in layer.named_parameters()}
     with torch.no_grad(), trace(layer, weights) as state:
         torch.func.functional_call(layer, weights, torch.randn(2, 8, 4, 4))
-    assert state.finds[0].origin.weights == ("fc.0.weight", "fc.2.weight")
+    assert state.finds[0].weights == ("fc.0.weight", "fc.2.weight")
 
 
 def test_nothing_stays_when_the_context_ends_even_by_an_error() -> None:

@@ -1,0 +1,147 @@
+"""Which calls of torch functions may scale a feature map channel by channel, and how the factor is read and set.
+
+Whether a call is counted depends on its function and on the ranks and channels of its operands, never on their values
+or on the size of images. So the number of a call within a module, as the search finds it, points at the same call in
+every later pass, and reading it costs no look at values.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Form = Literal["factor", "divisor", "diagonal"]
+"""What the operand that holds the gate is: the factor itself, its inverse, or a diagonal matrix of it."""
+
+_SYNONYMS = {
+    **dict.fromkeys(("rmul", "imul", "multiply"), "mul"),
+    **dict.fromkeys(("truediv", "itruediv", "rtruediv", "rdiv", "idiv", "divide", "true_divide"), "div"),
+    **dict.fromkeys(("bmm", "mm", "rmatmul", "imatmul"), "matmul"),
+    **dict.fromkeys(("iadd", "radd"), "add"),
+    **dict.fromkeys(("isub", "rsub", "subtract"), "sub"),
+    **dict.fromkeys(("ipow", "rpow", "square"), "pow"),
+    **dict.fromkeys(("concat", "concatenate"), "cat"),
+}
+
+ELEMENTWISE_PRODUCTS = frozenset({"mul", "addcmul"})
+CONTRACTIONS = frozenset({"einsum", "matmul"})
+_FAMILY = ELEMENTWISE_PRODUCTS | CONTRACTIONS | {"div"}
+
+
+@lru_cache(maxsize=4096)
+def function_name(func: Callable[..., Any]) -> str:
+    """The plain name of a torch function: "mul" for `torch.mul`, `Tensor.__imul__`, `torch.ops.aten.mul.Tensor`."""
+    name = str(getattr(func, "__name__", "")).partition(".")[0].strip("_")
+    return _SYNONYMS.get(name, name)
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested lists, tuples and dicts, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from tensors_in(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_in(item)
+
+
+def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
+    """The same nested lists, tuples and dicts with `function` applied to every tensor."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, dict):
+        return {key: map_tensors(function, item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [map_tensors(function, item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
+
+
+def operands(func: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Tensor, Tensor] | None:
+    """The two tensors that a call multiplies, if it may scale a feature map channel by channel; else None.
+
+    Counted are products and quotients of a tensor (batch, channels, positions...) and one that has its channels, for
+    each image or for all, and contractions of two tensors of at least two axes.
+    """
+    name = function_name(func)
+    if name not in _FAMILY:
+        return None
+    tensors = [*tensors_in(args), *(kwargs[key] for key in ("other", "mat2", "tensor1", "tensor2") if key in kwargs)]
+    if name == "addcmul":
+        tensors = tensors[1:]
+    if len(tensors) != 2 or not all(isinstance(x, Tensor) for x in tensors):
+        return None
+    a, b = tensors
+    if name in CONTRACTIONS:
+        return (a, b) if min(a.ndim, b.ndim) >= 2 and max(a.ndim, b.ndim) >= 3 else None
+    return (a, b) if _channels_agree(a, b) or _channels_agree(b, a) else None
+
+
+def _channels_agree(u: Tensor, factor: Tensor) -> bool:
+    if u.ndim < 3 or not 0 <= u.ndim - factor.ndim <= 1:
+        return False
+    shape = (1,) * (u.ndim - factor.ndim) + tuple(factor.shape)
+    return shape[1] == u.shape[1] and all(n in (1, m) for n, m in zip(shape, u.shape, strict=True))
+
+
+def is_constant_over_positions(tensor: Tensor) -> bool:
+    """Whether (batch, channels, positions...) holds one value per image and channel, expanded, copied or single."""
+    sides = zip(tensor.shape[2:], tensor.stride()[2:], strict=True)
+    if all(size == 1 or stride == 0 for size, stride in sides):
+        return True
+    rows = tensor.flatten(2)
+    first = rows[:, :, :1]
+    if not torch.equal(rows[:, :, -1:], first):
+        return False  # which spares the comparison of all nearly always
+    return bool((rows == first).all())
+
+
+@dataclass(frozen=True)
+class Product:
+    """A feature map times one number per image and channel, as a pass makes it.
+
+    Attributes
+    ----------
+    u
+        The feature map, (batch, channels, positions...).
+    factor
+        The operand that holds the gate, as it was given.
+    form
+        What that operand is.
+    """
+
+    u: Tensor
+    factor: Tensor
+    form: Form = "factor"
+
+    @property
+    def channels(self) -> int:
+        """Of the feature map."""
+        return self.u.shape[1]
+
+    def gate(self) -> Tensor:
+        """The number by which each channel is multiplied, (batch, channels); a view where it can be."""
+        factor = self.factor
+        if self.form == "diagonal":
+            return factor.diagonal(dim1=-2, dim2=-1)
+        if factor.ndim > 1 and factor.shape[1] == self.channels:
+            gate = factor if factor.ndim == 2 else factor.flatten(2)[:, :, 0]
+        else:
+            gate = factor.reshape(-1, self.channels)
+        return gate.reciprocal() if self.form == "divisor" else gate
+
+    def with_gate(self, gate: Tensor) -> "Product":
+        """The same product with another gate, (batch, channels), in the form and type of its operand."""
+        like = self.factor
+        gate = gate.to(like.dtype)
+        if self.form == "diagonal":
+            return Product(self.u, torch.diag_embed(gate), self.form)
+        if self.form == "divisor":
+            gate = gate.reciprocal()
+        if like.ndim > 2 and like.shape[1] == self.channels:
+            gate = gate.reshape(*gate.shape, *(1,) * (like.ndim - 2)).expand_as(like)
+        return Product(self.u, gate.reshape(like.shape), self.form)
