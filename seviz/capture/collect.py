@@ -32,7 +32,7 @@ from seviz.capture.sources import Batch, Files, Memory, Part, Source
 from seviz.errors import OptionError, RunExistsError, TooManyFailuresError
 from seviz.network.gates import SIGNALS, Signal
 from seviz.network.models import Network
-from seviz.run.chunks import BOUNDED_GATES, Chunk, Samples
+from seviz.run.chunks import Chunk, Samples
 from seviz.run.files import sweep
 from seviz.run.manifest import SCHEMA, EngineRecord, Manifest
 from seviz.run.merging import merge
@@ -376,8 +376,8 @@ class _Collected:
             predictions=self._predictions,
             kept=self._part.kept,
         )
-        bounded = {block.name: block.gate in BOUNDED_GATES for block in self._manifest.blocks}
-        return Chunk.of(self._part.index, samples, self._values, bounded)
+        bounds = {block.name: block.bounds for block in self._manifest.blocks}
+        return Chunk.of(self._part.index, samples, self._values, bounds)
 
 
 def _judge(run: Run, max_failures: float) -> None:

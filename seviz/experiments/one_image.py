@@ -282,8 +282,7 @@ def kept_gates_of(run: Run, row: int) -> dict[str, NDArray[np.float32]] | None:
         if row < first + number:
             chunk = Chunk.read(path)
             place = int(chunk.samples.kept[: row - first].sum())
-            stored = {block: chunk.gates["excitation", block][place] for block in run.blocks}
-            return {k: decode_gates(v) if v.dtype == np.uint16 else v.astype(np.float32) for k, v in stored.items()}
+            return {block: decode_gates(chunk.gates["excitation", block][place]) for block in run.blocks}
         first += number
     return None
 

@@ -23,6 +23,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from seviz.errors import CompiledModelError, NoSEBlocksError
+from seviz.network.bounds import UNBOUNDED, bounds_of
 from seviz.network.tracing import Find, Trace, is_feature_map, map_tensors, trace
 
 GATES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -66,6 +67,8 @@ class SEBlock:
         Which call of the gate's module gives this gate (0-based), of how many in a forward pass.
     product, products
         Which channel product inside `path` this is (0-based), of how many in a forward pass.
+    bounds
+        Infimum and supremum of the gate function; -inf and inf where it has none, or they are not known.
     """
 
     name: str
@@ -82,6 +85,7 @@ class SEBlock:
     calls: int = 1
     product: int = 0
     products: int = 1
+    bounds: tuple[float, float] = UNBOUNDED
 
 
 @dataclass(frozen=True)
@@ -215,13 +219,14 @@ def _named(finds: list[tuple[Find, Find]], images: Tensor, state: Trace) -> dict
     for (find, again), reduced, stage in zip(finds, strides, stage_numbers(strides), strict=True):
         order[stage] += 1
         name, channels = f"SE_{stage}_{order[stage]}", find.u.shape[1]
+        gate = _activation(again)
         blocks[name] = SEBlock(
             name=name,
             path=find.path,
             gate_path=find.gate[0] if find.gate else None,
             channels=channels,
             squeezed_channels=min(find.origin.width or channels, channels),
-            gate=_activation(again),
+            gate=gate,
             stage=stage,
             block=order[stage],
             stride=round(reduced),
@@ -230,6 +235,7 @@ def _named(finds: list[tuple[Find, Find]], images: Tensor, state: Trace) -> dict
             calls=state.calls[find.gate[0]] if find.gate else 1,
             product=find.product,
             products=state.products[find.path],
+            bounds=bounds_of(gate),
         )
     return blocks
 

@@ -200,6 +200,17 @@ def test_kept_gates_of_joined_runs_whose_chunks_are_of_other_sizes(
             np.testing.assert_array_equal(found[block], joined.gates(block)[row])
 
 
+def test_kept_gates_are_read_however_their_chunk_is_stored(tmp_path: Path) -> None:
+    gates = np.random.default_rng(0).random((6, 4)).astype(np.float32)
+    gates[4, 2] = 31.5
+    run = make_run(tmp_path / "run", {"SE_2_1": gates}, np.zeros(6, np.int64), chunk_size=3)
+    for row in range(6):
+        found = kept_gates_of(run, row)
+        assert found is not None
+        assert found["SE_2_1"].dtype == np.float32
+        np.testing.assert_allclose(found["SE_2_1"], gates[row], rtol=0, atol=8e-6 if row < 3 else 0)
+
+
 def test_a_damaged_chunk_is_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", {"SE_2_1": np.full((4, 4), 0.5)}, np.zeros(4, np.int64))
     run.chunk_path(0).write_bytes(b"damaged")
