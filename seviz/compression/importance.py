@@ -34,6 +34,7 @@ from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.attribution import Method, attribute
 from seviz.experiments.evaluation import Images, Labelled, Progress, labelled_batches, logits_of, on_device
 from seviz.network.blocks import SEBlock
+from seviz.network.dtype import as_taken
 from seviz.network.flow import Producer, producers
 from seviz.network.gates import capture_gates, visit_gates
 from seviz.network.models import Network
@@ -347,7 +348,7 @@ def _at_products(
 
     blocks = list(network.blocks.values())
     with visit_gates(network.model, blocks, lambda _, gate: gate, at_product=at_product):
-        network.model(batch.images.to(place))
+        network.model(as_taken(batch.images.to(place), network.model))
     return seen
 
 

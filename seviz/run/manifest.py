@@ -114,7 +114,8 @@ class EngineRecord:
     device
         As torch calls it.
     precision
-        "float32", or what autocast uses outside the SE blocks: "bfloat16", "float16".
+        "float32": without autocast, in the network's own dtype; or what autocast uses outside the SE blocks of a
+        network in float32: "bfloat16", "float16".
     batch_size
         Images a forward pass.
     threads

@@ -296,3 +296,18 @@ def test_networks_that_lead_round(tmp_path: Path) -> None:
     spec = saved(tmp_path / "round", str(tmp_path / "round"))
     with pytest.raises(SavedNetworkError, match="is made from another, and that from another"):
         code_of(spec)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_an_image_through_a_network_in_another_dtype(dtype: torch.dtype, network: Network) -> None:
+    model = network.model.to(dtype)
+    with image_file(png(RED)) as data:
+        one = run_image(network, data)
+    with torch.no_grad():
+        u = model.stem(torch.from_numpy(one.pixels)[None].to(dtype))
+        gates = torch.sigmoid(model.first.excite(u.mean((2, 3))))
+        logits = model(torch.from_numpy(one.pixels)[None].to(dtype))
+    np.testing.assert_array_equal(one.gates["SE_2_1"], gates[0].float())
+    np.testing.assert_array_equal(one.logits, logits[0].double())
+    found = attribute_image(network, one.pixels, 2)
+    assert np.isfinite(found.values["SE_2_1"]).all()
