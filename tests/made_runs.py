@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seviz.run.chunks import BOUNDED_GATES, Chunk, Samples
+from seviz.network.bounds import bounds_of
+from seviz.run.chunks import Chunk, Samples
 from seviz.run.manifest import SCHEMA, BlockRecord, DataRecord, EngineRecord, Manifest, ModelRecord
 from seviz.run.merging import merge
 from seviz.run.store import Run
@@ -79,8 +80,8 @@ def make_run(
             predictions=np.asarray(predictions, np.int32)[part, None],
             kept=np.ones(images, bool)[part] if kept is None else kept[part],
         )
-        bounded = dict.fromkeys(gates, gate in BOUNDED_GATES)
-        chunk = Chunk.of(index, samples, {key: value[part] for key, value in values.items()}, bounded)
+        bounds = dict.fromkeys(gates, bounds_of(gate))
+        chunk = Chunk.of(index, samples, {key: value[part] for key, value in values.items()}, bounds)
         chunk.write(run.chunk_path(index))
     merge(run)
     return run
@@ -99,6 +100,7 @@ def _block(name: str, channels: int, gate: str, singular_values: Sequence[float]
         block=block,
         stride=2**stage,
         singular_values=tuple(singular_values),
+        bounds=bounds_of(gate),
     )
 
 

@@ -23,7 +23,7 @@ import seviz
 from seviz.capture.collect import CHUNK_SIZE
 from seviz.capture.engines import running
 from seviz.network.models import Network
-from seviz.run.chunks import BOUNDED_GATES, Chunk, Samples
+from seviz.run.chunks import Chunk, Samples
 from seviz.run.manifest import EngineRecord
 
 MODELS = ("timm/legacy_seresnet50", "timm/mobilenetv3_large_100", "timm/efficientnet_b0")
@@ -80,7 +80,7 @@ def writing(network: Network, rounds: int) -> float:
         ("excitation", name): (1 / (1 + np.exp(-random.normal(size=(CHUNK_SIZE, block.channels))))).astype(np.float32)
         for name, block in blocks.items()
     }
-    bounded = {name: block.gate in BOUNDED_GATES for name, block in blocks.items()}
+    bounds = {name: block.bounds for name, block in blocks.items()}
     samples = Samples(
         paths=tuple(f"class/{k:08d}.jpg" for k in range(CHUNK_SIZE)),
         labels=labels,
@@ -91,7 +91,7 @@ def writing(network: Network, rounds: int) -> float:
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "chunk.safetensors"
-        took = [seconds(lambda: Chunk.of(0, samples, values, bounded).write(path)) for _ in range(rounds + 1)]
+        took = [seconds(lambda: Chunk.of(0, samples, values, bounds).write(path)) for _ in range(rounds + 1)]
     return median(took[1:]) / CHUNK_SIZE
 
 

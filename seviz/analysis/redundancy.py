@@ -26,11 +26,10 @@ from scipy import cluster, linalg, spatial, special, stats
 from seviz.analysis.blocks import each, shared
 from seviz.analysis.saturation import effective_rank
 from seviz.errors import OptionError
-from seviz.run.chunks import BOUNDED_GATES
 from seviz.run.store import Run
 
 STILL = 1e-4
-"""A gate in [0, 1] with a smaller standard deviation does not vary. Gates are stored in steps of 1.5e-5: rounding them
+"""A gate that is stored in 16 bits does not vary if its standard deviation is smaller. Steps are 1.5e-5: rounding
 makes a five-hundredth of the variance at this limit, and less above."""
 STILL_FLOAT = 1e-6
 """The same for what is stored as float32: a share of the channel's root mean square."""
@@ -446,7 +445,7 @@ def _values(run: Run, block: str, signal: str, draw: _Draw) -> _Values:
     x = run.gates(block, signal, draw.rows).astype(np.float64)
     finite = np.isfinite(x).all(1)
     labels = None if draw.labels is None else draw.labels[finite]
-    still = STILL if signal == "excitation" and run.block(block).gate in BOUNDED_GATES else 0.0
+    still = STILL if signal == "excitation" and run.stored_in_16_bits(block) else 0.0
     odd = int((~finite).sum())
     remarks = [f"{block}: {odd} images whose {signal} is not finite are left out."] if odd else []
     return _Values(x[finite], labels, draw.first[finite], still, remarks)

@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.analysis.blocks import each, shared
-from seviz.run.manifest import BlockRecord
 from seviz.run.store import Run
 
 CONSTANT = 1e-3
@@ -28,16 +27,6 @@ MODERATE = 0.25
 """How far from 1, root mean square, gates may be of which most are near 1, for the block to be near the identity."""
 BINS = 21
 """Of the histograms behind the entropy. Odd, since the gates of an untrained block crowd on both sides of one half."""
-
-_UNBOUNDED = (-np.inf, np.inf)
-_RANGES = {
-    "sigmoid": (0.0, 1.0),
-    "hard_sigmoid": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "one_plus_tanh": (0.0, 2.0),
-    "relu": (0.0, np.inf),
-    "relu6": (0.0, 6.0),
-}
 
 
 def effective_rank(values: NDArray[np.float64] | Sequence[float]) -> float:
@@ -253,7 +242,7 @@ def _channels_of(run: Run, blocks: Sequence[str], signal: str) -> list[pd.DataFr
 
 def _channels(run: Run, block: str, signal: str) -> pd.DataFrame:
     total, record = run.total(block, signal), run.block(block)
-    low, high = _range(record, signal)
+    low, high = run.bounds(block, signal)
     images = int(total.count[0])
     whole = images if images else np.nan
     mean, variance = total.mean[0] * (whole / whole), total.m2[0] / whole
@@ -282,10 +271,6 @@ def _channels(run: Run, block: str, signal: str) -> pd.DataFrame:
     )
 
 
-def _range(record: BlockRecord, signal: str) -> tuple[float, float]:
-    return _RANGES.get(record.gate, _UNBOUNDED) if signal == "excitation" else _UNBOUNDED
-
-
 def _keeps(run: Run) -> bool:
     return bool(run.samples["kept"].any())
 
@@ -296,8 +281,7 @@ def _remarks(run: Run, signal: str) -> list[str]:
     remarks = []
     if not _keeps(run):
         remarks.append("The run keeps the gates of no image: the entropy is left out.")
-    gates = dict.fromkeys(run.block(name).gate for name in run.blocks)
-    odd = [gate for gate in gates if _RANGES.get(gate, _UNBOUNDED) != (0, 1)]
+    odd = dict.fromkeys(run.block(name).gate for name in run.blocks if run.bounds(name) != (0, 1))
     if odd:
         remarks.append(f"The gates ({', '.join(odd)}) are not bounded by 0 and 1: near is told only of ends they have.")
     return remarks

@@ -11,6 +11,7 @@ from torch import nn
 from seviz.capture.engines import copy_of, home_of, random_images
 from seviz.errors import EngineError, OptionError
 from seviz.network.blocks import undisturbed
+from seviz.network.dtype import dtype_of
 
 # On the careful side of what analyses/benchmarks/capture.py shows on two cores: seconds to compile anything, and more
 # for each convolution and linear layer; and the share of a plain eager pass that the compiled engine takes less than
@@ -68,6 +69,9 @@ def choose_engine(
         return "folded", "the images differ in size"
     if compile == "on":
         return "compiled", "as asked for"
+    dtype = dtype_of(model)
+    if dtype != torch.float32:  # what compiling saves was not measured, and whether it can be is not sure
+        return "folded", f"the network computes in {str(dtype).removeprefix('torch.')}"
     if images is None:
         return "folded", "how many images there are is not known"
     if device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seviz.capture.choice import choose_engine
 from seviz.capture.datasets import Dataset, open_dataset
-from seviz.capture.engines import Forward, Pending, running
+from seviz.capture.engines import Forward, Pending, check_precision, running
 from seviz.capture.keeping import (
     BY_DEFAULT_PER_CLASS,
     LIMIT,
@@ -32,7 +32,7 @@ from seviz.capture.sources import Batch, Files, Memory, Part, Source
 from seviz.errors import OptionError, RunExistsError, TooManyFailuresError
 from seviz.network.gates import SIGNALS, Signal
 from seviz.network.models import Network
-from seviz.run.chunks import BOUNDED_GATES, Chunk, Samples
+from seviz.run.chunks import Chunk, Samples
 from seviz.run.files import sweep
 from seviz.run.manifest import SCHEMA, EngineRecord, Manifest
 from seviz.run.merging import merge
@@ -99,7 +99,8 @@ def collect(
     device
         "auto" (CUDA, else MPS, else CPU) or what torch calls it.
     precision
-        "fp32"; "bf16" and "fp16" run all but the SE blocks under autocast.
+        "fp32": as the network computes by itself, which may be in another dtype; "bf16" and "fp16" run all but the SE
+        blocks of a network in float32 under autocast.
     compile
         "on"; "off"; "auto" compiles where the images repay it.
     workers
@@ -127,7 +128,7 @@ def collect(
     RunError
         If another run, or another capture, is in the way, or the disk is full.
     ModelError
-        If the network has no SE blocks, or cannot be compiled.
+        If the network has no SE blocks, cannot be compiled, or its dtype cannot be run on the device.
 
     Warns
     -----
@@ -247,6 +248,7 @@ def _engine(
     """How the network is to be run; of a run that is there, how it is run."""
     if (out / "manifest.json").is_file():
         return Run(out).manifest.engine
+    check_precision(network.model, PRECISIONS[precision])
     device = usable_device(device)
     name, reason = choose_engine(
         network.model,
@@ -338,6 +340,7 @@ class _Collected:
             for signal in manifest.signals
             for block in manifest.blocks
         }
+        self._without_logits = list[int]()  # images of which a logit is not finite
         self._pending: tuple[NDArray[np.intp], Pending] | None = None
 
     def add(self, batch: Batch, forward: Forward) -> None:
@@ -355,16 +358,19 @@ class _Collected:
         rows, outputs = pending
         predictions, values = outputs.numpy()
         self._predictions[rows[:, None], np.arange(predictions.shape[1])] = predictions
+        self._without_logits += rows[(predictions < 0).any(1)].tolist()
         for key, value in values.items():
             self._values[key][rows] = value  # (image, channel)
 
     def chunk(self) -> Chunk:
-        """The chunk. An image whose gates are not finite has failed."""
+        """The chunk. An image whose gates or logits are not finite has failed."""
         self._fetch(self._pending)
         if len(self._statuses) != len(self._part.paths):
             raise AssertionError(f"{len(self._statuses)} images read for {len(self._part.paths)}")  # never written
+        for k in self._without_logits:
+            self._statuses[k], self._reasons[k] = "failed", "the network's logits are not finite"
         finite = np.all([np.isfinite(value).all(1) for value in self._values.values()], axis=0)
-        for k in np.flatnonzero(~finite):
+        for k in np.flatnonzero(~finite).tolist():
             self._statuses[k], self._reasons[k] = "failed", "the network's gates are not finite"
         failed = np.array([status == "failed" for status in self._statuses])
         self._predictions[failed] = -1
@@ -376,8 +382,8 @@ class _Collected:
             predictions=self._predictions,
             kept=self._part.kept,
         )
-        bounded = {block.name: block.gate in BOUNDED_GATES for block in self._manifest.blocks}
-        return Chunk.of(self._part.index, samples, self._values, bounded)
+        bounds = {block.name: block.bounds for block in self._manifest.blocks}
+        return Chunk.of(self._part.index, samples, self._values, bounds)
 
 
 def _judge(run: Run, max_failures: float) -> None:

@@ -7,7 +7,9 @@
 | compiled | the folded copy, traced with its gates as outputs, then compiled with its weights as constants |
 
 All give the gates of the plain network but for rounding, which is checked on random images before an engine is used,
-and the same bits for the same batch every time. All read them through `recorded_gates`.
+and the same bits for the same batch every time. All read them through `recorded_gates`. A network in another dtype than
+float32 gets its images in that dtype. Of one in half precision no BatchNorm is folded, since rounding the folded
+weights would change its gates.
 """
 
 import copy
@@ -24,9 +26,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from seviz.errors import EngineError, OptionError
+from seviz.errors import EngineError, OptionError, SevizError
 from seviz.network.batchnorm import fold_batchnorms
 from seviz.network.blocks import SEBlock, undisturbed
+from seviz.network.dtype import dtype_of
 from seviz.network.gates import Signal, capture_gates, recorded_gates
 from seviz.network.products import map_tensors, tensors_in
 from seviz.network.wrappers import refuse_compiled
@@ -35,9 +38,10 @@ from seviz.run.manifest import EngineRecord
 ENGINES = ("eager", "folded", "compiled")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# How far an engine may be from the plain network on random images, as a share of the largest value, in float32 and
-# below: beyond rounding, also where an untrained network amplifies it, something is wrong.
-_EXACT, _LOW = 1e-4, 5e-2
+# How far an engine may be from the plain network on random images, as a share of the largest value, by the dtype it
+# computes in, and in lower ones: beyond rounding, also where an untrained network amplifies it, something is wrong.
+# Gates of a network in float64 are float32 in the end.
+_EXACT, _LOW = {torch.float64: 1e-6, torch.float32: 1e-4}, 5e-2
 
 Key = tuple[str, str]
 """A signal and the name of a block."""
@@ -60,8 +64,8 @@ class Pending:
         Returns
         -------
         predictions
-            The best classes, best first, (image, min(5, classes)) int32; (image, 0) where the network's output is
-            no (batch, classes) tensor.
+            The best classes, best first, (image, min(5, classes)) int32; -1 for an image with a logit that is not
+            finite; (image, 0) where the network's output is no (batch, classes) tensor.
         values
             Of each signal and block, (image, channel) float32.
         """
@@ -108,8 +112,9 @@ class Forward:
         columns: Mapping[Key, slice],
         engine: EngineRecord,
         fixed: Mapping[tuple[int, ...], _Pass],
+        dtype: torch.dtype,
     ) -> None:
-        self._run, self._columns = run, columns
+        self._run, self._columns, self._dtype = run, columns, dtype
         self._device, self._batch_size = torch.device(engine.device), engine.batch_size
         self._fixed = fixed
 
@@ -119,8 +124,8 @@ class Forward:
         Parameters
         ----------
         images
-            At least one, (channels, height, width) float32 each, on the CPU. Those of one shape are run together,
-            at most as many as the engine's batch size; results come in the order given.
+            At least one, (channels, height, width) each, on the CPU; the network gets them in its own dtype. Those of
+            one shape are run together, at most as many as the engine's batch size; results come in the order given.
         """
         rows: list[int] = []
         parts: list[tuple[Tensor, Tensor]] = []
@@ -128,6 +133,7 @@ class Forward:
             for some in self._batches(images):
                 logits, values = self._of_one_shape([images[k] for k in some])
                 best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices.int()
+                best = best.where(logits.isfinite().all(1, keepdim=True), -1)
                 rows += some
                 parts.append((best, values))
             predictions, values = (torch.cat(part) if len(parts) > 1 else part[0] for part in zip(*parts, strict=True))
@@ -148,8 +154,8 @@ class Forward:
     def _of_one_shape(self, images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         run = self._fixed.get(tuple(images[0].shape))
         if run is None:
-            return self._run(_to_device(images, len(images), self._device))
-        logits, values = run(_to_device(images, self._batch_size, self._device))
+            return self._run(_to_device(images, len(images), self._device, self._dtype))
+        logits, values = run(_to_device(images, self._batch_size, self._device, self._dtype))
         return logits[: len(images)], values[: len(images)]
 
 
@@ -180,31 +186,70 @@ def running(
     Raises
     ------
     EngineError
-        If the model cannot be copied or compiled.
+        If the model cannot be copied or compiled, or its dtype not be run on the device.
     CompiledModelError
         If the model was compiled already.
     OptionError
-        If there is no such engine, precision or signal.
+        If there is no such engine, precision or signal, or a precision is given for a network that is not in float32.
     """
     for name, value, known in (("name", engine.name, ENGINES), ("precision", engine.precision, tuple(PRECISIONS))):
         if value not in known:
             raise OptionError(f"the engine's {name} is {value!r}, expected one of {', '.join(known)}")
     refuse_compiled(model)
-    device, precision = torch.device(engine.device), PRECISIONS[engine.precision]
+    check_precision(model, engine.precision)
+    device, precision, dtype = torch.device(engine.device), PRECISIONS[engine.precision], dtype_of(model)
     with ExitStack() as stack:
         stack.enter_context(_settings(engine.threads))
-        if engine.name == "eager":
-            stack.enter_context(undisturbed(model))
-            stack.callback(model.to, home_of(model))
-            network, layout = model, torch.contiguous_format
-        else:
-            network, layout = _folded(model, blocks, input_size)
-        network.to(device)
+        with _told_of_dtype(model, dtype, device):
+            if engine.name == "eager":
+                stack.enter_context(undisturbed(model))
+                stack.callback(model.to, home_of(model))
+                network, layout = model, torch.contiguous_format
+            else:
+                network, layout = _folded(model, blocks, input_size, device)
+            network.to(device)
+            if dtype != torch.float32:
+                _try_out(network, random_images((1, *input_size), device, dtype))
         if precision != torch.float32:
             _gates_in_float32(network, blocks, device, stack)
         run = _Observed(network, blocks, tuple(signals), layout, precision)
-        fixed = {tuple(input_size): _compiled(run, engine, input_size)} if engine.name == "compiled" else {}
-        yield Forward(run, _columns(blocks, signals), engine, fixed)
+        fixed = {tuple(input_size): _compiled(run, engine, input_size, dtype)} if engine.name == "compiled" else {}
+        yield Forward(run, _columns(blocks, signals), engine, fixed, dtype)
+
+
+def check_precision(model: nn.Module, precision: str) -> None:
+    """Raise OptionError if a precision of autocast is given for a model that is not in float32."""
+    dtype = dtype_of(model)
+    if precision != "float32" and dtype != torch.float32:
+        raise OptionError(
+            f"precision is {precision}, and {type(model).__name__} computes in {_name(dtype)} as it is; give precision"
+            " fp32, which leaves it so, or convert the network with .float()"
+        )
+
+
+@contextmanager
+def _told_of_dtype(model: nn.Module, dtype: torch.dtype, device: torch.device) -> Iterator[None]:
+    """Whatever goes wrong with a model that is not in float32 is an EngineError that says so."""
+    try:
+        yield
+    except SevizError:
+        raise
+    except Exception as error:  # whatever torch and the model's own code raise
+        if dtype == torch.float32:
+            raise
+        raise EngineError(
+            f"{type(model).__name__} cannot be run in {_name(dtype)} on {device} ({_first_line(error)}). Give another"
+            " device, or convert the network with .float()."
+        ) from error
+
+
+def _try_out(network: nn.Module, images: Tensor) -> None:
+    with undisturbed(network), _undistracted(images.device):
+        network(images)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _columns(blocks: Mapping[str, SEBlock], signals: Sequence[Signal]) -> dict[Key, slice]:
@@ -282,13 +327,14 @@ def _malloc(function: str, *arguments: int) -> None:
         getattr(_LIBC, function)(*arguments)
 
 
-def _to_device(images: Sequence[Tensor], count: int, device: torch.device) -> Tensor:
+def _to_device(images: Sequence[Tensor], count: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """A batch of `count` on the device, zeros after the images; copying from pinned memory is only begun."""
     pinned = device.type == "cuda"
-    staging = torch.empty((count, *images[0].shape), pin_memory=pinned)
+    wide = torch.promote_types(dtype, torch.float32)
+    staging = torch.empty((count, *images[0].shape), dtype=wide, pin_memory=pinned)
     torch.stack(tuple(images), out=staging[: len(images)])
     staging[len(images) :].zero_()
-    return staging.to(device, non_blocking=pinned)
+    return staging.to(device, non_blocking=pinned).to(dtype)
 
 
 def _to_host(values: Tensor) -> Tensor:
@@ -297,9 +343,9 @@ def _to_host(values: Tensor) -> Tensor:
     return torch.empty(values.shape, dtype=values.dtype, pin_memory=pinned).copy_(values, non_blocking=pinned)
 
 
-def random_images(shape: Sequence[int], device: torch.device) -> Tensor:
-    """The same random numbers at every call."""
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).to(device)
+def random_images(shape: Sequence[int], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The same random numbers at every call, but for the rounding of the dtype."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0)).to(device, dtype)
 
 
 def copy_of(model: nn.Module) -> nn.Module:
@@ -315,18 +361,22 @@ def copy_of(model: nn.Module) -> nn.Module:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    first, *others = (str(error).strip() or type(error).__name__).splitlines()
+    return f"{first} {others[0]}" if first.endswith(":") and others else first
 
 
 def _folded(
-    model: nn.Module, blocks: Mapping[str, SEBlock], input_size: Sequence[int]
+    model: nn.Module, blocks: Mapping[str, SEBlock], input_size: Sequence[int], device: torch.device
 ) -> tuple[nn.Module, torch.memory_format]:
     """The fastest copy of a network that gives the same gates and outputs, and the memory format it takes."""
-    images = random_images((2, *input_size), home_of(model))
-    plain = copy_of(model)
+    dtype = dtype_of(model)
+    half = torch.finfo(dtype).bits < 32
+    place = device if half else home_of(model)  # the CPU cannot run all that a GPU can
+    images = random_images((2, *input_size), place, dtype)
+    plain = copy_of(model).to(place)
     expected = _outcome(plain, blocks, images)
-    for fold in (True, False):
-        network = copy_of(model)
+    for fold in (False,) if half else (True, False):
+        network = copy_of(model).to(place)
         try:
             if fold:
                 fold_batchnorms(network, images)
@@ -334,7 +384,7 @@ def _folded(
             outcome = _outcome(network, blocks, images.contiguous(memory_format=torch.channels_last))
         except Exception:  # as where an output is flattened by `view`, which channels-last tensors have not
             continue
-        if apart(outcome, expected) <= _EXACT:
+        if apart(outcome, expected) <= tolerance_of(dtype):
             return network, torch.channels_last
     return plain, torch.contiguous_format
 
@@ -347,15 +397,26 @@ def _outcome(network: nn.Module, blocks: Mapping[str, SEBlock], images: Tensor) 
 
 
 def apart(some: Sequence[Tensor], others: Sequence[Tensor]) -> float:
-    """The largest difference, as a share of the largest value of each tensor."""
-    return max(
-        (
-            float((a.float() - b.float()).abs().max() / b.float().abs().max().clamp_min(1e-30))
-            for a, b in zip(some, others, strict=True)
-            if b.numel()
-        ),
-        default=0.0,
-    )
+    """The largest difference, as a share of the largest value of each tensor; inf if a value of either is not finite.
+
+    Parameters
+    ----------
+    some, others
+        As many tensors, pairwise of one shape, of any dtype. Those without a value count for nothing.
+    """
+    return max((_apart(a, b) for a, b in zip(some, others, strict=True) if b.numel()), default=0.0)
+
+
+def _apart(a: Tensor, b: Tensor) -> float:
+    a, b = a.cpu().double(), b.cpu().double()
+    if not (a.isfinite().all() and b.isfinite().all()):
+        return float("inf")
+    return float((a - b).abs().max() / b.abs().max().clamp_min(1e-30))
+
+
+def tolerance_of(dtype: torch.dtype) -> float:
+    """How far what computes in a dtype may be from the plain network, as `apart` has it."""
+    return _EXACT.get(dtype, _LOW)
 
 
 def _gates_in_float32(
@@ -406,23 +467,31 @@ def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _compiled(run: _Pass, engine: EngineRecord, input_size: Sequence[int]) -> _Pass:
+def _compiled(run: _Pass, engine: EngineRecord, input_size: Sequence[int], dtype: torch.dtype) -> _Pass:
     """A pass of full batches, compiled."""
     device = torch.device(engine.device)
-    images = random_images((engine.batch_size, *input_size), device)
+    images = random_images((engine.batch_size, *input_size), device, dtype)
     try:
         with _undistracted(device):
+            expected = run(images)
+            finite = all(bool(tensor.isfinite().all()) for tensor in expected)
             compiled: _Pass = torch.compile(_traced(run, torch.zeros_like(images)), dynamic=False)
             with frozen():
-                outcome = compiled(images)
-            expected = run(images)
+                outcome = compiled(images) if finite else expected
     except Exception as error:  # whatever the compilers raise
         raise EngineError(
-            f"the network cannot be compiled: {_first_line(error)}. Run it with the folded engine (compile='off'), in"
-            " another directory where the run is begun already."
+            f"the network, in {_name(dtype)}, cannot be compiled: {_first_line(error)}. Run it with the folded engine"
+            " (compile='off'), in another directory where the run is begun already."
         ) from error
+    if not finite:
+        raise EngineError(
+            "the compiled network cannot be compared with the plain one: on random images its gates or outputs are not"
+            " finite. Run it with the folded engine (compile='off'), in another directory where the run is begun"
+            " already."
+        )
     difference = apart(outcome, expected)
-    if not difference <= (_EXACT if engine.precision == "float32" else _LOW):
+    low = PRECISIONS[engine.precision] != torch.float32
+    if not difference <= tolerance_of(PRECISIONS[engine.precision] if low else dtype):
         raise EngineError(
             f"the compiled network gives other gates, by {difference:.1g} of the largest. Run it with the folded engine"
             " (compile='off'), in another directory where the run is begun already."

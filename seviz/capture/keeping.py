@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seviz.capture.datasets import Dataset
 from seviz.errors import OptionError, WriteError
-from seviz.run.chunks import BOUNDED_GATES
+from seviz.run.chunks import in_16_bits
 from seviz.run.manifest import BlockRecord
 
 LIMIT = 8e9
@@ -28,8 +28,8 @@ def check_keep_gates(keep_gates: str) -> None:
 
 
 def bytes_per_image(blocks: Sequence[BlockRecord], signals: Sequence[str]) -> int:
-    """What the gates of one image take on the disk."""
-    excitation = sum(block.channels * (2 if block.gate in BOUNDED_GATES else 4) for block in blocks)
+    """What the gates of one image take on the disk, if they keep to the bounds of their functions."""
+    excitation = sum(block.channels * (2 if in_16_bits(block.bounds) else 4) for block in blocks)
     return excitation + 4 * (len(signals) - 1) * sum(block.channels for block in blocks)
 
 

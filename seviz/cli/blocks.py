@@ -19,10 +19,12 @@ def blocks(
     import sys
 
     import seviz
+    from seviz.network.bounds import bounds_to_json
 
     found = seviz.load(model, weights=weights).blocks.values()
     if as_json:
-        typer.echo(json.dumps([dataclasses.asdict(block) for block in found], indent=1))
+        facts = [{**dataclasses.asdict(block), "bounds": bounds_to_json(block.bounds)} for block in found]
+        typer.echo(json.dumps(facts, indent=1))
         return
 
     from rich.console import Console

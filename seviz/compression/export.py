@@ -179,8 +179,8 @@ def _logits(model: nn.Module, images: Tensor) -> NDArray[Any]:
 
 
 def _apart(some: NDArray[Any], others: NDArray[Any]) -> float:
-    """The largest difference as a share of the largest value; infinite where shapes differ."""
-    if some.shape != others.shape:
+    """The largest difference as a share of the largest value; inf if shapes differ or a value is not finite."""
+    if some.shape != others.shape or not (np.isfinite(some).all() and np.isfinite(others).all()):
         return float("inf")
     return float(np.abs(some - others).max() / max(np.abs(others).max(), 1e-30))
 

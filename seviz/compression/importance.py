@@ -34,6 +34,7 @@ from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.attribution import Method, attribute
 from seviz.experiments.evaluation import Images, Labelled, Progress, labelled_batches, logits_of, on_device
 from seviz.network.blocks import SEBlock
+from seviz.network.dtype import as_taken
 from seviz.network.flow import Producer, producers
 from seviz.network.gates import capture_gates, recorded_products
 from seviz.network.models import Network
@@ -341,7 +342,7 @@ def _at_products(
 ) -> dict[str, Tensor]:
     """What is seen where a block scales its feature map, (image, channel)."""
     with recorded_products(network.model, network.blocks, {"seen": of}, detach=True) as values:
-        network.model(batch.images.to(place))
+        network.model(as_taken(batch.images.to(place), network.model))
     return values["seen"]
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.errors import EmptyDataError, ModelError, OptionError
 from seviz.experiments.evaluation import Images, Progress, labelled_batches, on_device
+from seviz.network.dtype import as_taken
 from seviz.network.models import Network
 from seviz.network.wrappers import refuse_compiled
 
@@ -85,7 +86,7 @@ def recalibrate(
                 seen += len(chosen)
                 for norm in norms:
                     norm.momentum = len(chosen) / seen
-                model(chosen.to(place))
+                model(as_taken(chosen.to(place), model))
             if images is not None and seen >= images - 1:  # what is left would be one image
                 break
     if not seen:

@@ -31,6 +31,7 @@ from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.engines import home_of
 from seviz.errors import EmptyDataError, NoSEBlocksError, OptionError, WeightsError
 from seviz.experiments.evaluation import Images, Labelled, labelled_batches, logits_of
+from seviz.network.dtype import as_taken
 from seviz.network.models import Network
 from seviz.network.wrappers import refuse_compiled
 from seviz.run.files import write_atomically
@@ -281,7 +282,7 @@ class _Training:
         if self._guide is None:
             return loss
         with torch.no_grad():
-            wanted = self._guide(images).float()
+            wanted = self._guide(as_taken(images, self._guide)).float()
         if wanted.shape != logits.shape:
             raise OptionError(
                 f"the teacher gives logits of {wanted.shape[-1]} classes, the network of {logits.shape[1]}; expected"

@@ -40,6 +40,7 @@ from seviz.experiments.evaluation import (
     on_device,
 )
 from seviz.network.blocks import SEBlock
+from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.models import Network
 
@@ -240,7 +241,7 @@ def attribute(
         ):
             if not len(batch):
                 continue
-            images = batch.images.to(place)
+            images = as_taken(batch.images.to(place), network.model)
             logits = logits_of(network.model, images, batch.labels)
             width = logits.shape[1]
             wanted = _targets(network, target, batch.labels, logits)

@@ -263,10 +263,11 @@ def intervene(
 def _outcome(
     model: nn.Module, images: Tensor, target: Tensor, labels: NDArray[np.int64]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What each image is taken for, the logit of its class and its cross-entropy, (batch) each."""
+    """What each image is taken for, -1 where a logit is not finite, the logit of its class, cross-entropy, (batch)."""
     logits = logits_of(model, images, labels)
     loss = nn.functional.cross_entropy(logits, target, reduction="none")
-    return logits.argmax(1).int(), logits.gather(1, target[:, None])[:, 0], loss
+    predicted = logits.argmax(1).int().where(logits.isfinite().all(1), -1)
+    return predicted, logits.gather(1, target[:, None])[:, 0], loss
 
 
 def _blocks(network: Network, run: Run, blocks: Sequence[str] | None) -> list[str]:

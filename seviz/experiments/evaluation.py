@@ -1,5 +1,6 @@
 """How well a network tells classes apart: accuracy, in all and by class, of any network on any images."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from seviz.classes import Classes
 from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.shares import share_interval
 from seviz.network.blocks import undisturbed
+from seviz.network.dtype import as_taken
 from seviz.network.models import Network
 
 Images = Dataset | str | Path | Iterable[tuple[Tensor, Any]]
@@ -173,12 +175,14 @@ def on_device(model: nn.Module, device: str = "auto") -> Iterator[torch.device]:
 def logits_of(model: nn.Module, images: Tensor, labels: NDArray[np.int64]) -> Tensor:
     """The logits of a batch, (batch, classes) float32.
 
+    The model gets the images in its own floating dtype.
+
     Raises
     ------
     OptionError
         If the model gives something else, or no logit for a label.
     """
-    output = model(images)
+    output = model(as_taken(images, model))
     if not isinstance(output, Tensor) or output.ndim != 2 or int(labels.max(initial=-1)) >= output.shape[1]:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise OptionError(
@@ -193,6 +197,8 @@ def outcome_of(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float64]]:
     """What images are taken for, whether their class is among the first five, and their loss, (batch) each.
 
+    An image with a logit that is not finite is taken for nothing: -1, not among the first five, a loss of NaN.
+
     Parameters
     ----------
     logits
@@ -201,8 +207,9 @@ def outcome_of(
         (batch).
     """
     target = torch.as_tensor(labels, device=logits.device)
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices
-    loss = nn.functional.cross_entropy(logits, target, reduction="none")
+    finite = logits.isfinite().all(1)
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices.where(finite[:, None], -1)
+    loss = nn.functional.cross_entropy(logits, target, reduction="none").where(finite, torch.nan)
     in_top5 = (best == target[:, None]).any(1)
     return best[:, 0].cpu().numpy(), in_top5.cpu().numpy(), loss.cpu().numpy().astype(np.float64)
 
@@ -222,7 +229,7 @@ class Evaluation:
     classes
         Of the network.
     failed
-        How many images could not be read.
+        How many images could not be read, or had a logit that is not finite.
     """
 
     labels: NDArray[np.int64]
@@ -291,8 +298,14 @@ def evaluate(
     ------
     OptionError, EmptyDataError
         As in `labelled_batches`, and if the network gives no logits.
+
+    Warns
+    -----
+    UserWarning
+        If an image has a logit that is not finite. Like one that could not be read, it is left out and counted as
+        failed.
     """
-    labels, predicted, in_top5, loss, failed, width = [], [], [], [], 0, 0
+    labels, predicted, in_top5, loss, failed, odd, width = [], [], [], [], 0, 0, 0
     with on_device(network.model, device) as place:
         for batch in labelled_batches(
             network,
@@ -308,19 +321,28 @@ def evaluate(
                 continue
             logits = logits_of(network.model, batch.images.to(place), batch.labels)
             taken_for, first_five, losses = outcome_of(logits, batch.labels)
-            labels.append(batch.labels)
-            predicted.append(taken_for)
-            in_top5.append(first_five)
-            loss.append(losses)
+            known = taken_for >= 0
+            odd += int((~known).sum())
+            labels.append(batch.labels[known])
+            predicted.append(taken_for[known])
+            in_top5.append(first_five[known])
+            loss.append(losses[known])
             width = logits.shape[1]
+    if odd:
+        warnings.warn(not_finite(network.spec, odd), stacklevel=2)
     return Evaluation(
         labels=_joined(labels, np.int64),
         predicted=_joined(predicted, np.int64),
         in_top5=_joined(in_top5, np.bool_),
         loss=_joined(loss, np.float64),
         classes=classes_of(network, width),
-        failed=failed,
+        failed=failed + odd,
     )
+
+
+def not_finite(name: str, images: int) -> str:
+    """What is to be said of images whose logits, given by a network of a name, are not finite."""
+    return f"logits of {name} are not finite for {images} images, which are left out and counted as failed"
 
 
 def classes_of(network: Network, count: int) -> Classes:

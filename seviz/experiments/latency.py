@@ -28,9 +28,10 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seviz.capture.collect import usable_device
-from seviz.capture.engines import apart, copy_of, frozen, random_images
+from seviz.capture.engines import apart, copy_of, frozen, random_images, tolerance_of
 from seviz.errors import EngineError, OptionError
 from seviz.experiments.evaluation import Progress
+from seviz.network.dtype import as_taken, dtype_of
 from seviz.network.models import Network
 from seviz.network.products import tensors_in
 from seviz.network.wrappers import refuse_compiled
@@ -38,8 +39,6 @@ from seviz.network.wrappers import refuse_compiled
 Mode = Literal["eager", "compiled"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
-# How far compiled outputs may be from plain ones, as a share of the largest: beyond rounding something is wrong.
-_EXACT = 1e-4
 _WARM = 3  # passes before the first round
 
 
@@ -141,9 +140,10 @@ def latency(
 
         for mode in modes:
             for size in batch_sizes:
-                batch = random_images((size, *input_size), place).contiguous(memory_format=memory_format)
+                images = random_images((size, *input_size), place).contiguous(memory_format=memory_format)
                 passes: dict[str, _Pass] = {}
                 for name, model in models.items():
+                    batch = as_taken(images, model)
                     try:
                         passes[name] = _Pass(_compiled(model, batch) if mode == "compiled" else model, batch)
                         passes[name](1)
@@ -214,7 +214,7 @@ def _compiled(model: nn.Module, batch: Tensor) -> Callable[[Tensor], Any]:
     except Exception as error:  # whatever the compilers raise
         raise EngineError(f"it cannot be compiled ({_first_line(error)})") from error
     difference = apart(list(tensors_in(outcome)), list(tensors_in(expected)))
-    if not difference <= _EXACT:
+    if not difference <= tolerance_of(dtype_of(model)):
         raise EngineError(f"compiled it gives other outputs, by {difference:.1g} of the largest")
     return compiled
 

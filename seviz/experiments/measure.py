@@ -4,6 +4,7 @@ The first network is the one that the others are compared with. Each image is re
 so that shares are of the same images and their differences are paired.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from seviz.experiments.evaluation import (
     classes_of,
     labelled_batches,
     logits_of,
+    not_finite,
     on_device,
     outcome_of,
 )
@@ -72,7 +74,7 @@ class Measurement:
     chosen
         Whether only images of some classes were looked at.
     failed
-        How many images could not be read.
+        How many images could not be read, or had a logit that is not finite.
     device
         Where they ran.
     """
@@ -100,7 +102,9 @@ class Measurement:
         if latency:
             table = table.merge(self._latency(confidence), on="network")
         if self.failed:
-            table.attrs["remarks"] = [f"Left out since they could not be read: {self.failed} of the images."]
+            table.attrs["remarks"] = [
+                f"Left out since they could not be read, or logits are not finite: {self.failed} of the images."
+            ]
         return table
 
     def by_class(self, *, confidence: float = 0.95) -> pd.DataFrame:
@@ -187,7 +191,13 @@ def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Rea
     UnknownClassError
         If a class is none of the networks'.
     EmptyDataError
-        If there is no image, none of the classes chosen, or none that can be read.
+        If there is no image, none of the classes chosen, or none that can be read and has finite logits.
+
+    Warns
+    -----
+    UserWarning
+        If the logits that a network gives for an image are not finite. The image is left out for all networks and
+        counted as failed.
     """
     first = _alike(networks)
     indices = _indices(first, reading.pop("classes", None))
@@ -196,6 +206,7 @@ def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Rea
     labels: list[NDArray[np.int64]] = []
     passes: list[tuple[NDArray[Any], ...]] = []
     failed, width = 0, 0
+    odd = dict.fromkeys(networks, 0)
     with ExitStack() as stack:
         for network in networks.values():
             place = stack.enter_context(on_device(network.model, device))
@@ -206,14 +217,20 @@ def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Rea
                 continue
             images, truth = batch.images[torch.as_tensor(own)].to(place), batch.labels[own]
             outcomes = []
-            for network in networks.values():
+            for name, network in networks.items():
                 logits = logits_of(network.model, images, truth)
                 outcomes.append(_outcome(logits, truth, indices))
+                odd[name] += int((outcomes[-1][0] < 0).sum())
                 width = max(width, logits.shape[1])
-            labels.append(truth)
-            passes.append(tuple(np.stack(part) for part in zip(*outcomes, strict=True)))
-    if not labels:
-        unread = f"; {failed} could not be read" if failed else ""
+            known = np.all([predicted >= 0 for predicted, *_ in outcomes], axis=0)
+            failed += int((~known).sum())
+            labels.append(truth[known])
+            passes.append(tuple(np.stack(part)[:, known] for part in zip(*outcomes, strict=True)))
+    for name, count in odd.items():
+        if count:
+            warnings.warn(not_finite(name, count), stacklevel=2)
+    if not any(map(len, labels)):
+        unread = f"; {failed} could not be read, or have logits that are not finite" if failed else ""
         of = "" if indices is None else "of the classes asked for "
         raise EmptyDataError(f"there is no image {of}left{unread}")
     predicted, within, in_top5, losses = (np.concatenate(part, axis=1) for part in zip(*passes, strict=True))

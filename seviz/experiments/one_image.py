@@ -21,6 +21,7 @@ from seviz.classes import Classes
 from seviz.errors import ImageFormatError, OptionError, SavedNetworkError
 from seviz.experiments.attribution import Attributions, Baseline, Method, attribute
 from seviz.experiments.evaluation import classes_of, on_device
+from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates
 from seviz.network.models import Network
 from seviz.network.saved import is_saved_network, read_record
@@ -181,7 +182,7 @@ def _pass(network: Network, image: Tensor) -> tuple[dict[str, NDArray[np.float32
         on_device(network.model, "cpu") as place,
         capture_gates(network.model, network.blocks, detach=True) as gates,
     ):
-        output = network.model(image[None].to(place))
+        output = network.model(as_taken(image[None].to(place), network.model))
     told = network.task == "classification" and isinstance(output, Tensor) and output.ndim == 2
     return (
         {name: gate[0].float().numpy() for name, gate in gates.items()},
@@ -282,8 +283,7 @@ def kept_gates_of(run: Run, row: int) -> dict[str, NDArray[np.float32]] | None:
         if row < first + number:
             chunk = Chunk.read(path)
             place = int(chunk.samples.kept[: row - first].sum())
-            stored = {block: chunk.gates["excitation", block][place] for block in run.blocks}
-            return {k: decode_gates(v) if v.dtype == np.uint16 else v.astype(np.float32) for k, v in stored.items()}
+            return {block: decode_gates(chunk.gates["excitation", block][place]) for block in run.blocks}
         first += number
     return None
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from seviz.network.bounds import UNBOUNDED, Bounds, bounds_of
 from seviz.network.products import map_tensors
 from seviz.network.tracing import NUMBER_BY_NUMBER, PIECES, Origin
 
@@ -23,20 +24,12 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {
 """The gate activations that are told apart, by name. Besides, "hard_sigmoid(SLOPE, OFFSET)" is clamp(SLOPE x + OFFSET,
 0, 1)."""
 
-_BOUNDS = {
-    **dict.fromkeys(("sigmoid", "hard_sigmoid", "clamp"), (0.0, 1.0)),
-    "tanh": (-1.0, 1.0),
-    "one_plus_tanh": (0.0, 2.0),
-    "relu": (0.0, math.inf),
-    "relu6": (0.0, 6.0),
-}
-_UNBOUNDED = (-math.inf, math.inf)
 _REACH = 7.0  # beyond the pieces of every function above
 
 
 def activation(
     gate: Origin, factor: Tensor, louder: Callable[[], Sequence[tuple[Origin, Tensor]]]
-) -> tuple[str, tuple[float, float]]:
+) -> tuple[str, Bounds]:
     """The name of the function that makes a gate out of something computed before it, and the function's bounds.
 
     The functions between the two are computed again on numbers from -1000 to 1000. Where they cannot be, as a scripted
@@ -72,7 +65,7 @@ def activation(
     for _, x, y in curves:
         for name, function in GATES.items():
             if name != "clamp" and _close(function(x), y, tolerance):
-                return name, _BOUNDS[name]
+                return name, bounds_of(name)
     for _, x, y in reversed(curves):  # from what the last matrix gave, if possible
         if (line := _clamped_line(x, y, tolerance)) is not None:
             slope, offset = f"{line[0]:.3g}", f"{line[1]:.3g}"
@@ -80,9 +73,9 @@ def activation(
             return "clamp" if is_clamp else f"hard_sigmoid({slope}, {offset})", (0.0, 1.0)
     if not computable:
         name = _by_passes([(gate, factor), *louder()], tolerance)
-        return name, _BOUNDS.get(name, _UNBOUNDED)
+        return name, bounds_of(name)
     elementwise = [(x, y) for origin, x, y in curves if _is_elementwise(gate, origin)]
-    return "other", _extremes(*elementwise[-1]) if elementwise else _UNBOUNDED
+    return "other", _extremes(*elementwise[-1]) if elementwise else UNBOUNDED
 
 
 def _before(gate: Origin, factor: Tensor) -> list[Origin]:

@@ -26,6 +26,7 @@ from torch.func import functional_call
 
 from seviz.errors import ExampleError, NoSEBlocksError, SevizWarning, WeightsError
 from seviz.network.activations import activation
+from seviz.network.bounds import UNBOUNDED, Bounds
 from seviz.network.naming import dilations, is_exact, stage_numbers, stride
 from seviz.network.products import Form, map_tensors, tensors_in
 from seviz.network.tracing import Find, Origin, Scaling, Trace, is_feature_map, trace
@@ -91,7 +92,7 @@ class SEBlock:
     stage: int
     block: int
     stride: int
-    bounds: tuple[float, float] = (-math.inf, math.inf)
+    bounds: Bounds = UNBOUNDED
     dilation: int = 1
     weights: tuple[str, ...] = ()
     call: int = 0

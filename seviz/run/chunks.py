@@ -8,29 +8,49 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seviz.network.bounds import Bounds
 from seviz.run.files import read_arrays, write_arrays
 from seviz.run.moments import Moments
 
 STATUSES = ("ok", "coerced", "failed")
-BOUNDED_GATES = ("sigmoid", "hard_sigmoid")
 _CODES = 65534  # between the code of exactly 0 and the code of exactly 1
+
+
+def in_16_bits(bounds: Bounds) -> bool:
+    """Whether gates with these bounds are stored in 16 bits, wherever their values keep to them."""
+    low, high = bounds
+    return low >= 0 and high <= 1
 
 
 def encode_gates(gates: NDArray[np.floating]) -> NDArray[np.uint16]:
     """Gates in [0, 1] as 16-bit fixed point: 0 is exactly 0, 65535 exactly 1, the rest linear between.
 
     The error is below 8e-6 everywhere, also near 0 and 1, where float16 would lose what saturation is about.
+
+    Raises
+    ------
+    ValueError
+        If a gate lies outside [0, 1] or is NaN: nothing is clipped.
     """
-    scaled = np.multiply(np.clip(gates, 0, 1), _CODES, dtype=np.float64)
+    if gates.size and not (gates.min() >= 0 and gates.max() <= 1):
+        raise ValueError(f"gates lie from {gates.min()} to {gates.max()}, expected [0, 1]; store them as float32")
+    scaled = np.multiply(gates, _CODES, dtype=np.float64)
     codes: NDArray[np.uint16] = scaled.astype(np.uint16)  # rounded down
     codes += 1  # exactly 1 gets its own code by this
     codes *= gates > 0
     return codes
 
 
-def decode_gates(codes: NDArray[np.uint16], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """Gates from their 16-bit codes, float32; in `out`, of that shape, where it is given."""
-    gates = np.subtract(codes, np.float32(0.5), dtype=np.float32, out=out)  # exact: it takes 17 bits
+def decode_gates(stored: NDArray[Any], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Gates as they are stored, in 16-bit codes or as float32, as float32; in `out`, of that shape, where it is given.
+
+    Of one block, chunks can be stored either way.
+    """
+    gates: NDArray[np.float32] = np.empty(stored.shape, np.float32) if out is None else out
+    if stored.dtype != np.uint16:
+        gates[...] = stored
+        return gates
+    np.subtract(stored, np.float32(0.5), dtype=np.float32, out=gates)  # exact: it takes 17 bits
     gates /= np.float32(_CODES)
     return np.clip(gates, 0, 1, out=gates)  # the codes of 0 and 1 lie outside
 
@@ -81,13 +101,16 @@ class Chunk:
         Its images.
     gates
         By signal and block, (image, channel) of the images whose gates are kept, as stored: uint16 codes for gates
-        that are bounded by 0 and 1, else float32. Rows of failed images hold 0.
+        whose function is bounded by 0 and 1 and that all keep to its bounds, else float32; `decode_gates` reads both.
+        Rows of failed images hold 0.
     classes
         The classes that occur, ascending, (class) int64.
     moments
         By signal and block, of the classes that occur.
     totals
         By signal and block, of all images together, as a single class.
+    outside
+        Blocks of which a gate lies outside of the bounds of its function, whether it is kept or not.
     """
 
     index: int
@@ -96,6 +119,7 @@ class Chunk:
     classes: NDArray[np.int64]
     moments: Mapping[tuple[str, str], Moments]
     totals: Mapping[tuple[str, str], Moments]
+    outside: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -103,7 +127,7 @@ class Chunk:
         index: int,
         samples: Samples,
         values: Mapping[tuple[str, str], NDArray[np.float32]],
-        bounded: Mapping[str, bool],
+        bounds: Mapping[str, Bounds],
     ) -> "Chunk":
         """Make a chunk out of the values of its images.
 
@@ -113,8 +137,8 @@ class Chunk:
             As in the attributes.
         values
             By signal and block, (image, channel), with a row for each image; rows of failed images are ignored.
-        bounded
-            By block, whether its gates lie in [0, 1].
+        bounds
+            By block, the bounds of its gate function. They are compared with the gates, which are never clipped.
         """
         good = samples.good
         labels = samples.labels[good]
@@ -123,17 +147,29 @@ class Chunk:
             members: NDArray[Any] = labels[:, classes]
         else:
             classes, members = np.unique(labels, return_inverse=True)
-        gates, moments, totals = {}, {}, {}
+        gates, moments, totals, outside = {}, {}, {}, []
         for (signal, block), value in values.items():
             kept = value if samples.kept.all() else value[samples.kept]
             of_good = value
             if not good.all():
                 of_good, kept = value[good], np.where(good[samples.kept, None], kept, 0)
-            encoded = signal == "excitation" and bounded[block]
-            gates[signal, block] = encode_gates(kept) if encoded else kept.astype(np.float32)
             moments[signal, block] = Moments.of(of_good, members, len(classes))
             totals[signal, block] = Moments.of_all(of_good)
-        return cls(index=index, samples=samples, gates=gates, classes=classes, moments=moments, totals=totals)
+            encoded = False
+            if signal == "excitation":
+                inside = totals[signal, block].within(bounds[block])
+                encoded = inside and in_16_bits(bounds[block])
+                outside += [] if inside else [block]
+            gates[signal, block] = encode_gates(kept) if encoded else kept.astype(np.float32)
+        return cls(
+            index=index,
+            samples=samples,
+            gates=gates,
+            classes=classes,
+            moments=moments,
+            totals=totals,
+            outside=tuple(outside),
+        )
 
     def write(self, path: Path) -> None:
         """Write the chunk; when this returns it is on the disk, whole."""
@@ -149,7 +185,8 @@ class Chunk:
             for (signal, block), moments in table.items():
                 arrays |= moments.to_arrays(f"{kind}/{signal}/{block}/")
         texts = {name: list(getattr(self.samples, name)) for name in ("paths", "statuses", "reasons")}
-        write_arrays(path, arrays, {"chunk": self.index, **texts})
+        outside = {"outside": list(self.outside)} if self.outside else {}
+        write_arrays(path, arrays, {"chunk": self.index, **texts, **outside})
 
     @classmethod
     def read(cls, path: Path) -> "Chunk":
@@ -175,4 +212,5 @@ class Chunk:
             classes=arrays["classes"],
             moments={k: Moments.from_arrays(arrays, f"moments/{k[0]}/{k[1]}/") for k in keys["moments"]},
             totals={k: Moments.from_arrays(arrays, f"totals/{k[0]}/{k[1]}/") for k in keys["totals"]},
+            outside=tuple(facts.get("outside", ())),
         )

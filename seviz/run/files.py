@@ -153,6 +153,25 @@ def read_some(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
         return {name: file.get_tensor(name) for name in names}
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read the facts of a file without its arrays, so that its checksum is not verified; raises DamagedRunError."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            facts: dict[str, Any] = json.loads(file.metadata()["seviz"])["facts"]
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise damaged(path, f"it cannot be read: {error}") from error
+    return facts
+
+
+def read_shape(path: Path, name: str) -> tuple[int, ...]:
+    """Read the shape of an array without the array; raises DamagedRunError."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return tuple(file.get_slice(name).get_shape())
+    except (OSError, safetensors.SafetensorError) as error:
+        raise damaged(path, f"it cannot be read: {error}") from error
+
+
 def damaged(path: Path, why: str) -> DamagedRunError:
     """What is to be raised for a file of a run that is not what was written."""
     return DamagedRunError(f"{path} is damaged: {why}. Delete that file and run the same capture again to redo it.")

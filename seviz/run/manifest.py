@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seviz.errors import DamagedRunError
+from seviz.network.bounds import UNBOUNDED, Bounds, bounds_from_json, bounds_of, bounds_to_json
 
 SCHEMA = 2
 
@@ -46,7 +47,11 @@ class ModelRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRecord:
-    """One SE block of the network, with the singular values of the product of its weights."""
+    """One SE block of the network, with the singular values of the product of its weights.
+
+    What its fields mean stands at `seviz.network.blocks.SEBlock`. The bounds are those that the search found; whether
+    gates kept to them is seen when they are captured: `seviz.run.store.Run.bounds`.
+    """
 
     name: str
     path: str
@@ -58,6 +63,7 @@ class BlockRecord:
     block: int
     stride: int
     singular_values: tuple[float, ...]
+    bounds: Bounds = UNBOUNDED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +114,8 @@ class EngineRecord:
     device
         As torch calls it.
     precision
-        "float32", or what autocast uses outside the SE blocks: "bfloat16", "float16".
+        "float32": without autocast, in the network's own dtype; or what autocast uses outside the SE blocks of a
+        network in float32: "bfloat16", "float16".
     batch_size
         Images a forward pass.
     threads
@@ -162,7 +169,10 @@ class Manifest:
 
     def to_json(self) -> str:
         """The text of manifest.json."""
-        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
+        facts = dataclasses.asdict(self)
+        for block in facts["blocks"]:
+            block["bounds"] = bounds_to_json(block["bounds"])
+        return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> "Manifest":
@@ -188,7 +198,7 @@ class Manifest:
                 **{
                     **raw,
                     "model": ModelRecord(**_tuples(raw["model"])),
-                    "blocks": tuple(BlockRecord(**_tuples(block)) for block in raw["blocks"]),
+                    "blocks": tuple(_block(block) for block in raw["blocks"]),
                     "data": DataRecord(**_tuples(raw["data"])),
                     "engine": EngineRecord(**raw["engine"]),
                     "signals": tuple(raw["signals"]),
@@ -196,6 +206,8 @@ class Manifest:
             )
         except (TypeError, KeyError) as error:
             raise DamagedRunError(f"{path} has a missing or unknown field: {error}") from error
+        except ValueError as error:
+            raise DamagedRunError(f"{path} has a field that cannot be read: {error}") from error
 
     def differences(self, other: "Manifest") -> list[str]:
         """What keeps `other` from continuing this run, a phrase each; empty if nothing does.
@@ -224,6 +236,13 @@ class Manifest:
             for what, (mine, theirs) in pairs.items()
             if mine != theirs and not (what == "data" and same_files)
         ]
+
+
+def _block(record: dict[str, Any]) -> BlockRecord:
+    """A block as it stands in a manifest; where its bounds were not written down yet, those of the named function."""
+    raw = record.get("bounds")
+    bounds = bounds_of(record["gate"]) if raw is None else bounds_from_json(raw)
+    return BlockRecord(**{**_tuples(record), "bounds": bounds})
 
 
 def _tuples(record: dict[str, Any]) -> dict[str, Any]:

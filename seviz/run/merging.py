@@ -1,5 +1,8 @@
 """Merge the chunks of a run, in the order of their number: the same chunks give the same bytes."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -28,12 +31,24 @@ def merge(run: Run) -> None:
     """
     if not run.captured:
         raise RunIncompleteError(f"{str(run.path)!r} has {len(run.chunk_paths())} of {run.manifest.chunks} chunks")
-    table = pd.concat(
-        [samples_table(Chunk.read(path).samples, run.manifest) for path in run.chunk_paths()], ignore_index=True
-    )
+    table, facts = merged_facts(run, map(Chunk.read, run.chunk_paths()))
     for block in run.blocks:
-        write_arrays(run.moments_path(block), merged_moments(run, block), {"block": block})
+        write_arrays(run.moments_path(block), merged_moments(run, block), facts[block])
     write_atomically(run.samples_path, samples_bytes(table))
+
+
+def merged_facts(run: Run, chunks: Iterable[Chunk]) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+    """The table of images, and by block the facts in the file of its moments, from chunks in order.
+
+    The facts name the block and, if there are any, the chunks in which its gates lie outside of its bounds.
+    """
+    tables, outside = [], {block: list[int]() for block in run.blocks}
+    for chunk in chunks:
+        tables.append(samples_table(chunk.samples, run.manifest))
+        for block in chunk.outside:
+            outside[block].append(chunk.index)
+    facts = {block: {"block": block, **({"outside": where} if where else {})} for block, where in outside.items()}
+    return pd.concat(tables, ignore_index=True), facts
 
 
 def merged_moments(run: Run, block: str) -> Arrays:

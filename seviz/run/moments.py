@@ -161,6 +161,11 @@ class Moments:
             one=self.one + other.one,
         )
 
+    def within(self, bounds: tuple[float, float]) -> bool:
+        """Whether no value lies outside of bounds, low and high, nor is NaN; of no images, whether or not."""
+        seen = self.count > 0
+        return bool((self.min[seen] >= bounds[0]).all() and (self.max[seen] <= bounds[1]).all())
+
     def variance(self) -> NDArray[np.float64]:
         """Unbiased variance, (class, channel); NaN for fewer than two images."""
         freedom = np.where(self.count > 1, self.count - 1, np.nan)[:, None]

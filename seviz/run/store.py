@@ -19,8 +19,9 @@ from seviz.errors import (
     RunIncompleteError,
     RunNotFoundError,
 )
-from seviz.run.chunks import decode_gates
-from seviz.run.files import read_arrays, read_some, write_atomically
+from seviz.network.bounds import UNBOUNDED, Bounds
+from seviz.run.chunks import decode_gates, in_16_bits
+from seviz.run.files import read_arrays, read_facts, read_shape, read_some, write_atomically
 from seviz.run.lock import lock
 from seviz.run.manifest import BlockRecord, Manifest
 from seviz.run.moments import Moments
@@ -202,6 +203,13 @@ class Run:
         noted = self.samples[(self.samples["status"] == "ok") & (self.samples["reason"] != "")]
         if len(noted):
             remarks.append(f"There is something to know of {len(noted)} images, such as: {noted['reason'].iloc[0]}.")
+        left = [block for block in self.blocks if self._outside[block]]
+        if left:
+            gates = dict.fromkeys(self.block(block).gate for block in left)
+            remarks.append(
+                f"Gates of {_few(tuple(left))} lie outside of the bounds of their function ({', '.join(gates)}), which"
+                " is another than it seemed: they are stored as they are, and tables take them as unbounded."
+            )
         failed = int((self.samples["status"] == "failed").sum())
         if failed:
             remarks.append(f"{failed} of {len(self.samples)} images failed; `samples` says which and why.")
@@ -220,6 +228,45 @@ class Run:
     def total(self, block: str, signal: str = "excitation") -> Moments:
         """Moments of one block over all images together, as a single class."""
         return self._moments(block, signal, "totals")
+
+    def bounds(self, block: str, signal: str = "excitation") -> Bounds:
+        """Between which numbers the gates of a block lie.
+
+        Parameters
+        ----------
+        block, signal
+            Which.
+
+        Returns
+        -------
+        tuple of float
+            Infimum and supremum of the block's gate function, as the search found them, unless a gate of the run lies
+            outside: then the function is another than it seemed, and nothing is known of its ends. -inf and inf where
+            there are none or none are known, as of all signals but "excitation".
+
+        Raises
+        ------
+        MissingSignalError
+            If the run holds no such block or signal.
+        """
+        total = self.total(block, signal)
+        known = self.block(block).bounds if signal == "excitation" else UNBOUNDED
+        return known if total.within(known) else UNBOUNDED
+
+    def stored_in_16_bits(self, block: str) -> bool:
+        """Whether gates of a block are stored in 16 bits, in some of the chunks or in all."""
+        self._require_complete()
+        return in_16_bits(self.block(block).bounds) and len(self._outside[block]) < len(self.chunk_paths())
+
+    @cached_property
+    def _outside(self) -> dict[str, list[int]]:
+        """By block, the chunks in which its gates lie outside of its bounds, as far as that was looked at."""
+        return {block: read_facts(self.moments_path(block)).get("outside", []) for block in self.blocks}
+
+    @cached_property
+    def _rows_of_chunks(self) -> list[int]:
+        """Of how many images each chunk keeps the gates."""
+        return [read_shape(path, f"gates/excitation/{self.blocks[0]}")[0] for path in self.chunk_paths()]
 
     def __getitem__(self, block: str) -> xr.Dataset:
         """The excitation of one block as a Dataset.
@@ -261,8 +308,8 @@ class Run:
         Returns
         -------
         numpy.ndarray
-            (image, channel) float32, in the order of `samples[samples["kept"]]`, exact to 8e-6; NaN for images that
-            failed.
+            (image, channel) float32, in the order of `samples[samples["kept"]]`; NaN for images that failed. Exact
+            to 8e-6 where they are stored in 16 bits, which they are only where all of a chunk lie in [0, 1].
 
         Raises
         ------
@@ -281,16 +328,15 @@ class Run:
         wanted = np.arange(len(kept)) if rows is None else rows
         gates = np.empty((len(wanted), self.block(block).channels), np.float32)
         first = done = 0  # of the images that are kept, of those that are wanted
-        for path in self.chunk_paths():  # decoded one by one: what is at work stays small
-            stored = self._arrays(path, [name])[name]
-            last, first = first, first + len(stored)
+        for path, count in zip(self.chunk_paths(), self._rows_of_chunks, strict=True):
+            last, first = first, first + count
+            inside = wanted[np.searchsorted(wanted, last) : np.searchsorted(wanted, first)] - last
+            if not len(inside):
+                continue
+            stored = self._arrays(path, [name])[name]  # decoded one by one: what is at work stays small
             if rows is not None:
-                stored = stored[rows[np.searchsorted(rows, last) : np.searchsorted(rows, first)] - last]
-            part = gates[done : done + len(stored)]
-            if stored.dtype == np.uint16:
-                decode_gates(stored, out=part)
-            else:
-                part[:] = stored
+                stored = stored[inside]
+            decode_gates(stored, out=gates[done : done + len(stored)])
             done += len(stored)
         gates[(kept["status"] == "failed").to_numpy()[wanted]] = np.nan
         return gates

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from seviz.errors import DamagedRunError
 from seviz.run.chunks import Chunk
 from seviz.run.files import checksum, read_arrays
-from seviz.run.merging import merged_moments
-from seviz.run.samples import samples_bytes, samples_table
+from seviz.run.merging import merged_facts, merged_moments
+from seviz.run.samples import samples_bytes
 from seviz.run.store import Run
 
 
@@ -53,10 +51,10 @@ def verify(run: Run) -> list[Damage]:
             found.append(Damage(path, f"is chunk {chunk.index}, not {index}", again))
     if found:
         return found
-    tables = [samples_table(Chunk.read(path).samples, run.manifest) for path in run.chunk_paths()]
+    table, merged = merged_facts(run, map(Chunk.read, run.chunk_paths()))
     if not run.samples_path.is_file():
         found.append(Damage(run.samples_path, "is missing", "run the same capture again"))
-    elif run.samples_path.read_bytes() != samples_bytes(pd.concat(tables, ignore_index=True)):
+    elif run.samples_path.read_bytes() != samples_bytes(table):
         found.append(Damage(run.samples_path, "is not what the chunks give", again))
     for block in run.blocks:
         path = run.moments_path(block)
@@ -68,7 +66,7 @@ def verify(run: Run) -> list[Damage]:
         except DamagedRunError as error:
             found.append(Damage(path, _what(error, path), again))
             continue
-        if checksum(arrays, facts) != checksum(merged_moments(run, block), {"block": block}):
+        if checksum(arrays, facts) != checksum(merged_moments(run, block), merged[block]):
             found.append(Damage(path, "is not what the chunks give", again))
     return found
 

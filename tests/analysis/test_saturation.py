@@ -254,3 +254,17 @@ def test_an_image_may_have_several_classes(tmp_path: Path) -> None:
     row = saturation(make_run(tmp_path / "run", {"SE_2_1": x}, members)).loc[0]
     assert row["images"] == len(LABELS)
     assert row["distance_from_constant"] == pytest.approx(np.sqrt(x.var(0).mean()), rel=1e-5)
+
+
+def test_gates_outside_of_the_bounds_of_their_function_have_none(tmp_path: Path) -> None:
+    x = {"SE_2_1": sigmoid(logits(6)).astype(np.float32), "SE_3_1": sigmoid(logits(6, 1)).astype(np.float32)}
+    x["SE_3_1"][100, 2] = 12.5
+    table = saturation(make_run(tmp_path / "run", x, LABELS)).set_index("block")
+    assert table.loc["SE_2_1", ["near_zero", "near_one", "entropy"]].notna().all()
+    assert table.loc["SE_3_1", ["near_zero", "near_one", "entropy"]].isna().all()
+    assert table.loc["SE_3_1", "distance_from_identity"] == pytest.approx(
+        np.sqrt(np.mean((x["SE_3_1"].astype(float) - 1) ** 2))
+    )
+    assert table.attrs["remarks"] == [
+        "The gates (sigmoid) are not bounded by 0 and 1: near is told only of ends they have."
+    ]

@@ -30,6 +30,7 @@ from seviz.errors import (
 from seviz.network.gates import capture_gates
 from seviz.network.models import Network
 from seviz.run import merging
+from seviz.run.files import read_arrays
 from seviz.run.store import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore:Top-1 accuracy is:UserWarning")
@@ -551,3 +552,62 @@ def test_fewer_chunks_than_processes(
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
     with pytest.raises(OptionError, match="batches in memory are collected by one process; give files to several"):
         collect(tiny_network, [], tmp_path / "memory")
+
+
+class Linear(nn.Module):
+    """An SE block without a sigmoid; where gates lie in [0, 1], they are those of a hard sigmoid."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce, self.expand = nn.Conv2d(channels, 4, 1), nn.Conv2d(4, channels, 1)
+
+    def forward(self, u: Tensor) -> Tensor:
+        return u * (self.expand(torch.relu(self.reduce(u.mean((2, 3), keepdim=True)))) / 6 + 0.5)
+
+
+@pytest.fixture
+def linear_network(tiny_network: Network) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            *(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 16, 3, 1, 1), nn.ReLU(), Linear(16)),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 3)),
+        )
+    return dataclasses.replace(tiny_network, model=model.eval())
+
+
+def test_gates_of_a_function_that_was_taken_for_a_bounded_one_are_not_clipped(
+    linear_network: Network, tmp_path: Path
+) -> None:
+    """Whatever the search calls its gates, they are those of the network, in each chunk and however many are kept."""
+    block = dataclasses.replace(linear_network.blocks["SE_2_1"], gate="hard_sigmoid", bounds=(0.0, 1.0))
+    vars(linear_network)["blocks"] = {"SE_2_1": block}
+    x = torch.rand(12, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    x[4:8] *= 3000  # the second of three chunks
+    y = torch.arange(12) % 3
+    gates = []
+    handle = linear_network.model[4].expand.register_forward_hook(lambda *call: gates.append(call[2] / 6 + 0.5))
+    with torch.no_grad():
+        linear_network.model(x)
+    handle.remove()
+    expected = gates[0].flatten(1).numpy()
+    assert expected.min() < -1
+    assert expected.max() > 2
+    assert (expected[:4].min(), expected[:4].max()) > (0, 0)
+    with pytest.warns(UserWarning, match="Gates of SE_2_1 lie outside of the bounds of their function"):
+        run = collect(linear_network, [(x, y)], tmp_path / "run", chunk_size=4)
+    np.testing.assert_allclose(run.gates("SE_2_1"), expected, rtol=1e-5, atol=1e-5)
+    assert list(run.samples["status"]) == ["ok"] * 12
+    assert run.bounds("SE_2_1") == (-np.inf, np.inf)
+    dtypes = [read_arrays(path)[0]["gates/excitation/SE_2_1"].dtype for path in run.chunk_paths()]
+    assert dtypes == [np.uint16, np.float32, np.uint16]
+    whole = contents(run.path)
+    run.chunk_path(1).unlink()
+    run.samples_path.unlink()
+    with pytest.warns(UserWarning, match="Gates of SE_2_1 lie outside"):
+        collect(linear_network, [(x, y)], run.path, chunk_size=4)
+    assert contents(run.path) == whole
+    with pytest.warns(UserWarning, match="Gates of SE_2_1 lie outside"):
+        bare = collect(linear_network, [(x, y)], tmp_path / "bare", chunk_size=4, keep_gates="none")
+    assert bare.bounds("SE_2_1") == (-np.inf, np.inf)
+    assert bare["SE_2_1"]["max"].max() == pytest.approx(expected.max(), rel=1e-5)

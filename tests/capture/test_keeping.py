@@ -40,13 +40,13 @@ def test_some_of_each_class_where_images_have_several() -> None:
 
 
 def test_bytes_of_an_image() -> None:
-    blocks = [SimpleNamespace(channels=100, gate="sigmoid"), SimpleNamespace(channels=10, gate="one_plus_tanh")]
+    blocks = [SimpleNamespace(channels=100, bounds=(0, 1)), SimpleNamespace(channels=10, bounds=(0, 2))]
     assert bytes_per_image(blocks, ["excitation"]) == 2 * 100 + 4 * 10
     assert bytes_per_image(blocks, ["excitation", "squeeze", "response"]) == 2 * 100 + 4 * 10 + 2 * 4 * 110
 
 
 def test_the_sizes_of_imagenet() -> None:
-    resnet = [SimpleNamespace(channels=15104, gate="sigmoid")]
+    resnet = [SimpleNamespace(channels=15104, bounds=(0, 1))]
     assert size(50_000 * bytes_per_image(resnet, ["excitation"])) == "1.51 GB"
     assert size(1_281_167 * bytes_per_image(resnet, ["excitation"])) == "38.7 GB"
     assert (size(999), size(12_300_000_000_000)) == ("999 bytes", "12.3 TB")

@@ -48,6 +48,7 @@ def test_blocks_as_json() -> None:
         "block": 1,
     }
     assert expected.items() <= blocks[0].items()
+    assert blocks[0]["bounds"] == [0, 1]
 
 
 def test_blocks_as_a_table() -> None:

@@ -178,6 +178,13 @@ def test_onnx_needs_packages(name: str, tiny_network: Network, tmp_path: Path, m
     assert not list(tmp_path.iterdir())
 
 
+def test_outputs_that_are_not_finite_cannot_be_vouched_for(tiny_network: Network, tmp_path: Path) -> None:
+    with torch.no_grad():
+        tiny_network.model.head.bias[1] = torch.nan
+    with pytest.raises(EngineError, match="TinyNet gives other outputs when exported, by inf of the largest"):
+        export_program(tiny_network, tmp_path / "network.pt2", batch=1)
+
+
 @pytest.mark.parametrize(("export_it", "suffix"), [(export_program, "pt2"), (export_onnx, "onnx")])
 def test_nothing_is_half_written(export_it: object, suffix: str, tiny_network: Network, tmp_path: Path) -> None:
     assert callable(export_it)

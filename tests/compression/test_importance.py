@@ -279,3 +279,11 @@ def test_channels_that_no_layer_makes_alone(tiny_network: Network) -> None:
         OptionError, match="'l1' needs a convolution that makes each channel of SE_2_1, and there is none"
     ):
         importance(network, None, "l1")
+
+
+@pytest.mark.parametrize("criterion", ["taylor", "activation_mean"])
+def test_a_network_in_float64_gets_images_in_float64(criterion: str, tiny_network: Network, data: Dataset) -> None:
+    expected = importance(tiny_network, None, criterion, data=data, device="cpu", workers=0)["score"]
+    tiny_network.model.double()
+    found = importance(tiny_network, None, criterion, data=data, device="cpu", workers=0)["score"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)

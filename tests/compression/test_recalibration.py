@@ -92,3 +92,12 @@ def test_what_cannot_be_measured_is_refused(tiny_network: Network) -> None:
         recalibrate(with_norm(tiny_network), batches(4), images=1)
     with pytest.raises(OptionError, match="batch_size is 1, expected at least 2"):
         recalibrate(with_norm(tiny_network), batches(4), batch_size=1)
+
+
+def test_a_network_in_float64_gets_images_in_float64(tiny_network: Network) -> None:
+    network, data = with_norm(tiny_network), batches(4, 2)
+    expected = recalibrate(network, data, device="cpu").model[1].running_var.double()
+    network.model.double()
+    found = recalibrate(network, data, device="cpu").model[1].running_var
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found.dtype == torch.float64

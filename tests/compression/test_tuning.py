@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -187,3 +188,11 @@ def test_a_network_without_gradients_is_refused(network: Network, data: Batches)
     network.model.requires_grad_(False)
     with pytest.raises(OptionError, match="no parameter of tests/tiny takes a gradient"):
         fine_tune(network, data, device="cpu")
+
+
+def test_a_teacher_in_float64_gets_images_in_float64(network: Network, data: Batches) -> None:
+    network.model.head = network.model.head[2]  # without BatchNorm and dropout it gives the same in training
+    teacher = replace(network, model=copy.deepcopy(network.model).double())
+    tuned = fine_tune(network, data, epochs=1, weight_decay=0, teacher=teacher, distillation=1.0, **PLAIN)
+    for old, new in zip(network.model.parameters(), tuned.model.parameters(), strict=True):
+        torch.testing.assert_close(new, old, rtol=0, atol=1e-4)

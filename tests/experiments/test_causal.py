@@ -259,3 +259,13 @@ def test_wrong_use(network: Network, folder: Path, run: Run, tmp_path: Path) -> 
         path.write_bytes(b"")
     with pytest.raises(OptionError, match="none of the 12 images can be read"):
         intervene(network, folder, run, workers=0)
+
+
+def test_an_image_whose_logits_are_not_finite_is_taken_for_nothing(network: Network, run: Run) -> None:
+    images, labels = torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 0])
+    images[2] = torch.nan
+    outcomes = intervene(network, [(images, labels)], run, interventions=["identity"])
+    assert (outcomes.predicted[:, 2] == -1).all()
+    with torch.no_grad():
+        expected = network.model(images).argmax(1)
+    assert outcomes.predicted[0, [0, 1, 3]].tolist() == expected[[0, 1, 3]].tolist()

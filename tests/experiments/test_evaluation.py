@@ -12,7 +12,7 @@ from seviz.capture.datasets import open_dataset
 from seviz.capture.indexed import Dataset
 from seviz.classes import Classes
 from seviz.errors import EmptyDataError, OptionError
-from seviz.experiments.evaluation import classes_of, evaluate, labelled_batches, on_device
+from seviz.experiments.evaluation import classes_of, evaluate, labelled_batches, on_device, outcome_of
 from seviz.network.models import Network
 from tests.experiments.made_network import NAMES
 
@@ -142,3 +142,21 @@ def test_wrong_use(network: Network, folder: Path) -> None:
 def test_classes_that_are_not_known_are_numbers(network: Network) -> None:
     assert classes_of(network, 3).ids == NAMES
     assert classes_of(replace(network, classes=None), 3).names == ("0", "1", "2")
+
+
+def test_images_whose_logits_are_not_finite_are_left_out_and_said(network: Network) -> None:
+    images, labels = torch.cat([x for x, _ in BATCHES]), torch.cat([y for _, y in BATCHES])
+    images[[2, 7]] = torch.tensor([torch.nan, torch.inf])[:, None, None, None]
+    with torch.no_grad():
+        logits = network.model(images)
+    assert (~logits.isfinite()).any(1).nonzero()[:, 0].tolist() == [2, 7]
+    with pytest.warns(UserWarning, match="logits of tests/read_from_gates are not finite for 2 images, which are left"):
+        found = evaluate(network, [(images[:6], labels[:6]), (images[6:], labels[6:])])
+    good = np.delete(np.arange(15), [2, 7])
+    assert found.failed == 2
+    np.testing.assert_array_equal(found.labels, labels[good])
+    np.testing.assert_array_equal(found.predicted, logits[good].argmax(1))
+    assert np.isfinite(found.loss).all()
+    predicted, in_top5, loss = outcome_of(logits, labels.numpy())
+    assert (predicted[[2, 7]].tolist(), in_top5[[2, 7]].tolist()) == ([-1, -1], [False, False])
+    assert np.isnan(loss).nonzero()[0].tolist() == [2, 7]

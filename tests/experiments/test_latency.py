@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -217,3 +218,9 @@ def test_on_a_gpu(tiny_net: nn.Module) -> None:
     table = latency({"a": tiny_net, "b": tiny_net}, SIZE, **SHORT, device="cuda")
     assert len(table) == 8
     assert next(tiny_net.parameters()).device.type == "cpu"
+
+
+def test_networks_of_other_dtypes_get_images_in_their_own(tiny_net: nn.Module) -> None:
+    half = copy.deepcopy(tiny_net).bfloat16()
+    table = latency({"original": tiny_net, "half": half}, SIZE, **SHORT, modes=("eager",))
+    assert list(table["network"].unique()) == ["original", "half"]

@@ -156,7 +156,9 @@ def test_images_of_a_folder(networks: dict[str, Network], folder: Path) -> None:
     (folder / "red" / "002.png").write_bytes(b"")
     table = side_by_side(networks, folder, classes=["red", "blue"], workers=0)
     assert set(table["images"]) == {8}
-    assert table.attrs["remarks"] == ["Left out since they could not be read: 1 of the images."]
+    assert table.attrs["remarks"] == [
+        "Left out since they could not be read, or logits are not finite: 1 of the images."
+    ]
 
 
 def test_only_images_of_the_classes_are_read(networks: dict[str, Network], folder: Path) -> None:
@@ -248,3 +250,41 @@ def test_wrong_use(networks: dict[str, Network], folder: Path, make_folder: Call
         path.write_bytes(b"")
     with pytest.raises(EmptyDataError, match="there is no image left; 12 could not be read"):
         side_by_side(networks, folder, workers=0)
+
+
+def test_networks_of_other_dtypes_get_the_images_in_their_own(networks: dict[str, Network]) -> None:
+    model = copy.deepcopy(networks["original"].model).double()
+    found = measure({"original": networks["original"], "double": replace(networks["original"], model=model)}, BATCHES)
+    with torch.no_grad():
+        expected = torch.cat([model(images.double()) for images, _ in BATCHES]).numpy()
+    np.testing.assert_array_equal(found.predicted[1], expected.argmax(1))
+    np.testing.assert_allclose(
+        found.losses[1], special.logsumexp(expected, 1) - expected[np.arange(36), LABELS], rtol=0, atol=1e-6
+    )
+
+
+def test_images_whose_logits_are_not_finite_are_left_out_for_all(networks: dict[str, Network]) -> None:
+    class Undefined(Plain):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images) / (images[:, :1, 0, 0] > 0.2)
+
+    images = torch.cat([images for images, _ in BATCHES])
+    odd = (images[:, 0, 0, 0] <= 0.2).numpy()
+    assert 0 < odd.sum() < 18
+    broken = replace(networks["original"], model=Undefined(networks["original"].model).eval())
+    given = {"original": networks["original"], "broken": broken}
+    with pytest.warns(UserWarning, match=f"logits of broken are not finite for {odd.sum()} images, which are left out"):
+        found = measure(given, BATCHES)
+    assert found.failed == odd.sum()
+    np.testing.assert_array_equal(found.labels, LABELS[~odd])
+    np.testing.assert_array_equal(found.predicted[0], logits(networks["original"]).argmax(1)[~odd])
+    assert found.predicted.min() >= 0
+    table = found.side_by_side()
+    assert table["images"].tolist() == [36 - odd.sum()] * 2
+    assert table.attrs["remarks"] == [
+        f"Left out since they could not be read, or logits are not finite: {odd.sum()} of the images."
+    ]
+    nothing = [(torch.zeros_like(images), labels) for images, labels in BATCHES]
+    message = "no image left; 36 could not be read, or have logits that are not finite"
+    with pytest.warns(UserWarning, match="not finite"), pytest.raises(EmptyDataError, match=message):
+        measure(given, nothing)

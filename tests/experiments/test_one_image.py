@@ -200,6 +200,17 @@ def test_kept_gates_of_joined_runs_whose_chunks_are_of_other_sizes(
             np.testing.assert_array_equal(found[block], joined.gates(block)[row])
 
 
+def test_kept_gates_are_read_however_their_chunk_is_stored(tmp_path: Path) -> None:
+    gates = np.random.default_rng(0).random((6, 4)).astype(np.float32)
+    gates[4, 2] = 31.5
+    run = make_run(tmp_path / "run", {"SE_2_1": gates}, np.zeros(6, np.int64), chunk_size=3)
+    for row in range(6):
+        found = kept_gates_of(run, row)
+        assert found is not None
+        assert found["SE_2_1"].dtype == np.float32
+        np.testing.assert_allclose(found["SE_2_1"], gates[row], rtol=0, atol=8e-6 if row < 3 else 0)
+
+
 def test_a_damaged_chunk_is_named(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", {"SE_2_1": np.full((4, 4), 0.5)}, np.zeros(4, np.int64))
     run.chunk_path(0).write_bytes(b"damaged")
@@ -285,3 +296,18 @@ def test_networks_that_lead_round(tmp_path: Path) -> None:
     spec = saved(tmp_path / "round", str(tmp_path / "round"))
     with pytest.raises(SavedNetworkError, match="is made from another, and that from another"):
         code_of(spec)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_an_image_through_a_network_in_another_dtype(dtype: torch.dtype, network: Network) -> None:
+    model = network.model.to(dtype)
+    with image_file(png(RED)) as data:
+        one = run_image(network, data)
+    with torch.no_grad():
+        u = model.stem(torch.from_numpy(one.pixels)[None].to(dtype))
+        gates = torch.sigmoid(model.first.excite(u.mean((2, 3))))
+        logits = model(torch.from_numpy(one.pixels)[None].to(dtype))
+    np.testing.assert_array_equal(one.gates["SE_2_1"], gates[0].float())
+    np.testing.assert_array_equal(one.logits, logits[0].double())
+    found = attribute_image(network, one.pixels, 2)
+    assert np.isfinite(found.values["SE_2_1"]).all()

@@ -6,6 +6,7 @@ import pytest
 
 from seviz.errors import DamagedRunError
 from seviz.run.chunks import Chunk, Samples, decode_gates, encode_gates
+from seviz.run.files import read_facts
 
 
 def test_codes_err_by_less_than_8e_6_everywhere() -> None:
@@ -22,9 +23,29 @@ def test_exactly_0_and_1_and_only_they_have_codes_of_their_own() -> None:
     assert 0 < decode_gates(codes[2:])[0] < decode_gates(codes[2:])[1] < 1
 
 
+@pytest.mark.parametrize("wrong", [-1e-7, 1 + 2e-7, np.nan, np.inf])
+def test_nothing_is_clipped(wrong: float) -> None:
+    with pytest.raises(ValueError, match=r"gates lie from .* to .*, expected \[0, 1\]; store them as float32"):
+        encode_gates(np.array([0.5, wrong, 0.7], np.float32))
+
+
+def test_gates_are_read_however_they_are_stored() -> None:
+    gates = np.array([[0.25, -3], [1.5, 1e-9]], np.float32)
+    into = np.zeros((2, 2), np.float32)
+    assert decode_gates(gates) is not gates
+    np.testing.assert_array_equal(decode_gates(gates), gates)
+    np.testing.assert_array_equal(decode_gates(gates, out=into), gates)
+    np.testing.assert_array_equal(into, gates)
+    codes = encode_gates(np.array([0.25, 0.75]))
+    np.testing.assert_array_equal(decode_gates(codes, out=into[0]), decode_gates(codes))
+
+
 def test_every_code_comes_back_as_itself() -> None:
     codes = np.arange(65536, dtype=np.uint16)
     np.testing.assert_array_equal(encode_gates(decode_gates(codes)), codes)
+
+
+BOUNDS = {"SE_2_1": (0.0, 1.0), "SE_3_1": (-np.inf, np.inf)}
 
 
 def make_chunk() -> tuple[Chunk, dict[tuple[str, str], np.ndarray]]:
@@ -42,7 +63,7 @@ def make_chunk() -> tuple[Chunk, dict[tuple[str, str], np.ndarray]]:
         predictions=np.arange(12, dtype=np.int32).reshape(6, 2),
         kept=np.ones(6, bool),
     )
-    return Chunk.of(5, samples, values, {"SE_2_1": True, "SE_3_1": False}), values
+    return Chunk.of(5, samples, values, BOUNDS), values
 
 
 def test_failed_images_count_for_nothing() -> None:
@@ -87,7 +108,7 @@ def test_gates_of_some_images_only(tmp_path: Path) -> None:
     whole, values = make_chunk()
     kept = np.array([True, False, True, True, False, False])
     samples = dataclasses.replace(whole.samples, kept=kept)
-    Chunk.of(5, samples, values, {"SE_2_1": True, "SE_3_1": False}).write(tmp_path / "c")
+    Chunk.of(5, samples, values, BOUNDS).write(tmp_path / "c")
     some = Chunk.read(tmp_path / "c")
     np.testing.assert_array_equal(some.samples.kept, kept)
     for key in values:
@@ -100,7 +121,7 @@ def test_images_of_several_classes(tmp_path: Path) -> None:
     members = np.zeros((6, 10), bool)
     members[[0, 0, 1, 3, 4], [7, 2, 2, 9, 7]] = True  # the second of them failed, the last is of no class
     samples = dataclasses.replace(single.samples, labels=members)
-    Chunk.of(5, samples, values, {"SE_2_1": True, "SE_3_1": False}).write(tmp_path / "c")
+    Chunk.of(5, samples, values, BOUNDS).write(tmp_path / "c")
     chunk = Chunk.read(tmp_path / "c")
     np.testing.assert_array_equal(chunk.samples.labels, members)
     np.testing.assert_array_equal(chunk.classes, [2, 7, 9])
@@ -118,3 +139,38 @@ def test_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(content)
     with pytest.raises(DamagedRunError, match=r"/c is damaged: its checksum does not match its content"):
         Chunk.read(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "changed", "outside", "dtype"),
+    [
+        ((0, 1), (0, 0, 1.25), ("SE_2_1",), np.float32),
+        ((0, 1), (4, 1, -1e-6), ("SE_2_1",), np.float32),
+        ((0, 1), (4, 1, 1.0), (), np.uint16),
+        ((0, 1), (2, 0, 7.0), (), np.uint16),  # of an image that failed
+        ((0, 1), (1, 0, 7.0), ("SE_2_1",), np.float32),  # of an image whose gates are not kept
+        ((0.25, 0.75), (1, 0, 0.8), ("SE_2_1",), np.float32),
+        ((-1, 1), (1, 0, -0.5), (), np.float32),
+        ((0, 6), (1, 0, 7.0), ("SE_2_1",), np.float32),
+        ((0, np.inf), (1, 0, 7.0), (), np.float32),
+    ],
+)
+def test_a_chunk_with_a_gate_outside_of_its_bounds_is_stored_as_it_is(
+    bounds: tuple[float, float],
+    changed: tuple[int, int, float],
+    outside: tuple[str, ...],
+    dtype: type,
+    tmp_path: Path,
+) -> None:
+    image, channel, gate = changed
+    gates = np.linspace(0.3, 0.7, 12, dtype=np.float32).reshape(6, 2)
+    gates[image, channel] = gate
+    kept = np.arange(6) != 1
+    samples = dataclasses.replace(make_chunk()[0].samples, kept=kept)
+    Chunk.of(3, samples, {("excitation", "SE_2_1"): gates}, {"SE_2_1": bounds}).write(tmp_path / "c")
+    chunk = Chunk.read(tmp_path / "c")
+    stored = chunk.gates["excitation", "SE_2_1"]
+    assert (chunk.outside, stored.dtype) == (outside, dtype)
+    good = np.delete(np.arange(6), [1, 2, 5])
+    np.testing.assert_allclose(decode_gates(stored)[[0, 2, 3]], gates[good], atol=8e-6 if dtype == np.uint16 else 0)
+    assert ("outside" in read_facts(tmp_path / "c")) == bool(outside)

@@ -161,3 +161,26 @@ def test_what_cannot_be_joined(tiny_network: Network, make_folder: Make, tmp_pat
     Run(tmp_path / "overlap").chunk_path(0).unlink()
     with pytest.raises(RunIncompleteError, match="has not finished"):
         join([tmp_path / "1", tmp_path / "overlap"], tmp_path / "joined")
+
+
+def test_gates_outside_of_their_bounds_join_those_inside(tmp_path: Path) -> None:
+    gates = np.linspace(0.1, 0.9, 20).reshape(10, 2)
+    gates[6, 1] = -2
+    parts = (slice(0, 4), slice(4, 10))
+    runs = [
+        make_run(tmp_path / str(k), {"SE_2_1": gates[part]}, np.arange(10)[part] % 2, chunk_size=2 + k)
+        for k, part in enumerate(parts)
+    ]
+    for k, run in enumerate(runs):  # or both would hold the images of the same names
+        run.path.joinpath("manifest.json").write_text(
+            dataclasses.replace(
+                run.manifest, data=dataclasses.replace(run.manifest.data, root=str(tmp_path / "images" / str(k)))
+            ).to_json()
+        )
+    joined = join([run.path for run in runs], tmp_path / "joined")
+    np.testing.assert_allclose(joined.gates("SE_2_1"), gates, rtol=0, atol=8e-6)
+    for row in range(10):
+        np.testing.assert_allclose(joined.gates("SE_2_1", rows=np.array([row])), gates[[row]], rtol=0, atol=8e-6)
+    assert (joined.bounds("SE_2_1"), joined.stored_in_16_bits("SE_2_1")) == ((-np.inf, np.inf), True)
+    assert Chunk.read(joined.chunk_path(2)).outside == ("SE_2_1",)
+    assert verify(joined) == []

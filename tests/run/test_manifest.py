@@ -2,11 +2,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seviz.errors import DamagedRunError
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
+from tests.made_runs import make_run
 
 HERE = Path("run/manifest.json")
 
@@ -48,3 +50,19 @@ def test_a_moved_data_set_is_the_same(tiny_run: Run) -> None:
     assert mine.differences(dataclasses.replace(mine, data=moved)) == []
     changed = dataclasses.replace(moved, fingerprint="0" * 64)
     assert len(mine.differences(dataclasses.replace(mine, data=changed))) == 2
+
+
+def test_bounds_without_an_end_are_null(tmp_path: Path) -> None:
+    gates = {"SE_2_1": np.full((2, 3), 0.5)}
+    for gate, expected in (("sigmoid", [0, 1]), ("relu", [0, None]), ("other", [None, None])):
+        manifest = make_run(tmp_path / gate, gates, np.zeros(2, int), gate=gate).manifest
+        raw = json.loads(manifest.to_json(), parse_constant=pytest.fail)  # "Infinity" is no JSON
+        assert raw["blocks"][0]["bounds"] == expected
+        assert Manifest.from_json(json.dumps(raw), HERE) == manifest
+    for wrong in ([1, 0], [0], ["a", 1]):
+        raw["blocks"][0]["bounds"] = wrong
+        with pytest.raises(DamagedRunError, match=r"manifest\.json has a field that cannot be read: "):
+            Manifest.from_json(json.dumps(raw), HERE)
+    raw["blocks"][0]["bounds"] = [1, 0]
+    with pytest.raises(DamagedRunError, match=r"bounds are \[1, 0\], expected the low end and the high end"):
+        Manifest.from_json(json.dumps(raw), HERE)

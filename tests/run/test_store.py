@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from seviz.errors import (
     UnknownClassError,
 )
 from seviz.run.chunks import Chunk
+from seviz.run.files import read_arrays
 from seviz.run.merging import merge
 from seviz.run.store import Run
 from tests.made_runs import make_run
@@ -273,3 +275,78 @@ def test_remarks_on_the_images(tmp_path: Path) -> None:
         "There is something to know of 2 images, such as: is rotated.",
         "3 of 50 images failed; `samples` says which and why.",
     )
+
+
+def wandering(path: Path, **options: object) -> tuple[Run, dict[str, np.ndarray]]:
+    """A run of four chunks: in the second and the last, gates of SE_2_1 lie outside of [0, 1]; SE_3_1 keeps to it."""
+    gates = {
+        "SE_2_1": np.linspace(0.1, 0.9, 40).reshape(10, 4),
+        "SE_3_1": np.linspace(0.8, 0.2, 20).reshape(10, 2),
+    }
+    gates["SE_2_1"][4] = [-3.5, 0.5, 7.25, 1.0]
+    gates["SE_2_1"][9, 0] = 1.0001
+    return make_run(path, gates, np.arange(10) % 2, chunk_size=3, **options), gates
+
+
+def test_gates_outside_of_their_bounds_come_back_as_they_were(tmp_path: Path) -> None:
+    run, gates = wandering(tmp_path / "run")
+    stored = [read_arrays(path)[0] for path in run.chunk_paths()]
+    assert [arrays["gates/excitation/SE_2_1"].dtype for arrays in stored] == [*(np.uint16, np.float32) * 2]
+    assert {arrays["gates/excitation/SE_3_1"].dtype for arrays in stored} == {np.dtype(np.uint16)}
+    for block, expected in gates.items():
+        np.testing.assert_allclose(run.gates(block), expected, rtol=0, atol=8e-6)
+        for rows in ([4], [2, 3, 9], [0, 4, 5, 6, 9]):
+            np.testing.assert_array_equal(run.gates(block, rows=np.array(rows)), run.gates(block)[rows])
+    assert read_arrays(run.moments_path("SE_2_1"))[1] == {"block": "SE_2_1", "outside": [1, 3]}
+    assert read_arrays(run.moments_path("SE_3_1"))[1] == {"block": "SE_3_1"}
+    assert (run.bounds("SE_2_1"), run.bounds("SE_3_1")) == ((-np.inf, np.inf), (0, 1))
+    assert run.stored_in_16_bits("SE_2_1")
+    assert run.stored_in_16_bits("SE_3_1")
+    assert run.remarks == (
+        "Gates of SE_2_1 lie outside of the bounds of their function (sigmoid), which is another than it seemed: they"
+        " are stored as they are, and tables take them as unbounded.",
+    )
+
+
+def test_bounds_are_those_of_the_function_unless_a_gate_lies_outside(tmp_path: Path) -> None:
+    gates = {"SE_2_1": np.linspace(0, 1, 8).reshape(4, 2), "SE_3_1": np.linspace(0, 2.5, 8).reshape(4, 2)}
+    response = {"response": gates}
+    for gate, low, high in (("one_plus_tanh", 0, 2), ("relu6", 0, 6), ("relu", 0, np.inf), ("other", -np.inf, np.inf)):
+        run = make_run(tmp_path / gate, gates, np.zeros(4, int), gate=gate, signals=response)
+        assert run.bounds("SE_2_1") == (low, high)
+        assert run.bounds("SE_3_1") == ((low, high) if high > 2 else (-np.inf, np.inf))
+        assert run.bounds("SE_2_1", "response") == (-np.inf, np.inf)
+        assert not run.stored_in_16_bits("SE_2_1")
+    everywhere = make_run(tmp_path / "sigmoid", gates, np.zeros(4, int))
+    assert [everywhere.stored_in_16_bits(block) for block in gates] == [True, False]
+    with pytest.raises(MissingSignalError, match="holds no 'squeeze'"):
+        everywhere.bounds("SE_2_1", "squeeze")
+
+
+def test_only_chunks_that_hold_the_rows_are_read(tmp_path: Path) -> None:
+    run, _ = wandering(tmp_path / "run")
+    gates = run.gates("SE_2_1")
+    run.chunk_path(2).write_bytes(run.chunk_path(2).read_bytes()[:-1] + b"?")
+    again = Run(run.path)
+    np.testing.assert_array_equal(again.gates("SE_2_1", rows=np.array([1, 5, 9])), gates[[1, 5, 9]])
+    with pytest.raises(DamagedRunError, match="its checksum does not match"):
+        again.gates("SE_2_1", rows=np.array([1, 6]))
+    run.chunk_path(2).write_bytes(b"damaged")
+    with pytest.raises(DamagedRunError, match=r"000002\.safetensors is damaged: it cannot be read"):
+        Run(run.path).gates("SE_2_1", rows=np.array([1]))
+    run.moments_path("SE_2_1").write_bytes(b"damaged")
+    with pytest.raises(DamagedRunError, match=r"SE_2_1\.safetensors is damaged: it cannot be read"):
+        _ = Run(run.path).remarks
+
+
+def test_a_run_from_before_bounds_were_written_down(tmp_path: Path) -> None:
+    run, gates = wandering(tmp_path / "run", gate="hard_sigmoid")
+    path = run.path / "manifest.json"
+    raw = json.loads(path.read_text())
+    for block in raw["blocks"]:
+        del block["bounds"]
+    path.write_text(json.dumps(raw))
+    old = Run(run.path)
+    assert old.manifest == run.manifest
+    assert old.bounds("SE_3_1") == (0, 1)
+    np.testing.assert_allclose(old.gates("SE_2_1"), gates["SE_2_1"], atol=8e-6)

@@ -3,12 +3,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from seviz.cli import app
+from seviz.run.files import read_arrays, write_arrays
 from seviz.run.store import Run
 from seviz.run.verification import verify
+from tests.made_runs import make_run
 
 
 def flip(path: Path, position: int = -20) -> None:
@@ -60,3 +63,15 @@ def test_moments_of_another_run_are_noticed(tiny_run: Run) -> None:
 def test_a_chunk_in_the_place_of_another_is_noticed(of: int, at: int, tiny_run: Run) -> None:
     shutil.copy(tiny_run.chunk_path(of), tiny_run.chunk_path(at))
     assert [(d.path, d.what) for d in verify(tiny_run)] == [(tiny_run.chunk_path(at), f"is chunk {of}, not {at}")]
+
+
+def test_where_gates_left_their_bounds_is_verified(tmp_path: Path) -> None:
+    gates = np.linspace(0.1, 0.9, 20).reshape(10, 2)
+    gates[4, 0] = 7
+    run = make_run(tmp_path / "run", {"SE_2_1": gates}, np.zeros(10, int), chunk_size=3)
+    assert verify(run) == []
+    path = run.moments_path("SE_2_1")
+    arrays, facts = read_arrays(path)
+    assert facts.pop("outside") == [1]
+    write_arrays(path, arrays, facts)
+    assert [(d.path, d.what) for d in verify(run)] == [(path, "is not what the chunks give")]

@@ -149,7 +149,7 @@ def _spread(view: View, table: pd.DataFrame, images: Images | None, channel: int
     left, right = st.columns([3, 2])
     with left:
         show(
-            gates_by_class(spread, ticks, order, height, view.run.block(view.block).gate),
+            gates_by_class(spread, ticks, order, height, view.run.block(view.block).gate, view.run.bounds(view.block)),
             alt_text=f"Gate of channel {channel} of {view.block} by class, by falling mean: {_in_words(order)}.",
             key=f"gate_{view.block}_{channel}",
         )

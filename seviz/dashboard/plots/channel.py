@@ -7,10 +7,16 @@ import numpy as np
 import pandas as pd
 
 from seviz.dashboard.tables.channel_measures import signed
-from seviz.run.chunks import BOUNDED_GATES
 
 
-def gates_by_class(spread: pd.DataFrame, ticks: pd.DataFrame | None, order: list[str], height: int, gate: str) -> Any:
+def gates_by_class(
+    spread: pd.DataFrame,
+    ticks: pd.DataFrame | None,
+    order: list[str],
+    height: int,
+    gate: str,
+    bounds: tuple[float, float],
+) -> Any:
     """How the gate is spread in each class.
 
     Parameters
@@ -23,13 +29,15 @@ def gates_by_class(spread: pd.DataFrame, ticks: pd.DataFrame | None, order: list
         In pixels.
     gate
         Which function it is.
+    bounds
+        Of the gates, from `run.bounds`.
     """
     y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=130, labelOverlap=False))
     drawn = pd.concat([spread["low"], spread["high"], *([] if ticks is None else [ticks["gate"]])])
     least, most = float(drawn.min()), float(drawn.max())
     flat = most - least < 1e-3
     scale = alt.Scale(domain=[least - 0.05, most + 0.05]) if flat else alt.Scale(zero=False, nice=True)
-    title = "gate (0 shut, 1 open)" if gate in BOUNDED_GATES else f"gate ({gate})"
+    title = "gate (0 shut, 1 open)" if bounds == (0, 1) else f"gate ({gate})"
     from_images = ticks is not None
     tips = [
         alt.Tooltip("name:N", title="class"),

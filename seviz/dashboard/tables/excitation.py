@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from seviz.analysis.excitation import ALL_CLASSES, sampled_channels
 from seviz.analysis.images import images_with_gates
 from seviz.dashboard.reading import fingerprint, read_run
-from seviz.run.chunks import decode_gates
-from seviz.run.files import read_arrays
 from seviz.run.store import Run
 
 Channels = NDArray[np.int64]
@@ -182,15 +180,6 @@ def _image_gates(
     path: Path, mark: str, blocks: tuple[str, ...], samples: tuple[int, ...]
 ) -> dict[str, NDArray[np.float32]]:
     run = read_run(path)
-    kept, size = run.samples["kept"].to_numpy(bool), run.manifest.chunk_size
-    gates = {name: np.empty((len(samples), run.block(name).channels), np.float32) for name in blocks}
-    at = np.array(samples, np.int64)
-    for chunk in np.unique(at // size):
-        inside = np.flatnonzero(at // size == chunk)
-        first = chunk * size
-        rows = [int(kept[first : at[k]].sum()) for k in inside]
-        arrays, _ = read_arrays(run.chunk_path(int(chunk)))
-        for name in blocks:
-            stored = arrays[f"gates/excitation/{name}"][rows]
-            gates[name][inside] = decode_gates(stored) if stored.dtype == np.uint16 else stored
-    return gates
+    among_kept = run.samples["kept"].to_numpy(bool).cumsum() - 1
+    rows, place = np.unique(among_kept[np.array(samples, np.int64)], return_inverse=True)
+    return {name: run.gates(name, rows=rows)[place] for name in blocks}

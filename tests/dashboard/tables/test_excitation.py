@@ -1,5 +1,6 @@
 """The tables of the excitation page, against the analysis and against plain numpy on the gates."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from seviz.dashboard.tables.excitation import (
     pick_channels,
     read_image_gates,
 )
+from seviz.run.joining import join
 from seviz.run.store import Run
 from tests.made_runs import make_run
 
@@ -135,6 +137,22 @@ def test_gates_of_a_few_images_are_those_of_the_run(odd_run: Run) -> None:
     for block in ("SE_2_1", "SE_3_1"):
         np.testing.assert_array_equal(found[block], odd_run.gates(block)[images["row"]])
         assert np.isfinite(found[block]).all()
+
+
+def test_gates_of_a_few_images_of_joined_runs_whose_chunks_differ(tmp_path: Path) -> None:
+    """In size, and in how they are stored: where a gate lies outside of [0, 1], as float32."""
+    st.cache_data.clear()
+    gates = np.random.default_rng(2).uniform(0, 1, (11, 3))
+    gates[[3, 8], 1] = [4.5, -2]
+    runs = []
+    for k, part in enumerate((slice(0, 5), slice(5, 11))):
+        run = make_run(tmp_path / str(k), {"SE_2_1": gates[part]}, np.zeros(len(gates[part]), int), chunk_size=3)
+        data = dataclasses.replace(run.manifest.data, root=str(tmp_path / "images" / str(k)))
+        (run.path / "manifest.json").write_text(dataclasses.replace(run.manifest, data=data).to_json())
+        runs.append(run.path)
+    joined = join(runs, tmp_path / "joined")
+    samples = np.array([8, 0, 5, 3, 8, 10])
+    np.testing.assert_allclose(read_image_gates(joined, ["SE_2_1"], samples)["SE_2_1"], gates[samples], atol=8e-6)
 
 
 def test_gates_of_images_are_told_one_by_one() -> None:
