@@ -20,7 +20,7 @@ def blocks(
 
     import seviz
 
-    found = seviz.load(model, weights=weights).blocks.values()
+    found = seviz.load(model, weights=weights).require_blocks().values()
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(block) for block in found], indent=1))
         return

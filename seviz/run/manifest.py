@@ -12,6 +12,25 @@ SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChangeRecord:
+    """What was changed in Python in the network of a run, after it was loaded.
+
+    Attributes
+    ----------
+    base
+        The spec that it is made from.
+    what
+        In words; where it is not known how it was changed, says so.
+    changes
+        As `network.json` of a saved network has them (removed, spread, widths, shapes); None where it is not known how.
+    """
+
+    base: str
+    what: str
+    changes: dict[str, Any] | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelRecord:
     """The network of a run.
 
@@ -31,6 +50,8 @@ class ModelRecord:
         In the order of the logits; None where they are not known.
     task
         "classification"; else, as "detection", the model is the backbone of such a network and gives no logits.
+    changed
+        What was changed after it was loaded: then spec and weights give another network. None if nothing was.
     """
 
     spec: str
@@ -42,11 +63,15 @@ class ModelRecord:
     class_ids: tuple[str, ...] | None
     class_names: tuple[str, ...] | None
     task: str = "classification"
+    changed: ChangeRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class BlockRecord:
-    """One SE block of the network, with the singular values of the product of its weights."""
+    """One SE block of the network, with the singular values of the product of its weights.
+
+    `product` tells the block from others in the same module; runs that older versions made say 0 of each.
+    """
 
     name: str
     path: str
@@ -58,6 +83,7 @@ class BlockRecord:
     block: int
     stride: int
     singular_values: tuple[float, ...]
+    product: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +213,7 @@ class Manifest:
             return cls(
                 **{
                     **raw,
-                    "model": ModelRecord(**_tuples(raw["model"])),
+                    "model": _model(raw["model"]),
                     "blocks": tuple(BlockRecord(**_tuples(block)) for block in raw["blocks"]),
                     "data": DataRecord(**_tuples(raw["data"])),
                     "engine": EngineRecord(**raw["engine"]),
@@ -224,6 +250,11 @@ class Manifest:
             for what, (mine, theirs) in pairs.items()
             if mine != theirs and not (what == "data" and same_files)
         ]
+
+
+def _model(raw: dict[str, Any]) -> ModelRecord:
+    changed = raw.get("changed")
+    return ModelRecord(**_tuples({**raw, "changed": None if changed is None else ChangeRecord(**changed)}))
 
 
 def _tuples(record: dict[str, Any]) -> dict[str, Any]:
