@@ -33,8 +33,8 @@ def reopen_network(run: Run, *, weights: str | Path | None = None) -> Network:
     if changed is not None and (weights is None or changed.changes is None or any(changed.changes.values())):
         raise WeightsError(
             f"the network of the run {str(run.path)!r} cannot be loaded again: {model.spec} was changed in Python"
-            f" before its gates were captured ({changed.what}). Write the changed network down with seviz.save, and capture a"
-            " run of the directory; or hand the network over in Python."
+            f" before its gates were captured ({changed.what}). Write the changed network down with seviz.save, and"
+            " capture a run of the directory; or hand the network over in Python."
         )
     network = load(model.spec, weights=model.weights if weights is None else weights)
     if network.weights_sha256 != model.weights_sha256:

@@ -231,6 +231,7 @@ class Manifest:
         pairs = {
             "model": (self.model.spec, other.model.spec),
             "weights": (self.model.weights_sha256[:12], other.model.weights_sha256[:12]),
+            "changed in Python": (_what(self.model), _what(other.model)),
             "preprocessing": (self.model.preprocessing, other.model.preprocessing),
             "blocks": ([b.name for b in self.blocks], [b.name for b in other.blocks]),
             "data": (self.data.spec, other.data.spec),
@@ -255,6 +256,10 @@ class Manifest:
 def _model(raw: dict[str, Any]) -> ModelRecord:
     changed = raw.get("changed")
     return ModelRecord(**_tuples({**raw, "changed": None if changed is None else ChangeRecord(**changed)}))
+
+
+def _what(model: ModelRecord) -> str:
+    return "nothing" if model.changed is None else model.changed.what
 
 
 def _tuples(record: dict[str, Any]) -> dict[str, Any]:

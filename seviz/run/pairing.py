@@ -79,6 +79,8 @@ class Pairing:
         if by_name:
             every = "All blocks" if len(by_name) == len(self.pairs) else f"The blocks {', '.join(by_name)}"
             remarks.append(f"{every} were paired by name: their modules have other paths in {other!r} than in {one!r}.")
+        if any(pair.by == "position" for pair in self.pairs):
+            remarks.append("Blocks were paired by their place in the order of depth.")
         two_names = [pair for pair in self.pairs if pair.by == "path" and pair.one != pair.other]
         if two_names:
             renamed = [f"{pair.one} and {pair.other}" for pair in two_names]

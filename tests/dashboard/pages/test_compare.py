@@ -144,7 +144,7 @@ def test_other_networks_and_classes(open_page: Open, planted_run: Run, tmp_path:
     assert test.query_params["against"] == "other"
     text = said(test)
     assert "no class in common" in text
-    assert "The runs have other blocks" in text
+    assert "Blocks were paired by their place in the order of depth" in text
     assert "has no counterpart in other" in text
     test = open_page("compare", planted_run, other, against="other", match="name", block="SE_2_1")
     assert "No block of one run has the name of a block of the other" in said(test)
