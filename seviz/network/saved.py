@@ -65,6 +65,11 @@ def is_saved_network(spec: str) -> bool:
     return (Path(spec) / RECORD).is_file()
 
 
+def structural_weights(spec: str) -> str:
+    """The weights to load a network with where only its structure counts: none, but of a saved network its own."""
+    return "pretrained" if is_saved_network(spec) else "none"
+
+
 def read_record(directory: Path) -> SavedNetwork:
     """Read what is written down of a network.
 

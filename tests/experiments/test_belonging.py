@@ -11,12 +11,11 @@ from seviz.run.store import Run
 from tests.made_runs import make_run
 
 CHANNELS = {"SE_2_1": 8, "SE_3_1": 12, "SE_4_1": 16}
-"""Of the tiny network."""
+PATHS = ("stages.0.2", "stages.1.2", "stages.2.2")
+"""Of the tiny network's blocks."""
 
 
-def run_of(
-    path: Path, channels: dict[str, int], paths: tuple[str, ...] = ("stages.0.2", "stages.1.2", "stages.2.2")
-) -> Run:
+def run_of(path: Path, channels: dict[str, int], paths: tuple[str, ...] = PATHS) -> Run:
     """A run with blocks at these paths."""
     gates = {name: np.full((6, count), 0.5) for name, count in channels.items()}
     run = make_run(path, gates, np.arange(6) % 3)

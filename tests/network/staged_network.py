@@ -7,7 +7,6 @@ from torchvision.ops import SqueezeExcitation
 COLOURS = ("blue", "green", "red")
 FACTORY = "from tests.network.staged_network import make\n"
 """A file that `FILE.py:make` makes the network from."""
-NAMES = ("SE_2_1", "SE_2_2", "SE_2_3", "SE_3_1")
 
 
 class Unit(nn.Module):

@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
 import seviz
 from seviz.analysis.comparison import compare, compare_by_class
+from seviz.cli import app
 from seviz.compression.folding import fold, fold_to, remove
 from seviz.compression.pruning import prune
-from seviz.compression.recalibration import recalibrate
 from seviz.errors import NoSEBlocksError, SavedNetworkError
 from seviz.experiments.evaluation import evaluate
 from seviz.experiments.measure import side_by_side
@@ -24,7 +25,7 @@ from seviz.network.models import Network
 from seviz.network.naming import moved_path, names_of, with_names
 from seviz.network.spread import Spread
 from seviz.run.store import Run
-from tests.network.staged_network import FACTORY, NAMES
+from tests.network.staged_network import FACTORY
 
 PATHS = {"SE_2_1": "0.se", "SE_2_2": "1.se", "SE_2_3": "2.se", "SE_3_1": "3.se"}
 LEFT = {name: path for name, path in PATHS.items() if name != "SE_2_2"}
@@ -118,6 +119,10 @@ def test_names_are_found_once_and_kept(staged: Network, tmp_path: Path) -> None:
     ]
     loaded = seviz.load(str(save))
     assert paths(loaded) == LEFT
+    listed = CliRunner().invoke(app, ["blocks", str(save), "--json"])
+    assert {block["name"]: block["path"] for block in json.loads(listed.stdout)} == LEFT
+    counted = CliRunner().invoke(app, ["complexity", str(save), "--json"])
+    assert list(json.loads(counted.stdout)[0]["blocks"]) == list(LEFT)
     once_more = remove(loaded, ["SE_2_1"])
     assert list(once_more.blocks) == ["SE_2_3", "SE_3_1"]
     seviz.save(once_more, again)
@@ -246,13 +251,3 @@ def test_what_needs_no_blocks_goes_on_without(staged: Network) -> None:
         plain.model(batches[0][0])
     assert dict(gates) == {}
     assert side_by_side({"one": plain, "two": plain}, batches, device="cpu")["blocks"].tolist() == [0, 0]
-
-
-def test_statistics_measured_anew_leave_names_as_they_are(tmp_path: Path) -> None:
-    network = fold_to(seviz.load("seviz/seresnet50-cifar10"), {"SE_2_2": 0.5})
-    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    again = recalibrate(network, [(images, torch.arange(4))], device="cpu")
-    assert paths(again) == paths(network)
-    assert "SE_2_2" not in again.blocks
-    assert again.names is not None
-    assert NAMES[0] in again.names.values()

@@ -9,7 +9,7 @@ import yaml
 
 import seviz
 from seviz.report.origin import PAPER, PAPER_DOI, SOFTWARE, capture_command, described, no_command, report_command
-from seviz.report.page import report
+from seviz.report.page import _again
 from seviz.run.manifest import ChangeRecord
 from seviz.run.store import Run
 from tests.made_runs import make_run
@@ -86,7 +86,7 @@ def test_a_network_changed_in_python_has_no_command(run: Run) -> None:
     assert "its network was changed in Python after tests/made was loaded (1 module taken out (1.se), other" in why
     assert "seviz.save(network, DIRECTORY); `seviz capture DIRECTORY DATA` then captures its gates" in why
     assert dict(described(of_changed))["Changed in Python"] == f"{record.what}; made from tests/made"
-    page = report(of_changed)
+    page = _again(of_changed)
     assert "its network was changed in Python" in page
     assert "seviz capture tests/made" not in page
 

@@ -123,6 +123,8 @@ def _profile(view: View, specificity: pd.DataFrame) -> None:
         ]
     elif len(runs) > 1:
         words += [escaped(remark) for remark in pairing.remarks(view.name, view.against_name)]
+        if pairing.only_other:
+            words += ["Blocks without counterpart stand at their relative depth."]
     st.caption(" ".join(words))
     for remark in specificity.attrs.get("remarks", []):
         st.caption(escaped(str(remark)))

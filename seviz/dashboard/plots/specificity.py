@@ -33,16 +33,15 @@ def places(blocks: Sequence[str], onto: Sequence[str], partners: Mapping[str, st
     """Where the blocks of one run stand among those of another, whose places are 0, 1, 2, ...
 
     Each stands where its partner does; without `partners` that is the one of its name, where both have the same names.
-    One without partner stands between those beside it. If none has a partner, they stand by depth: the first on the
-    first, the last on the last, and those between at equal distances.
+    Those without partner stand by depth: the first on the first, the last on the last, and those between at equal
+    distances from the next that have a place.
     """
     if partners is None:
         partners = {block: block for block in blocks} if set(blocks) == set(onto) else {}
     at = {k: float(list(onto).index(partners[block])) for k, block in enumerate(blocks) if block in partners}
-    if at:
-        return [float(place) for place in np.interp(np.arange(len(blocks)), list(at), list(at.values()))]
-    step = (len(onto) - 1) / max(len(blocks) - 1, 1)
-    return [k * step for k in range(len(blocks))]
+    known = {len(blocks) - 1: len(onto) - 1.0} | {0: 0.0} | at
+    order = sorted(known)
+    return [float(place) for place in np.interp(np.arange(len(blocks)), order, [known[k] for k in order])]
 
 
 def by_depth(

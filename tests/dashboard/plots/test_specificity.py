@@ -26,6 +26,7 @@ def test_blocks_stand_by_name_where_the_names_are_the_same_and_else_by_depth() -
     partners = {"a": "a", "c": "c"}
     assert places(["a", "c"], ["a", "b", "c"], partners) == [0.0, 2.0]
     assert places(["a", "new", "c"], ["a", "b", "c"], partners) == [0.0, 1.0, 2.0]
+    assert places(["a", "x"], ["a", "b", "c"], partners) == [0.0, 2.0]
     assert places(["x", "y"], ["a", "b", "c"], {}) == [0.0, 2.0]
     assert places(["v", "w", "x", "y", "z"], ["a", "b", "c"]) == [0.0, 0.5, 1.0, 1.5, 2.0]
 
