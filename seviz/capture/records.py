@@ -35,6 +35,7 @@ def model_record(network: Network) -> ModelRecord:
             base=changed.base,
             what=changed.what,
             changes=None if changed.changes is None else changed.changes.to_json(),
+            settings=changed.settings,
         ),
     )
 

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -84,7 +85,7 @@ class Network:
     task: Task = "classification"
     fixed_size: bool = True
     names: Mapping[Place, str] | None = None
-    loaded: Identity | None = field(default=None, repr=False)
+    loaded: "Loaded | None" = field(default=None, repr=False)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -140,13 +141,41 @@ class Network:
             model=model,
             trained=self.trained if trained is None else trained,
             names=moved_names(names, self.model, model) or self.names,
-            loaded=self.loaded or identity_of(self.model),
+            loaded=self.loaded or Loaded.of(self),
         )
 
     @cached_property
     def weights_sha256(self) -> str:
         """A fingerprint of all parameters and buffers."""
         return weights_sha256(self.model)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a network was when it was loaded.
+
+    Attributes
+    ----------
+    model
+        Its model.
+    settings
+        By name what else a run of it depends on: spec, input size, preprocessing, classes, task, as text.
+    """
+
+    model: Identity
+    settings: Mapping[str, str]
+
+    @classmethod
+    def of(cls, network: Network) -> "Loaded":
+        """What a network is now."""
+        settings = {
+            "spec": network.spec,
+            "input size": str(tuple(network.input_size)),
+            "preprocessing": json.dumps(network.preprocessing, sort_keys=True, default=str),
+            "classes": str(network.classes),
+            "task": network.task,
+        }
+        return cls(identity_of(network.model), settings)
 
 
 def load(spec: str, weights: str | Path = "pretrained") -> Network:
@@ -188,7 +217,7 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
         If the directory of a network is damaged.
     """
     network = _load(spec, weights)
-    return replace(network, loaded=identity_of(network.model))
+    return replace(network, loaded=Loaded.of(network))
 
 
 def _load(spec: str, weights: str | Path) -> Network:

@@ -11,7 +11,7 @@ from seviz.errors import SavedNetworkError
 from seviz.network.blocks import undisturbed
 from seviz.network.changes import Changes, apply_changes, changes_between
 from seviz.network.identity import identity_of, weights_sha256
-from seviz.network.models import Network, load
+from seviz.network.models import Loaded, Network, load
 from seviz.network.naming import names_of
 from seviz.network.saved import RECORD, WEIGHTS, SavedNetwork, is_saved_network, read_record
 from seviz.network.tracing import tensors_in
@@ -70,11 +70,14 @@ class Changed:
         In words; where it is not known how, says why.
     changes
         As `save` writes them down, beside other weights; None where it is not known how.
+    settings
+        What else is other: "input size", "preprocessing", "classes", "spec", "task".
     """
 
     base: str
     what: str
     changes: Changes | None
+    settings: tuple[str, ...] = ()
 
 
 def changes_since_loaded(network: Network) -> Changed | None:
@@ -82,9 +85,14 @@ def changes_since_loaded(network: Network) -> Changed | None:
 
     The network that it is made from is built again, without weights, if something was.
     """
-    loaded, now = network.loaded, None if network.loaded is None else identity_of(network.model)
-    if loaded is None or now is None or now == loaded:
+    if network.loaded is None:
         return None
+    loaded, now = network.loaded, Loaded.of(network)
+    settings = tuple(name for name, value in now.settings.items() if value != loaded.settings[name])
+    if now.model == loaded.model:
+        if not settings:
+            return None
+        return Changed(network.spec, ", ".join(f"other {name}" for name in settings), Changes(), settings)
     spec = network.spec
     try:
         spec = _base_of(network)
@@ -92,11 +100,13 @@ def changes_since_loaded(network: Network) -> Changed | None:
         changes = changes_between(base, network.model)
         apply_changes(base, changes)
     except Exception as error:  # a person's own file may raise anything
-        return Changed(spec, f"it is not known how: {error}", None)
-    if identity_of(base).modules != now.modules:
-        return Changed(spec, "it is not known how: settings, hooks or code of its modules are others", None)
-    other = "other weights" if now.weights != loaded.weights else "the same weights"
-    return Changed(spec, f"{changes}, {other}" if changes else other, changes)
+        return Changed(spec, f"it is not known how: {error}", None, settings)
+    if identity_of(base).modules != now.model.modules:
+        what = "it is not known how: settings, hooks or code of its modules are others"
+        return Changed(spec, what, None, settings)
+    weights = "other weights" if now.model.weights != loaded.model.weights else "the same weights"
+    words = [str(changes), weights, *(f"other {name}" for name in settings)]
+    return Changed(spec, ", ".join(filter(None, words)), changes, settings)
 
 
 def _base_of(network: Network) -> str:

@@ -23,11 +23,14 @@ class ChangeRecord:
         In words; where it is not known how it was changed, says so.
     changes
         As `network.json` of a saved network has them (removed, spread, widths, shapes); None where it is not known how.
+    settings
+        What else is other: "input size", "preprocessing", "classes", "spec", "task".
     """
 
     base: str
     what: str
     changes: dict[str, Any] | None
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +258,7 @@ class Manifest:
 
 def _model(raw: dict[str, Any]) -> ModelRecord:
     changed = raw.get("changed")
-    return ModelRecord(**_tuples({**raw, "changed": None if changed is None else ChangeRecord(**changed)}))
+    return ModelRecord(**_tuples({**raw, "changed": None if changed is None else ChangeRecord(**_tuples(changed))}))
 
 
 def _what(model: ModelRecord) -> str:

@@ -9,8 +9,7 @@ from torch import nn
 
 from seviz.compression.recalibration import recalibrate
 from seviz.errors import EmptyDataError, ModelError, OptionError
-from seviz.network.identity import identity_of
-from seviz.network.models import Network
+from seviz.network.models import Loaded, Network
 
 
 def with_norm(network: Network) -> Network:
@@ -59,7 +58,7 @@ def test_dropout_stays_off_and_all_else_as_it_was(tiny_network: Network) -> None
     np.testing.assert_allclose(new.model[3].running_var, 1, rtol=2e-3)
     assert not any(module.training for module in new.model.modules())
     assert new.model[1].momentum == 0.1
-    assert (new.names, new.loaded) == (network.names, identity_of(network.model))
+    assert (new.names, new.loaded) == (network.names, Loaded.of(network))
 
 
 def test_so_many_images(tiny_network: Network) -> None:

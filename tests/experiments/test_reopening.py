@@ -68,6 +68,11 @@ def test_other_weights_alone_can_be_given(kept_run: Run, folder: Path, tmp_path:
     weights = tmp_path / "weights.pt"
     torch.save(network.model.state_dict(), weights)
     assert reopen_network(run, weights=weights).weights == str(weights)
+    smaller = replace(network, input_size=(3, 8, 8))
+    with pytest.warns(UserWarning, match="near chance"):
+        run = seviz.collect(smaller, [(torch.zeros(4, 3, 8, 8), torch.tensor([0, 1, 2, 0]))], tmp_path / "small")
+    with pytest.raises(WeightsError, match=r"was changed in Python .* \(other weights, other input size\)"):
+        reopen_network(run, weights=weights)
 
 
 def test_the_images_of_a_run(run: Run, folder: Path, tmp_path: Path) -> None:

@@ -82,6 +82,17 @@ def test_a_saved_network_is_what_its_directory_gives(staged: Network, tmp_path: 
     assert (found.base, found.changes) == (staged.spec, Changes(removed=("1.se", "2.se")))
 
 
+def test_other_input_and_classes(staged: Network) -> None:
+    assert changes_since_loaded(replace(staged, input_size=(3, 32, 32))) == Changed(
+        staged.spec, "other input size", Changes(), ("input size",)
+    )
+    wide = replace(fold_to(staged, {"SE_2_2": 0.5}), input_size=(3, 32, 32), preprocessing={"resize": 32})
+    found = changes_since_loaded(wide)
+    assert found is not None
+    assert found.what == "1 module taken out (1.se), other weights, other input size, other preprocessing"
+    assert found.settings == ("input size", "preprocessing")
+
+
 def test_a_network_made_by_hand_counts_as_loaded_until_it_is_changed(tiny_network: Network) -> None:
     assert changes_since_loaded(tiny_network) is None
     found = changes_since_loaded(remove(tiny_network, ["SE_2_1"]))
