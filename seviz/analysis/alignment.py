@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from seviz.analysis.images import images_with_gates
 from seviz.errors import MissingSignalError, OptionError
+from seviz.run.pairing import pair_runs
 from seviz.run.store import Run
 
 
@@ -68,6 +69,8 @@ def cka(
     pandas.DataFrame
         One row a pair of blocks, with a single run each pair once and each block with itself: one, other; cka, in
         [0, 1]; debiased, in [-1, 1], about 0 for independent blocks even where channels outnumber images; and images.
+        With two runs also paired_by, how the two blocks belong together, as in `seviz.analysis.comparison.compare`
+        ("path" or "name"); empty for those that do not.
         NaN as in `kernel_alignment`; `attrs["remarks"]` says where.
 
     Raises
@@ -126,6 +129,10 @@ def cka(
             for i, j in pairs
         ]
     )
+    if other is not None:
+        pairing = pair_runs(one, other)
+        table["paired_by"] = [pairing.by(*pair) for pair in zip(table["one"], table["other"], strict=True)]
+        remarks += pairing.remarks(str(one.path), str(other.path))
     table.attrs["remarks"] = remarks
     return table
 

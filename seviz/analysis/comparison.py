@@ -19,7 +19,6 @@ Welch, "The Generalization of 'Student's' Problem when Several Different Populat
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -34,6 +33,7 @@ from seviz.analysis.variance import (
 )
 from seviz.errors import MissingSignalError, OptionError
 from seviz.run.moments import Moments
+from seviz.run.pairing import MATCHES, Match, Pairing, pair_runs
 from seviz.run.store import Run
 
 COLLAPSED = 0.1
@@ -123,7 +123,7 @@ def compare(
     one: Run,
     other: Run,
     *,
-    match: Literal["name", "position"] = "name",
+    match: Match = "path",
     signal: str = "excitation",
     collapse: float = COLLAPSED,
     confidence: float = 0.95,
@@ -135,7 +135,8 @@ def compare(
     one, other
         Finished runs.
     match
-        Which blocks belong together: those of one name, or those at one place in the order of depth.
+        Which blocks belong together: "path", those of one module path and, of the rest, those of one name; "name",
+        those of one name; "position", those at one place in the order of depth.
     signal
         What to compare.
     collapse
@@ -149,7 +150,7 @@ def compare(
         One row for each pair of blocks, in the order of depth in `one`; all on the classes, matched by id, of which
         both runs have images:
 
-        - block, other_block, stage, channels, classes
+        - block, other_block, paired_by ("path", "name" or "position"), stage, channels, classes
         - shift, low, high: between the mean gates of a class, root mean square over classes and channels, in units of
           the signal, without what chance adds; interval for classes of the same kind
         - difference, difference_low, difference_high: mean over classes and channels of `other` less `one`
@@ -167,7 +168,8 @@ def compare(
         Shifts, correlations and collapsed_channels are NaN where the blocks have different numbers of channels, and
         shifts, correlations and changes where the runs share no class with two images in each. Without a shared class
         omega squared is over all classes of each run. Intervals are NaN for fewer than two classes, those of change
-        for fewer than three. What makes the comparison less than fair says `attrs["remarks"]`, a list of sentences.
+        for fewer than three. What makes the comparison less than fair, how blocks
+        were paired, and which have no counterpart and are left out says `attrs["remarks"]`, a list of sentences.
 
     Raises
     ------
@@ -178,11 +180,12 @@ def compare(
     """
     if not 0 < collapse < 1:
         raise OptionError(f"collapse is {collapse}, expected between 0 and 1, such as {COLLAPSED}")
-    pairs = _pairs(one, other, match, confidence)
+    pairing = _paired(one, other, match, confidence)
     mine, theirs = _shared(one, other)
     several = one.manifest.data.labels == "multi", other.manifest.data.labels == "multi"
     rows = []
-    for block, other_block in pairs:
+    for pair in pairing.pairs:
+        block, other_block = pair.one, pair.other
         sides = one.moments(block, signal), other.moments(other_block, signal)
         totals = one.total(block, signal), other.total(other_block, signal)
         there = (sides[0].count[mine] > 0) & (sides[1].count[theirs] > 0)
@@ -194,6 +197,7 @@ def compare(
             {
                 "block": block,
                 "other_block": other_block,
+                "paired_by": pair.by,
                 "stage": record.stage,
                 "channels": record.channels,
                 "classes": int(there.sum()),
@@ -206,7 +210,7 @@ def compare(
             }
         )
     table = pd.DataFrame(rows)
-    table.attrs["remarks"] = _remarks(one, other, pairs, len(mine))
+    table.attrs["remarks"] = _remarks(one, other, pairing, len(mine))
     return table
 
 
@@ -214,7 +218,7 @@ def compare_by_class(
     one: Run,
     other: Run,
     *,
-    match: Literal["name", "position"] = "name",
+    match: Match = "path",
     signal: str = "excitation",
     confidence: float = 0.95,
 ) -> pd.DataFrame:
@@ -231,7 +235,7 @@ def compare_by_class(
         One row for each pair of blocks and class, matched by id, of which both runs have images; blocks in order of
         depth in `one`, in each the classes by falling shift:
 
-        - block, other_block, class, class_name
+        - block, other_block, paired_by, class, class_name
         - images_one, images_other
         - shift, low, high: root mean square over channels, in units of the signal, without what chance adds (0 where
           chance alone makes as much); interval by Welch's t for any correlation between channels
@@ -247,11 +251,12 @@ def compare_by_class(
     OptionError
         If an option is outside its range.
     """
-    pairs = _pairs(one, other, match, confidence)
+    pairing = _paired(one, other, match, confidence)
     mine, theirs = _shared(one, other)
     ids, names = (np.array(texts, dtype=object) for texts in (one.classes.ids, one.classes.names))
     frames = []
-    for block, other_block in pairs:
+    for pair in pairing.pairs:
+        block, other_block = pair.one, pair.other
         if one.block(block).channels != other.block(other_block).channels:
             continue
         first, second = one.moments(block, signal).take(mine), other.moments(other_block, signal).take(theirs)
@@ -261,6 +266,7 @@ def compare_by_class(
             {
                 "block": block,
                 "other_block": other_block,
+                "paired_by": pair.by,
                 "class": ids[mine],
                 "class_name": names[mine],
                 "images_one": first.count,
@@ -272,27 +278,26 @@ def compare_by_class(
             }
         )
         frames.append(frame[there].sort_values("shift", ascending=False, kind="stable"))
-    columns = ["block", "other_block", "class", "class_name", "images_one", "images_other"]
+    columns = ["block", "other_block", "paired_by", "class", "class_name", "images_one", "images_other"]
     columns += ["shift", "low", "high", "difference"]
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-    table.attrs["remarks"] = _remarks(one, other, pairs, len(mine))
+    table.attrs["remarks"] = _remarks(one, other, pairing, len(mine))
     return table
 
 
-def _pairs(one: Run, other: Run, match: str, confidence: float) -> list[tuple[str, str]]:
-    if match not in ("name", "position"):
-        raise OptionError(f"match is {match!r}, expected 'name' or 'position'")
+def _paired(one: Run, other: Run, match: Match, confidence: float) -> Pairing:
+    if match not in MATCHES:
+        raise OptionError(f"match is {match!r}, expected 'path', 'name' or 'position'")
     if not 0 < confidence < 1:
         raise OptionError(f"confidence is {confidence}, expected between 0 and 1, such as 0.95")
-    if match == "position":
-        return list(zip(one.blocks, other.blocks, strict=False))
-    pairs = [(block, block) for block in one.blocks if block in other.blocks]
-    if not pairs:
+    pairing = pair_runs(one, other, match=match)
+    if not pairing.pairs:
+        what = "name" if match == "name" else "module path or the name"
         raise MissingSignalError(
-            f"no block of {str(one.path)!r} ({', '.join(one.blocks)}) has the name of one of {str(other.path)!r}"
+            f"no block of {str(one.path)!r} ({', '.join(one.blocks)}) has the {what} of one of {str(other.path)!r}"
             f" ({', '.join(other.blocks)}); match them by position"
         )
-    return pairs
+    return pairing
 
 
 def _shared(one: Run, other: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -376,7 +381,7 @@ def _collapsed(one: float, other: float, collapse: float) -> str:
     return "one" if one < collapse * other else "neither"
 
 
-def _remarks(one: Run, other: Run, pairs: list[tuple[str, str]], classes: int) -> list[str]:
+def _remarks(one: Run, other: Run, pairing: Pairing, classes: int) -> list[str]:
     """What makes a comparison of two runs less than fair, a sentence each."""
     mine, theirs = one.manifest, other.manifest
     remarks = []
@@ -388,6 +393,10 @@ def _remarks(one: Run, other: Run, pairs: list[tuple[str, str]], classes: int) -
     elif mine.model.weights_sha256 != theirs.model.weights_sha256:
         remarks.append("The weights differ: channels correspond only where one network was trained from the other.")
     for run in (one, other):
+        if (changed := run.manifest.model.changed) is not None:
+            remarks.append(
+                f"The network of {str(run.path)!r} was changed in Python after it was loaded: {changed.what}."
+            )
         if not run.manifest.model.trained:
             remarks.append(f"The weights of the SE blocks in {str(run.path)!r} are untrained.")
     if mine.model.preprocessing != theirs.model.preprocessing or mine.model.input_size != theirs.model.input_size:
@@ -407,13 +416,10 @@ def _remarks(one: Run, other: Run, pairs: list[tuple[str, str]], classes: int) -
         remarks.append("The runs share no class by its id: there are no shifts, and omega squared is over all classes.")
     elif classes < max(known):
         remarks.append(f"The runs share {classes} classes, of {known[0]} and {known[1]}; the others are left out.")
-    widths = [b for b, o in pairs if one.block(b).channels != other.block(o).channels]
+    widths = [pair.one for pair in pairing.pairs if one.block(pair.one).channels != other.block(pair.other).channels]
     if widths:
         remarks.append(f"Blocks with different numbers of channels have no shifts: {', '.join(widths)}.")
-    lonely = len(one.blocks) + len(other.blocks) - 2 * len(pairs)
-    if lonely:
-        remarks.append(f"{lonely} blocks have no counterpart in the other run and are left out.")
-    return remarks
+    return remarks + pairing.remarks(str(one.path), str(other.path))
 
 
 def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

@@ -14,6 +14,7 @@ from seviz.analysis.embedding import Metric, distances, leaf_order
 from seviz.analysis.hierarchy import hierarchy as distances_in
 from seviz.classes import Classes
 from seviz.errors import OptionError, UnknownClassError
+from seviz.run.pairing import pair_runs
 from seviz.run.store import Run
 
 _SINGLE = 1e-6  # more than rounding in float32 does to a correlation
@@ -235,6 +236,8 @@ def agreement(
         - correlation: Spearman's, over pairs of classes
         - p: the share of permutations of the classes with a correlation as high (one-sided)
         - classes: that were compared, those with images
+        - paired_by, with two runs: how the two blocks belong together, as in `seviz.analysis.comparison.compare`
+          ("path" or "name"); empty for those that do not
 
         Distances to the confusion are one minus the share of images that are taken for the other class, the mean of
         both directions. NaN where one of the two has no distances, or the same for all pairs; `attrs["remarks"]`
@@ -306,6 +309,10 @@ def agreement(
         ],
         columns=["one", "other", "correlation", "p", "classes"],
     )
+    if other is not None:
+        pairing = pair_runs(run, other)
+        table["paired_by"] = [pairing.by(*pair) for pair in zip(table["one"], table["other"], strict=True)]
+        remarks += pairing.remarks(str(run.path), str(other.path))
     table.attrs["remarks"] = remarks
     return table
 

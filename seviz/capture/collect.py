@@ -128,7 +128,8 @@ def collect(
     RunError
         If another run, or another capture, is in the way, or the disk is full.
     ModelError
-        If the network has no SE blocks, cannot be compiled, or its dtype cannot be run on the device.
+        If the network has no SE block (NoSEBlocksError), cannot be compiled, or its dtype cannot be run on the
+        device.
 
     Warns
     -----
@@ -150,7 +151,7 @@ def collect(
         raise OptionError("classes, per_class, split and root choose from a data set by its spec; none was given")
 
     launch = this_launch()
-    blocks = tuple(block_record(network.model, block) for block in network.blocks.values())
+    blocks = tuple(block_record(network.model, block) for block in network.require_blocks().values())
     signals = tuple(signal for signal in SIGNALS if signal in signals or signal == "excitation")
     images = len(data) if isinstance(data, Dataset) else None
     per_image = bytes_per_image(blocks, signals)

@@ -10,22 +10,33 @@ from torch import nn
 from seviz.capture.datasets import Dataset
 from seviz.errors import OptionError
 from seviz.network.blocks import SEBlock
+from seviz.network.identity import weights_sha256
 from seviz.network.models import Network
-from seviz.run.manifest import BlockRecord, DataRecord, ModelRecord
+from seviz.network.saving import changes_since_loaded
+from seviz.run.manifest import BlockRecord, ChangeRecord, DataRecord, ModelRecord
 
 
 def model_record(network: Network) -> ModelRecord:
-    """What is written down of a network."""
+    """What is written down of a network, as it is now: also what was changed in it since it was loaded."""
+    changed = changes_since_loaded(network)
     return ModelRecord(
         spec=network.spec,
         weights=network.weights,
         trained=network.trained,
-        weights_sha256=network.weights_sha256,
+        weights_sha256=weights_sha256(network.model),
         input_size=network.input_size,
         preprocessing=network.preprocessing,
         class_ids=network.classes.ids if network.classes else None,
         class_names=network.classes.names if network.classes else None,
         task=network.task,
+        changed=None
+        if changed is None
+        else ChangeRecord(
+            base=changed.base,
+            what=changed.what,
+            changes=None if changed.changes is None else changed.changes.to_json(),
+            settings=changed.settings,
+        ),
     )
 
 

@@ -9,8 +9,10 @@ from seviz.cli.reporting import reported
 
 @reported
 def blocks(
-    model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME or seviz/NAME")],
-    weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "none",
+    model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, seviz/NAME, or a saved network")],
+    weights: Annotated[
+        str | None, typer.Option(help="pretrained, none, or a file; by default none, and of a saved network its own")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the SE blocks of a network, in order of depth."""
@@ -20,8 +22,10 @@ def blocks(
 
     import seviz
     from seviz.network.bounds import bounds_to_json
+    from seviz.network.saved import structural_weights
 
-    found = seviz.load(model, weights=weights).blocks.values()
+    network = seviz.load(model, weights=structural_weights(model) if weights is None else weights)
+    found = network.require_blocks().values()
     if as_json:
         facts = [{**dataclasses.asdict(block), "bounds": bounds_to_json(block.bounds)} for block in found]
         typer.echo(json.dumps(facts, indent=1))

@@ -9,9 +9,7 @@ from seviz.cli.reporting import reported, say
 
 @reported
 def check(
-    model: Annotated[
-        str, typer.Argument(help="Network: timm/NAME, torchvision/NAME, FILE.py:FUNCTION or a directory.")
-    ],
+    model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, FILE.py:FUNCTION or a directory")],
     weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "none",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -28,12 +28,13 @@ def complexity(
 
     import seviz
     from seviz.network.complexity import complexity
+    from seviz.network.saved import structural_weights
 
     counts = {}
     for spec in model:
-        network = seviz.load(spec, weights="none")
+        network = seviz.load(spec, weights=structural_weights(spec))
         size = network.input_size if input_size is None else (network.input_size[0], input_size, input_size)
-        counts[spec] = complexity(network.model, size)
+        counts[spec] = complexity(network.model, size, blocks=network.blocks)
     if as_json:
         typer.echo(json.dumps([_record(spec, count) for spec, count in counts.items()], indent=1))
         return

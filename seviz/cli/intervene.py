@@ -129,6 +129,7 @@ def attribute(
     """Attribute the logit of a class to the gates of each block, of the images of a run."""
     import seviz
     from seviz.experiments import attribution
+    from seviz.experiments.belonging import check_blocks
     from seviz.figures.causal import attribution_by_depth
 
     if by not in ("block", "channel", "image"):
@@ -142,6 +143,7 @@ def attribute(
     network, images = _again(opened, data, root, weights)
     base: attribution.Baseline = 1.0 if baseline == "identity" else 0.0
     if baseline == "mean":
+        check_blocks(network, opened)
         base = {block: opened.total(block).mean[0] for block in opened.blocks}
     with progress("attribute") as step:
         found = attribution.attribute(

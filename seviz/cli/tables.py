@@ -285,7 +285,9 @@ def compare(
     one: Annotated[Path, typer.Argument(help="a run's directory")],
     other: Annotated[Path, typer.Argument(help="another: other weights, other images, another network")],
     by: Annotated[str, typer.Option(help="block or class")] = "block",
-    match: Annotated[str, typer.Option(help="blocks by name, or by position")] = "name",
+    match: Annotated[
+        str, typer.Option(help="blocks by module path and, where paths differ, by name; by name; or by position")
+    ] = "path",
     signal: Signal = "excitation",
     as_json: Json = False,
     as_csv: Csv = False,
@@ -293,14 +295,15 @@ def compare(
     """How two runs differ, block by block, with an alarm where gates have collapsed to a constant."""
     import seviz
     from seviz.analysis.comparison import compare, compare_by_class
+    from seviz.run.pairing import MATCHES
 
     _known("by", by, ("block", "class"))
-    _known("match", match, ("name", "position"))
+    _known("match", match, MATCHES)
     function = compare if by == "block" else compare_by_class
     table = function(
         seviz.open_run(one),
         seviz.open_run(other),
-        match="name" if match == "name" else "position",
+        match=match,  # type: ignore[arg-type]
         signal=signal,
     )
     print_table(table, as_json=as_json, as_csv=as_csv)

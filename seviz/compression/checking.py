@@ -100,14 +100,14 @@ def check(network: Network) -> Check:
     ExampleError
         If it does not take images of its own size.
     """
-    found = network.survey
+    blocks = network.blocks
     images = _images(network)
-    with undisturbed(network.model), capture_gates(network.model, found.blocks, detach=True) as gates:
+    with undisturbed(network.model), capture_gates(network.model, blocks, detach=True) as gates:
         plain = _numbers(network.model(images))
-    known = places(network.model, images, found.blocks) if found.blocks else {}
+    known = places(network.model, images, blocks) if blocks else {}
     checked = {}
-    for name, block in found.blocks.items():
-        kept, set_, formula = _forced(network.model, found.blocks, name, images, gates[name], plain)
+    for name, block in blocks.items():
+        kept, set_, formula = _forced(network.model, blocks, name, images, gates[name], plain)
         low, high = block.bounds
         slack = 1e-6 + _tolerance(gates[name]) * (high - low if math.isfinite(high - low) else 0)
         checked[name] = BlockCheck(
@@ -120,7 +120,7 @@ def check(network: Network) -> Check:
             folds=known[name].side is not None,
             why_not=known[name].reason,
         )
-    return Check(blocks=checked, survey=found)
+    return Check(blocks=checked, survey=network.survey)
 
 
 def _images(network: Network) -> Tensor:

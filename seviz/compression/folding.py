@@ -5,7 +5,6 @@ What is left is the network without the block: no parameters, no pooling, no pas
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ def foldable(network: Network) -> pd.DataFrame:
     NoSEBlocksError
         If the network has none.
     """
-    known = _places(network, network.blocks)
+    known = _places(network, network.require_blocks())
     shares = complexity(network.model, network.input_size, blocks=network.blocks).blocks
     return pd.DataFrame(
         {
@@ -77,7 +76,8 @@ def fold(
     Returns
     -------
     Network
-        Without these blocks. Its output is that of the given network with gates forced to these means, to rounding.
+        Without these blocks; the others keep their names. Its output is that of the given network with gates forced to
+        these means, to rounding.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def fold_to(network: Network, gates: Mapping[str, ArrayLike]) -> Network:
     Returns
     -------
     Network
-        Without these blocks.
+        Without these blocks; the others keep their names.
 
     Raises
     ------
@@ -164,6 +164,8 @@ def fold_to(network: Network, gates: Mapping[str, ArrayLike]) -> Network:
         If a block cannot be folded, or not with these gates; the message says why.
     OptionError
         If there is no such block, or a gate is not finite, or has another shape.
+    NoSEBlocksError
+        If the network has no SE block.
     """
     constants = {name: _constant(network.blocks[name], gates[name]) for name in _named(network, list(gates))}
     known = _places(network, {name: network.blocks[name] for name in constants})
@@ -182,7 +184,7 @@ def fold_to(network: Network, gates: Mapping[str, ArrayLike]) -> Network:
                 _scale(model.get_submodule(layer.path), layer, constants[name])
             model.set_submodule(network.blocks[name].path, nn.Identity())
     _check(network, model, constants)
-    return replace(network, model=model)
+    return network.changed(model)
 
 
 def remove(network: Network, blocks: Sequence[str] | None = None) -> Network:
@@ -201,8 +203,10 @@ def remove(network: Network, blocks: Sequence[str] | None = None) -> Network:
         If there is no module that is the block and nothing else.
     OptionError
         If there is no such block.
+    NoSEBlocksError
+        If the network has no SE block.
     """
-    chosen = list(network.blocks) if blocks is None else _named(network, blocks)
+    chosen = list(network.require_blocks()) if blocks is None else _named(network, blocks)
     known = _places(network, {name: network.blocks[name] for name in chosen})
     model = copy.deepcopy(network.model)
     for name, place in known.items():
@@ -210,12 +214,12 @@ def remove(network: Network, blocks: Sequence[str] | None = None) -> Network:
             raise FoldingError(f"{name} of {network.spec} cannot be taken out: {place.reason}")
         model.set_submodule(network.blocks[name].path, nn.Identity())
     _check(network, model, {name: np.ones(network.blocks[name].channels) for name in chosen})
-    return replace(network, model=model)
+    return network.changed(model)
 
 
 def _named(network: Network, blocks: Collection[str]) -> list[str]:
     """The blocks of these names, in the order of the network."""
-    if unknown := [name for name in blocks if name not in network.blocks]:
+    if unknown := [name for name in blocks if name not in network.require_blocks()]:
         raise OptionError(f"blocks has {unknown[0]!r}, expected some of {', '.join(network.blocks)}")
     if not blocks:
         raise OptionError("blocks is empty, expected names of SE blocks")

@@ -174,11 +174,13 @@ def importance(
         If there is no image that can be read.
     MissingPackageError
         If conductance or integrated_gradients is asked for, and captum is not installed.
+    NoSEBlocksError
+        If the network has no SE block.
     """
     chosen, argument = _criterion(criterion)
     if run is not None:
         check_run(network, run)
-    made_by = producers(network.model, example_of(network), network.blocks)
+    made_by = producers(network.model, example_of(network), network.require_blocks())
     if chosen.needs == "run":
         scores = _of_run(_given(run, criterion, "a run of this network"), chosen.name, argument)
     elif chosen.needs == "data":

@@ -112,13 +112,14 @@ def mask(network: Network, scores: pd.DataFrame, fraction: float, *, scope: Scop
 
 
 def masked_channels(network: Network, chosen: Mapping[str, NDArray[np.int64]]) -> dict[str, Tensor]:
-    """Channels as tensors; raises OptionError if they are not of the network."""
+    """Channels as tensors; raises OptionError if they are not of the network, NoSEBlocksError if it has no block."""
+    blocks = network.require_blocks()
     for name, channels in chosen.items():
-        if name not in network.blocks:
+        if name not in blocks:
             raise OptionError(
-                f"scores has the block {name!r}, which {network.spec} has not; it has {', '.join(network.blocks)}"
+                f"scores has the block {name!r}, which {network.spec} has not; it has {', '.join(blocks)}"
             )
-        count = network.blocks[name].channels
+        count = blocks[name].channels
         wrong = channels[(channels < 0) | (channels >= count)]
         if len(wrong):
             raise OptionError(f"scores has channel {wrong[0]} of {name}, expected numbers from 0 to {count - 1}")

@@ -12,7 +12,7 @@ A low gate licenses the last: the channel of the stream stays, one block's share
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
@@ -112,7 +112,7 @@ def prune(
     Returns
     -------
     Network
-        With a new model, in evaluation mode.
+        With a new model, in evaluation mode; SE blocks keep their names.
 
     Raises
     ------
@@ -162,7 +162,7 @@ def prune_with_record(
     cost = _cost(model, network)
     _verify(network, model)
     return Pruned(
-        network=replace(network, model=model),
+        network=network.changed(model),
         kept=_kept(scored, ranking.sites, rows, kind),
         parameters=cost.parameters,
         multiply_adds=cost.multiply_adds,

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +90,7 @@ def recalibrate(
                 break
     if not seen:
         raise EmptyDataError("no batch has more than one image, so no variance can be measured; give larger batches")
-    return replace(network, model=model)
+    return network.changed(model, modules=False)
 
 
 def mixed(data: Images, seed: int) -> Images:

@@ -139,8 +139,8 @@ def blank_image(network: Network) -> Tensor:
 
 
 def producers_of(network: Network) -> dict[str, tuple[Producer, ...]]:
-    """The layers that make what the SE blocks scale."""
-    return producers(network.model, blank_image(network), network.blocks)
+    """The layers that make what the SE blocks scale; raises NoSEBlocksError if there is none."""
+    return producers(network.model, blank_image(network), network.require_blocks())
 
 
 def sites_of(network: Network, scored: Mapping[Key, NDArray[np.float64]], kind: Kind) -> list[Site]:
@@ -152,11 +152,12 @@ def sites_of(network: Network, scored: Mapping[Key, NDArray[np.float64]], kind: 
         If the scores are not of this network.
     PruningError
         If there is no such place; says why.
+    NoSEBlocksError
+        If the network has no SE block.
     """
-    if kind != "stream" and (unknown := [key[0] for key in scored if key[0] not in network.blocks]):
-        raise OptionError(
-            f"scores have the block {unknown[0]!r}, expected blocks of the network: {', '.join(network.blocks)}"
-        )
+    blocks = network.require_blocks()
+    if kind != "stream" and (unknown := [key[0] for key in scored if key[0] not in blocks]):
+        raise OptionError(f"scores have the block {unknown[0]!r}, expected blocks of the network: {', '.join(blocks)}")
     sites, reasons = _branches(network, scored) if kind == "branch" else _layers(network, scored, kind)
     if not sites:
         raise PruningError(f"nothing of {network.spec} can be pruned by kind {kind!r}: {reasons[0]}")

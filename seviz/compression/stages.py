@@ -48,7 +48,7 @@ def stage_importance(scores: pd.DataFrame, network: Network) -> pd.DataFrame:
         If the table is none from `importance`, or not of all channels of the network.
     """
     by_block = scores_by_block(scores)
-    for name, block in network.blocks.items():
+    for name, block in network.require_blocks().items():
         if name not in by_block or list(by_block[name].index) != list(range(block.channels)):
             raise OptionError(f"scores lacks channels of {name}, expected all {block.channels}, of every block")
     flow = flow_of(network.model, example_of(network))

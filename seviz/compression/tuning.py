@@ -15,7 +15,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from seviz.capture.collect import usable_device
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.engines import home_of
-from seviz.errors import EmptyDataError, NoSEBlocksError, OptionError, WeightsError
+from seviz.errors import EmptyDataError, OptionError, WeightsError
 from seviz.experiments.evaluation import Images, Labelled, labelled_batches, logits_of
 from seviz.network.dtype import as_taken
 from seviz.network.models import Network
@@ -221,7 +221,7 @@ def fine_tune(
             training.save(checkpoint, identity, number + 1)
         if progress:
             progress(result)
-    return replace(network, trained=True, model=model.to(home_of(network.model)).eval())
+    return network.changed(model.to(home_of(network.model)).eval(), trained=True, modules=False)
 
 
 class _Training:
@@ -349,10 +349,7 @@ def _difference(found: str, expected: str) -> str:
 
 def _parameter_groups(network: Network, model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """What is decayed, and what is not: SE layers, biases and normalisations."""
-    try:
-        gates = {name for block in network.blocks.values() for name in block.weights}
-    except NoSEBlocksError:
-        gates = set()
+    gates = {name for block in network.blocks.values() for name in block.weights}
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():

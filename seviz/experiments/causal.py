@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from seviz.classes import Classes
 from seviz.errors import OptionError
+from seviz.experiments.belonging import check_blocks
 from seviz.experiments.donors import Donors, network_classes
 from seviz.experiments.evaluation import (
     Images,
@@ -39,6 +40,7 @@ from seviz.experiments.evaluation import (
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.gates import Forced, force_gates
 from seviz.network.models import Network
+from seviz.run.pairing import pair_blocks
 from seviz.run.store import Run
 
 Intervention = Literal["identity", "zero", "constant", "within", "across"]
@@ -272,23 +274,17 @@ def _outcome(
 
 def _blocks(network: Network, run: Run, blocks: Sequence[str] | None) -> list[str]:
     """The blocks asked for, in order of depth; raises OptionError if they are not those of the run."""
-    known = {name: block.channels for name, block in network.blocks.items()}
-    recorded = {block.name: block.channels for block in run.manifest.blocks}
-    if known != recorded:
-        other = next(iter(known.items() ^ recorded.items()))[0]
-        raise OptionError(
-            f"the run {str(run.path)!r} is of another network than {network.spec}: {other} has"
-            f" {recorded.get(other, 'no')} channels there, {known.get(other, 'none')} here"
-        )
+    check_blocks(network, run)
     return chosen_blocks(network, blocks)
 
 
 def chosen_blocks(network: Network, blocks: Sequence[str] | None) -> list[str]:
     """The blocks asked for, or all, in order of depth; raises OptionError if there is none of a name."""
+    known = network.require_blocks()
     for name in blocks or ():
-        if name not in network.blocks:
-            raise OptionError(f"no block {name!r} in {network.spec}; it has {', '.join(network.blocks)}")
-    return [name for name in network.blocks if blocks is None or name in blocks]
+        if name not in known:
+            raise OptionError(f"no block {name!r} in {network.spec}; it has {', '.join(known)}")
+    return [name for name in known if blocks is None or name in blocks]
 
 
 @contextmanager
@@ -324,6 +320,7 @@ def _remarks(network: Network, run: Run, there: NDArray[np.bool_], failed: int) 
         remarks.append("The weights of the SE blocks are untrained: the gates say nothing of learned features.")
     if network.weights_sha256 != run.manifest.model.weights_sha256:
         remarks.append("The run is of a network with other weights: its gates are not what this network computes.")
+    remarks += pair_blocks(network.blocks.values(), run.manifest.blocks).remarks(network.spec, str(run.path))
     alone = int((~there).any(0).sum())
     if alone:
         remarks.append(f"Left out of within or across, for want of a donor in the run: {alone} of the images.")

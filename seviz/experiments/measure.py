@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.keeping import kept
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, NoSEBlocksError, OptionError
+from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.evaluation import (
     Images,
     Progress,
@@ -34,7 +34,6 @@ from seviz.experiments.evaluation import (
 )
 from seviz.experiments.latency import latency as latency_of
 from seviz.experiments.shares import difference_interval, share_interval
-from seviz.network.blocks import SEBlock
 from seviz.network.complexity import complexity
 from seviz.network.models import Network
 
@@ -141,7 +140,7 @@ class Measurement:
         return row
 
     def _costs(self, k: int, network: Network) -> dict[str, Any]:
-        blocks = _blocks(network)
+        blocks = network.blocks
         cost = complexity(network.model, network.input_size, blocks=blocks).with_se
         return {
             "top5": _mean(self.in_top5[k]),
@@ -380,13 +379,6 @@ def _outcome(
         some = torch.as_tensor(indices, device=logits.device)
         within = indices[logits[:, some].argmax(1).cpu().numpy()]
     return predicted, within, in_top5, losses
-
-
-def _blocks(network: Network) -> dict[str, SEBlock]:
-    try:
-        return network.blocks
-    except NoSEBlocksError:
-        return {}
 
 
 def _mean(values: NDArray[Any]) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from seviz.capture.datasets import BUNDLED, Dataset, open_dataset, printable
 from seviz.errors import DataNotFoundError, OptionError, WeightsError
 from seviz.network.models import Network, load
-from seviz.run.manifest import DataRecord
+from seviz.run.manifest import ChangeRecord, DataRecord
 from seviz.run.store import Run
 
 
@@ -24,11 +24,18 @@ def reopen_network(run: Run, *, weights: str | Path | None = None) -> Network:
     Raises
     ------
     WeightsError
-        If the weights are others than those of the run.
+        If the weights are others than those of the run, or the network was changed in Python before the run was made,
+        so that its spec gives another.
     UnknownModelError
         If there is no such network any more.
     """
-    model = run.manifest.model
+    model, changed = run.manifest.model, run.manifest.model.changed
+    if changed is not None and (weights is None or not _weights_alone(changed)):
+        raise WeightsError(
+            f"the network of the run {str(run.path)!r} cannot be loaded again: {model.spec} was changed in Python"
+            f" before its gates were captured ({changed.what}). Write the changed network down with seviz.save, and"
+            " capture a run of the directory; or hand the network over in Python."
+        )
     network = load(model.spec, weights=model.weights if weights is None else weights)
     if network.weights_sha256 != model.weights_sha256:
         raise WeightsError(
@@ -37,6 +44,10 @@ def reopen_network(run: Run, *, weights: str | Path | None = None) -> Network:
             " that the run was made with."
         )
     return network
+
+
+def _weights_alone(changed: ChangeRecord) -> bool:
+    return changed.changes is not None and not any(changed.changes.values()) and not changed.settings
 
 
 def reopen_data(run: Run, *, root: str | Path | None = None) -> Dataset:

@@ -30,6 +30,7 @@ from seviz.figures.saturation import saturation_by_block
 from seviz.figures.similarity import classes_across_depth
 from seviz.figures.specificity import specificity_by_depth
 from seviz.figures.style import Width
+from seviz.run.pairing import Match, pair_runs
 from seviz.run.store import Run
 
 GALLERY = 3
@@ -275,7 +276,7 @@ def _comparison(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
     if album.other is None:
         yield LeftOut(name, "it takes a second run, --against RUN")
         return
-    match: Literal["name", "position"] = "name" if set(album.run.blocks) & set(album.other.blocks) else "position"
+    match: Match = "path" if pair_runs(album.run, album.other).pairs else "position"
     table = compare(album.run, album.other, match=match)
     names = run_names(album.run, album.other)
     yield Drawing(name, shift_by_depth(table, names=names, **album.look), table)

@@ -27,8 +27,8 @@ from torch.func import functional_call
 from seviz.errors import ExampleError, NoSEBlocksError, SevizWarning, WeightsError
 from seviz.network.activations import activation
 from seviz.network.bounds import UNBOUNDED, Bounds
-from seviz.network.naming import dilations, is_exact, stage_numbers, stride
 from seviz.network.products import Form, map_tensors, tensors_in
+from seviz.network.stages import dilations, is_exact, stage_numbers, stride
 from seviz.network.tracing import Find, Origin, Scaling, Trace, is_feature_map, trace
 from seviz.network.wrappers import refuse_compiled, uncompiled
 
@@ -220,6 +220,11 @@ def find_se_blocks(model: nn.Module, example: Example) -> dict[str, SEBlock]:
         for remark in found.remarks():
             warnings.warn(remark, SevizWarning, stacklevel=2)
         return found.blocks
+    raise NoSEBlocksError(why_none(model, found))
+
+
+def why_none(model: nn.Module, found: Survey) -> str:
+    """Why there is no SE block in a network, and what there is instead, in words."""
     message = (
         f"no SE block in {type(model).__name__}: no feature map is scaled by a per-channel gate computed from it"
         " with learned weights."
@@ -229,7 +234,7 @@ def find_se_blocks(model: nn.Module, example: Example) -> dict[str, SEBlock]:
     message = " ".join([message, *found.remarks()])
     if found.uncalled:
         message += f" Never called in the forward pass are {', '.join(found.uncalled[:3])}."
-    raise NoSEBlocksError(f"{message} Networks with SE blocks are timm/seresnet50 or torchvision/efficientnet_b0.")
+    return f"{message} Networks with SE blocks are timm/seresnet50 or torchvision/efficientnet_b0."
 
 
 def survey(model: nn.Module, example: Example) -> Survey:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from seviz.errors import SavedNetworkError
-from seviz.network.spread import Spread
+from seviz.network.spread import Spread, is_spread
 
 _FORMS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
     (nn.Conv1d, ("in_channels", "out_channels", "groups")),
@@ -20,6 +20,7 @@ _FORMS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
     (nn.PReLU, ("num_parameters",)),
 )
 """What tells the widths of a layer."""
+_LISTED = 3  # paths in words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,24 @@ class Changes:
     spread: Mapping[str, tuple[tuple[int, ...], int]] = field(default_factory=dict)
     widths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any((self.removed, self.spread, self.widths, self.shapes))
+
+    def __str__(self) -> str:
+        """In words, such as "1 module taken out (layer1.0.se), 4 layers of other widths"; empty for no change."""
+        several = len(self.removed) > _LISTED
+        listed = ", ".join(self.removed[:_LISTED]) + (", ..." if several else "")
+        return ", ".join(
+            words
+            for count, words in (
+                (len(self.removed), f"{_counted(len(self.removed), 'module')} taken out ({listed})"),
+                (len(self.spread), f"{_counted(len(self.spread), 'branch')} with fewer channels"),
+                (len(self.widths), f"{_counted(len(self.widths), 'layer')} of other widths"),
+                (len(self.shapes) if not self.widths else 0, f"{_counted(len(self.shapes), 'tensor')} of other shapes"),
+            )
+            if count
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As what JSON holds."""
@@ -82,14 +101,14 @@ def changes_between(base: nn.Module, model: nn.Module) -> Changes:
         now = mine.get(_inner(path, wrapped))
         if now is None:
             raise _unknown(path, was, "is missing")
-        if isinstance(now, nn.Sequential) and list(dict(now.named_children())) == ["block", "spread"]:
+        if is_spread(now):
             wrapped.append(path)
-            kept: Spread = now.get_submodule("spread")  # type: ignore[assignment]
+            kept: Spread = now.get_submodule("spread")
             spread[path] = tuple(kept.kept.tolist()), kept.channels
             now = now.get_submodule("block")
         if isinstance(now, nn.Identity) and not isinstance(was, nn.Identity):
             removed.append(path)
-        elif type(now) is not type(was):
+        elif _kind(now) != _kind(was):
             raise _unknown(path, was, f"is a {type(now).__name__}")
         elif changed := {name: getattr(now, name) for name in _form(was) if getattr(now, name) != getattr(was, name)}:
             widths[path] = changed
@@ -140,6 +159,16 @@ def apply_changes(model: nn.Module, changes: Changes) -> None:
             model.set_submodule(path, wrapper)
     except (AttributeError, ValueError) as error:
         raise SavedNetworkError(f"the changes do not fit this {type(model).__name__}: {error}") from error
+
+
+def _kind(module: nn.Module) -> tuple[str, str]:
+    """What a type is called: a person's file is run anew each time that it is loaded, and so makes types anew."""
+    return type(module).__module__, type(module).__qualname__
+
+
+def _counted(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
 
 
 def _form(module: nn.Module) -> tuple[str, ...]:

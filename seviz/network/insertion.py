@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from seviz.errors import InsertionError, OptionError
 from seviz.network.blocks import find_se_blocks
-from seviz.network.naming import stage_numbers, stride
+from seviz.network.stages import stage_numbers, stride
 from seviz.network.wrappers import refuse_compiled
 
 Squeeze = Literal["avg", "max"]

@@ -1,11 +1,11 @@
 """From a model spec ("timm/legacy_seresnet50") to a network: model, preprocessing, class names, SE blocks."""
 
 import difflib
-import hashlib
 import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -14,13 +14,12 @@ from typing import Any
 
 import timm
 import timm.data
-import torch
 import torchvision
 from PIL import Image
 from torch import Tensor, nn
 
 from seviz.classes import CIFAR10, Classes
-from seviz.errors import SavedNetworkError, UnknownModelError, WeightsError
+from seviz.errors import NoSEBlocksError, SavedNetworkError, UnknownModelError, WeightsError
 from seviz.network import reference
 from seviz.network.backbones import (
     DetectionPreprocess,
@@ -28,10 +27,12 @@ from seviz.network.backbones import (
     Task,
     whole_network,
 )
-from seviz.network.blocks import SEBlock, find_se_blocks
+from seviz.network.blocks import SEBlock, Survey, survey, why_none
 from seviz.network.changes import apply_changes
 from seviz.network.checkpoints import load_checkpoint
+from seviz.network.identity import Identity, identity_of, weights_sha256
 from seviz.network.insertion import fresh_weights, insert_se
+from seviz.network.naming import Place, moved_names, names_of, with_names
 from seviz.network.saved import RECORD, WEIGHTS, is_saved_network, read_record
 
 _SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
@@ -65,6 +66,12 @@ class Network:
         logits.
     fixed_size
         Whether `preprocess` gives every image the size `input_size`. If not, images cannot be stacked to a batch.
+    names
+        Names that SE blocks keep, by place: the path of the module around the product, and the product's number in it.
+        None where no name was given yet: then blocks are named as they are found.
+    loaded
+        What the model was when it was loaded: where it is something else now, it was changed since. None where it was
+        not loaded by a spec; then it is taken to be what its spec and weights give.
     """
 
     spec: str
@@ -77,6 +84,8 @@ class Network:
     classes: Classes | None
     task: Task = "classification"
     fixed_size: bool = True
+    names: Mapping[Place, str] | None = None
+    loaded: "Loaded | None" = field(default=None, repr=False)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -85,17 +94,88 @@ class Network:
 
     @cached_property
     def blocks(self) -> dict[str, SEBlock]:
-        """The SE blocks by name; raises NoSEBlocksError if there is none."""
-        return find_se_blocks(self.model, self.input_size if self.fixed_size else _SMALL)
+        """The SE blocks by name, in the order of the forward pass; empty where there is none."""
+        return with_names(self.survey.blocks, self.names)
+
+    @property
+    def example_size(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image that shows the blocks."""
+        return self.input_size if self.fixed_size else _SMALL
+
+    @cached_property
+    def survey(self) -> Survey:
+        """How the network scales its feature maps; its blocks go by the names that the search gives."""
+        return survey(self.model, self.example_size)
+
+    def require_blocks(self) -> dict[str, SEBlock]:
+        """The SE blocks by name, for what cannot go on without; raises NoSEBlocksError if there is none."""
+        if not self.blocks:
+            raise NoSEBlocksError(why_none(self.model, self.survey))
+        return self.blocks
+
+    def changed(self, model: nn.Module, *, trained: bool | None = None, modules: bool = True) -> "Network":
+        """This network with a model that was made from its own: the blocks that are left keep their names.
+
+        `dataclasses.replace(network, model=model)`, in contrast, names the blocks anew, unless `names` was given.
+
+        Parameters
+        ----------
+        model
+            A copy of this network's model, changed.
+        trained
+            Whether the weights of the SE blocks are trained now; None for as before.
+        modules
+            Whether modules or their widths may have changed. If not, only weights have, and blocks that were not
+            looked for yet are not looked for now.
+
+        Returns
+        -------
+        Network
+            A new one; this stays as it is.
+        """
+        names = dict(self.names or {})
+        if modules or "blocks" in self.__dict__:
+            names |= names_of(self.blocks)
+        return replace(
+            self,
+            model=model,
+            trained=self.trained if trained is None else trained,
+            names=moved_names(names, self.model, model) or self.names,
+            loaded=self.loaded or Loaded.of(self),
+        )
 
     @cached_property
     def weights_sha256(self) -> str:
         """A fingerprint of all parameters and buffers."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return weights_sha256(self.model)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a network was when it was loaded.
+
+    Attributes
+    ----------
+    model
+        Its model.
+    settings
+        By name what else a run of it depends on: spec, input size, preprocessing, classes, task, as text.
+    """
+
+    model: Identity
+    settings: Mapping[str, str]
+
+    @classmethod
+    def of(cls, network: Network) -> "Loaded":
+        """What a network is now."""
+        settings = {
+            "spec": network.spec,
+            "input size": str(tuple(network.input_size)),
+            "preprocessing": json.dumps(network.preprocessing, sort_keys=True, default=str),
+            "classes": str(network.classes),
+            "task": network.task,
+        }
+        return cls(identity_of(network.model), settings)
 
 
 def load(spec: str, weights: str | Path = "pretrained") -> Network:
@@ -136,6 +216,12 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
     SavedNetworkError
         If the directory of a network is damaged.
     """
+    network = _load(spec, weights)
+    return replace(network, loaded=Loaded.of(network))
+
+
+def _load(spec: str, weights: str | Path) -> Network:
+    """As `load`, without what tells later whether the model was changed."""
     if is_saved_network(spec):
         return _from_directory(spec, str(weights))
     base, inserted = spec.removesuffix("+se"), spec.endswith("+se")
@@ -155,18 +241,35 @@ def _from_directory(spec: str, weights: str) -> Network:
     if weights == "none":
         raise WeightsError(f"{spec!r} is a network with weights of its own; leave weights out, or give a file")
     record = read_record(Path(spec))
-    base = load(record.base, weights="none")
+    base = _load(record.base, weights="none")
     apply_changes(base.model, record.changes)
+    _check_names(base.model, record.names or {}, Path(spec))
     own = weights == "pretrained"
     load_checkpoint(base.model, Path(spec) / WEIGHTS if own else Path(weights))
     network = replace(
-        base, spec=spec, weights=weights, trained=record.trained if own else True, model=base.model.eval()
+        base,
+        spec=spec,
+        weights=weights,
+        trained=record.trained if own else True,
+        model=base.model.eval(),
+        names=record.names,
     )
     if own and network.weights_sha256 != record.weights_sha256:
         raise SavedNetworkError(
             f"{str(Path(spec) / WEIGHTS)!r} is damaged: its weights are not those that were written with {RECORD}"
         )
     return network
+
+
+def _check_names(model: nn.Module, names: Mapping[Place, str], directory: Path) -> None:
+    """Raise SavedNetworkError if a name belongs to a module that is not there."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    for (path, _), name in names.items():
+        if path not in modules:
+            raise SavedNetworkError(
+                f"{str(directory / RECORD)!r} is damaged: names has {name} at {path!r}, and there is no such module in"
+                f" this {type(model).__name__}"
+            )
 
 
 def _load_base(spec: str, weights: str) -> Network:

@@ -1,71 +1,92 @@
-"""The numbers in the name SE_stage_block: stages by stride and dilation."""
+"""The names of SE blocks, found once and kept while the network around them changes.
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+A name belongs to a place: the path of the module around the product, and which of its channel products it is. A search
+of a changed network numbers the blocks that are left anew; `with_names` gives each the name that its place has.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import nn
 
+from seviz.network.blocks import SEBlock
+from seviz.network.spread import is_spread
 
-def stride(images: Sequence[int], u: Sequence[int]) -> float:
-    """Side of the images over side of the feature map, of two (batch, channels, height, width) shapes.
-
-    Positions of the feature map may lie in a row.
-    """
-    return math.sqrt(math.prod(images[2:]) / math.prod(u[2:]))
-
-
-def is_exact(images: Sequence[int], u: Sequence[int]) -> bool:
-    """Whether a feature map is large enough, or divides the images so, that its stride can be told from its size."""
-    for side, reduced in zip(images[2:], u[2:], strict=False):
-        power = math.log2(side / reduced)
-        if reduced <= 3 and abs(power - round(power)) > 1e-9:
-            return False
-    return True
+Place = tuple[str, int]
+"""The path of the innermost module around a product, and the product's number in it (0-based)."""
+_NAME = re.compile(r"SE_(\d+)_(\d+)")
 
 
-def stage_numbers(strides: Sequence[float], dilations: Sequence[int] | None = None) -> list[int]:
-    """The stage of each block: log2 of stride times dilation, plus one offset that lifts the smallest to 2."""
-    factors = dilations or (1,) * len(strides)
-    depths = [round(math.log2(stride * dilation)) for stride, dilation in zip(strides, factors, strict=True)]
-    offset = max(0, 2 - min(depths, default=2))
-    return [depth + offset for depth in depths]
+def numbers(name: str) -> tuple[int, int] | None:
+    """Stage and block of a name SE_stage_block; None if it is none."""
+    found = _NAME.fullmatch(name)
+    return (int(found[1]), int(found[2])) if found else None
 
 
-def dilations(model: nn.Module, strides: Mapping[str, float]) -> dict[str, int]:
-    """By how much the convolutions around each block are dilated.
+def names_of(blocks: Mapping[str, SEBlock]) -> dict[Place, str]:
+    """The name of each place where there is a block."""
+    return {(block.path, block.product): name for name, block in blocks.items()}
 
-    A network whose last stages keep the resolution dilates their convolutions instead. The largest dilation of the
-    convolutions with kernels over 1 in the block's module counts; and where all blocks of that module's container have
-    one stride, that in the container, since the first block of a dilated stage keeps the dilation of the stage before.
+
+def with_names(found: Mapping[str, SEBlock], names: Mapping[Place, str] | None) -> dict[str, SEBlock]:
+    """Blocks that a search found, under the names that are kept of them.
 
     Parameters
     ----------
-    model
-        The network.
-    strides
-        By the path of each block.
+    found
+        By the names that the search gave.
+    names
+        Kept names by place; those of places where no block was found stay taken. None for none.
+
+    Returns
+    -------
+    dict of str to SEBlock
+        In the order of `found`. A block without a kept name gets the next free number of its stage. Stages count as
+        those of the kept names do, even where the search now counts them from another offset.
     """
-    modules = {path: _module_of(model, path) for path in strides}
-    found = {}
-    for path, module in modules.items():
-        if not module:  # no module of its own but the network
-            found[path] = 1
-            continue
-        container = module.rpartition(".")[0]
-        together = {round(math.log2(strides[p])) for p, m in modules.items() if m.startswith(f"{container}.")}
-        around = container if container and len(together) == 1 else module
-        found[path] = max(_dilations_in(model.get_submodule(around)), default=1)
-    return found
+    if not names:
+        return dict(found)
+    kept = {block.name: numbers(names.get((block.path, block.product), "")) for block in found.values()}
+    offsets = Counter(of[0] - block.stage for block in found.values() if (of := kept[block.name]))
+    offset = offsets.most_common(1)[0][0] if offsets else 0
+    last = Counter[int]()
+    for stage, block_number in filter(None, map(numbers, names.values())):
+        last[stage] = max(last[stage], block_number)
+    blocks = {}
+    for block in found.values():
+        name = names.get((block.path, block.product))
+        stage, number = kept[block.name] or (block.stage + offset, block.block)
+        if name is None:
+            last[stage] += 1
+            number = last[stage]
+            name = f"SE_{stage}_{number}"
+        blocks[name] = replace(block, name=name, stage=stage, block=number)
+    return blocks
 
 
-def _module_of(model: nn.Module, path: str) -> str:
-    """The innermost module around a path that holds a convolution with a kernel over 1."""
-    while path and next(_dilations_in(model.get_submodule(path)), None) is None:
-        path = path.rpartition(".")[0]
-    return path
+def moved_names(names: Mapping[Place, str], before: nn.Module, after: nn.Module) -> dict[Place, str]:
+    """Names by place in a changed model, where modules may have been wrapped to spread their outputs."""
+    return {(moved_path(path, before, after), product): name for (path, product), name in names.items()}
 
 
-def _dilations_in(module: nn.Module) -> Iterator[int]:
-    for inner in module.modules():
-        if isinstance(inner, nn.Conv2d) and max(inner.kernel_size) > 1:
-            yield max(int(n) for n in inner.dilation)
+def moved_path(path: str, before: nn.Module, after: nn.Module) -> str:
+    """The path in a changed model of a module that was at `path`.
+
+    Where a module on its way has since been wrapped to spread its outputs, `block` follows it; else nothing changes.
+    """
+    now: list[str] = []
+    parts = path.split(".") if path else []
+    for count, part in enumerate(parts, start=1):
+        now.append(part)
+        if _is_spread_at(after, ".".join(now)) and not _is_spread_at(before, ".".join(parts[:count])):
+            now.append("block")
+    return ".".join(now)
+
+
+def _is_spread_at(model: nn.Module, path: str) -> bool:
+    try:
+        return is_spread(model.get_submodule(path))
+    except AttributeError:
+        return False

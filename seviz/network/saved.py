@@ -1,16 +1,19 @@
 """A changed network on disk: spec, changes and weights, read back without pickle.
 
-network.json         the spec that it is made from, what was changed, the fingerprint of its weights
+network.json         the spec that it is made from, what was changed, the names of its SE blocks, the fingerprint of
+                     its weights
 weights.safetensors  its parameters and buffers
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seviz.errors import SavedNetworkError
 from seviz.network.changes import Changes
+from seviz.network.naming import Place, numbers
 
 RECORD = "network.json"
 WEIGHTS = "weights.safetensors"
@@ -31,12 +34,15 @@ class SavedNetwork:
         As of the network.
     weights_sha256
         Of its parameters and buffers, as `Network.weights_sha256`.
+    names
+        Of its SE blocks, by place; None in files written before names were kept.
     """
 
     base: str
     changes: Changes
     trained: bool
     weights_sha256: str
+    names: Mapping[Place, str] | None = None
 
     def to_json(self) -> str:
         """The content of the file."""
@@ -47,12 +53,21 @@ class SavedNetwork:
             "weights_sha256": self.weights_sha256,
             "changes": self.changes.to_json(),
         }
+        if self.names is not None:
+            record["names"] = [
+                {"name": name, "path": path, "product": product} for (path, product), name in self.names.items()
+            ]
         return json.dumps(record, indent=1) + "\n"
 
 
 def is_saved_network(spec: str) -> bool:
     """Whether a spec is the directory of a saved network."""
     return (Path(spec) / RECORD).is_file()
+
+
+def structural_weights(spec: str) -> str:
+    """The weights to load a network with where only its structure counts: none, but of a saved network its own."""
+    return "pretrained" if is_saved_network(spec) else "none"
 
 
 def read_record(directory: Path) -> SavedNetwork:
@@ -76,6 +91,7 @@ def read_record(directory: Path) -> SavedNetwork:
             changes=Changes.from_json(record["changes"]),
             trained=bool(record["trained"]),
             weights_sha256=str(record["weights_sha256"]),
+            names=_names(record["names"], path) if "names" in record else None,
         )
     except KeyError as error:
         raise SavedNetworkError(f"{str(path)!r} is damaged: it has no field {error}") from error
@@ -83,3 +99,24 @@ def read_record(directory: Path) -> SavedNetwork:
         if isinstance(error, SavedNetworkError):
             raise
         raise SavedNetworkError(f"{str(path)!r} is damaged: {error}") from error
+
+
+def _names(entries: Any, path: Path) -> dict[Place, str]:
+    """The names of blocks by place; raises SavedNetworkError unless each name and place is there once."""
+    names: dict[Place, str] = {}
+    if not isinstance(entries, list):
+        raise SavedNetworkError(f"{str(path)!r} is damaged: names is a {type(entries).__name__}, expected a list")
+    for number, entry in enumerate(entries):
+        name, module, product = (entry[key] for key in ("name", "path", "product"))
+        where = f"{str(path)!r} is damaged: names[{number}]"
+        if not isinstance(name, str) or numbers(name) is None:
+            raise SavedNetworkError(f"{where} has the name {name!r}, expected SE_stage_block, such as SE_2_1")
+        if not isinstance(module, str) or isinstance(product, bool) or not isinstance(product, int) or product < 0:
+            raise SavedNetworkError(
+                f"{where} has path {module!r} and product {product!r}, expected the path of a module and a whole number"
+                " of 0 or more"
+            )
+        if name in names.values() or (module, product) in names:
+            raise SavedNetworkError(f"{where} repeats the name {name!r}, or the place {module!r}, {product}")
+        names[module, product] = name
+    return names

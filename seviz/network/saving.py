@@ -1,6 +1,6 @@
-"""Write a changed network down, so that `load` gives it back."""
+"""Write a changed network down, so that `load` gives it back; and tell what was changed in one since it was loaded."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,8 +9,10 @@ import torch
 
 from seviz.errors import SavedNetworkError
 from seviz.network.blocks import undisturbed
-from seviz.network.changes import changes_between
-from seviz.network.models import Network, load
+from seviz.network.changes import Changes, apply_changes, changes_between
+from seviz.network.identity import identity_of, weights_sha256
+from seviz.network.models import Loaded, Network, load
+from seviz.network.naming import names_of
 from seviz.network.products import tensors_in
 from seviz.network.saved import RECORD, WEIGHTS, SavedNetwork, is_saved_network, read_record
 
@@ -18,7 +20,8 @@ from seviz.network.saved import RECORD, WEIGHTS, SavedNetwork, is_saved_network,
 def save(network: Network, directory: str | Path) -> None:
     """Write a network into a directory: what it is made from, what was changed, its weights.
 
-    It is read back as `seviz.load(directory)`, without pickle and without doing the changes over again.
+    It is read back as `seviz.load(directory)`, without pickle and without doing the changes over again. SE blocks keep
+    their names.
 
     Parameters
     ----------
@@ -34,12 +37,13 @@ def save(network: Network, directory: str | Path) -> None:
         cannot be written; then what was in the directory stays.
     """
     directory = Path(directory)
-    base = read_record(Path(network.spec)).base if is_saved_network(network.spec) else network.spec
+    base = _base_of(network)
     record = SavedNetwork(
         base=base,
         changes=changes_between(load(base, weights="none").model, network.model),
         trained=network.trained,
-        weights_sha256=replace(network).weights_sha256,
+        weights_sha256=weights_sha256(network.model),
+        names=names_of(network.blocks),
     )
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.model.state_dict().items()}
     try:
@@ -52,6 +56,61 @@ def save(network: Network, directory: str | Path) -> None:
                 (Path(beside) / name).replace(directory / name)
     except OSError as error:
         raise SavedNetworkError(f"the network could not be written to {str(directory)!r}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What was changed in a network since it was loaded.
+
+    Attributes
+    ----------
+    base
+        The spec that it is made from.
+    what
+        In words; where it is not known how, says why.
+    changes
+        As `save` writes them down, beside other weights; None where it is not known how.
+    settings
+        What else is other: "input size", "preprocessing", "classes", "spec", "task".
+    """
+
+    base: str
+    what: str
+    changes: Changes | None
+    settings: tuple[str, ...] = ()
+
+
+def changes_since_loaded(network: Network) -> Changed | None:
+    """What was changed in a network since it was loaded; None if nothing was.
+
+    The network that it is made from is built again, without weights, if something was.
+    """
+    if network.loaded is None:
+        return None
+    loaded, now = network.loaded, Loaded.of(network)
+    settings = tuple(name for name, value in now.settings.items() if value != loaded.settings[name])
+    if now.model == loaded.model:
+        if not settings:
+            return None
+        return Changed(network.spec, ", ".join(f"other {name}" for name in settings), Changes(), settings)
+    spec = network.spec
+    try:
+        spec = _base_of(network)
+        base = load(spec, weights="none").model
+        changes = changes_between(base, network.model)
+        apply_changes(base, changes)
+    except Exception as error:  # a person's own file may raise anything
+        return Changed(spec, f"it is not known how: {error}", None, settings)
+    if identity_of(base).modules != now.model.modules:
+        what = "it is not known how: settings, hooks or code of its modules are others"
+        return Changed(spec, what, None, settings)
+    weights = "other weights" if now.model.weights != loaded.model.weights else "the same weights"
+    words = [str(changes), weights, *(f"other {name}" for name in settings)]
+    return Changed(spec, ", ".join(filter(None, words)), changes, settings)
+
+
+def _base_of(network: Network) -> str:
+    return read_record(Path(network.spec)).base if is_saved_network(network.spec) else network.spec
 
 
 def _compare(network: Network, again: Network) -> None:

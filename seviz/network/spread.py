@@ -45,3 +45,12 @@ class Spread(nn.Module):
     def extra_repr(self) -> str:
         """Shown in the module's repr."""
         return f"{len(self.kept)} of {self.channels}"
+
+
+def is_spread(module: nn.Module) -> bool:
+    """Whether a module is another one, as `block`, whose outputs a `Spread` puts where they belong."""
+    return (
+        isinstance(module, nn.Sequential)
+        and [name for name, _ in module.named_children()] == ["block", "spread"]
+        and isinstance(module.get_submodule("spread"), Spread)
+    )

@@ -31,6 +31,7 @@ def described(run: Run) -> list[tuple[str, object]]:
     return [
         ("Network", model.spec),
         ("Weights", model.weights if model.trained else f"{model.weights}: the SE blocks are untrained"),
+        ("Changed in Python", "" if model.changed is None else f"{model.changed.what}; made from {model.changed.base}"),
         ("Fingerprint of the weights", f"sha256 {model.weights_sha256}"),
         ("SE blocks", f"{len(run.blocks)}, {run.blocks[0]} to {run.blocks[-1]}; {gates}; reduction {_few(squeezed)}"),
         ("Channels gated", f"{sum(block.channels for block in manifest.blocks):,}"),
@@ -66,12 +67,12 @@ def accuracy(run: Run) -> str:
 
 
 def capture_command(run: Run) -> str:
-    """The command that captures the same again; empty where none does: batches in memory, and runs that were joined.
+    """The command that captures the same again; empty where none does, see `no_command`.
 
     --classes is also given where some have no image and the run does not say which were chosen.
     """
     manifest = run.manifest
-    if manifest.data.fingerprint is None or _joined(manifest):
+    if no_command(run):
         return ""
     model, engine = manifest.model, manifest.engine
     options: list[str] = []
@@ -92,6 +93,22 @@ def capture_command(run: Run) -> str:
         options += ["--precision", _PRECISIONS.get(engine.precision, engine.precision)]
     options += ["--compile", "on" if engine.name == "compiled" else "off"]
     return shlex.join(["seviz", "capture", model.spec, manifest.data.spec, "-o", str(run.path), *options])
+
+
+def no_command(run: Run) -> str:
+    """Why no single command captures this run again, sentences; empty where one does."""
+    manifest, changed = run.manifest, run.manifest.model.changed
+    if changed is not None:
+        return (
+            f"No command captures this run again: its network was changed in Python after {manifest.model.spec} was"
+            f" loaded ({changed.what}). Write the changed network down with seviz.save(network, DIRECTORY); `seviz"
+            " capture DIRECTORY DATA` then captures its gates."
+        )
+    if manifest.data.fingerprint is None:
+        return "No command captures this run again: its images were handed over in memory."
+    if _joined(manifest):
+        return "No single command captures this run again: it was joined from several runs."
+    return ""
 
 
 def report_command(run: Run) -> str:

@@ -18,6 +18,7 @@ from seviz.report.origin import (
     capture_command,
     counted,
     described,
+    no_command,
     report_command,
 )
 from seviz.report.svg import inline
@@ -150,10 +151,7 @@ def _figure(picture: Picture) -> str:
 def _again(run: Run) -> str:
     command = capture_command(run)
     if not command:
-        return (
-            "<p>No single command captures this run again: its images were handed over in memory, or it was joined from"
-            f" several runs. This page is made again by</p>\n<pre>{text(report_command(run))}</pre>"
-        )
+        return f"<p>{text(no_command(run))} This page is made again by</p>\n<pre>{text(report_command(run))}</pre>"
     return (
         f"<pre>{text(command)}\n{text(report_command(run))}</pre>\n<p>Where a run is there, seviz refuses to go on with"
         " other images or weights.</p>"

@@ -66,6 +66,7 @@ def _refuse_another(first: Run, other: Run) -> None:
     one, two = first.manifest, other.manifest
     pairs: Mapping[str, tuple[object, object]] = {
         "weights": (one.model.weights_sha256, two.model.weights_sha256),
+        "what was changed in Python": (one.model.changed, two.model.changed),
         "preprocessing": (one.model.preprocessing, two.model.preprocessing),
         "blocks": (first.blocks, other.blocks),
         "signals": (one.signals, two.signals),

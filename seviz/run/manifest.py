@@ -13,6 +13,28 @@ SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChangeRecord:
+    """What was changed in Python in the network of a run, after it was loaded.
+
+    Attributes
+    ----------
+    base
+        The spec that it is made from.
+    what
+        In words; where it is not known how it was changed, says so.
+    changes
+        As `network.json` of a saved network has them (removed, spread, widths, shapes); None where it is not known how.
+    settings
+        What else is other: "input size", "preprocessing", "classes", "spec", "task".
+    """
+
+    base: str
+    what: str
+    changes: dict[str, Any] | None
+    settings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelRecord:
     """The network of a run.
 
@@ -32,6 +54,8 @@ class ModelRecord:
         In the order of the logits; None where they are not known.
     task
         "classification"; else, as "detection", the model is the backbone of such a network and gives no logits.
+    changed
+        What was changed after it was loaded: then spec and weights give another network. None if nothing was.
     """
 
     spec: str
@@ -43,6 +67,7 @@ class ModelRecord:
     class_ids: tuple[str, ...] | None
     class_names: tuple[str, ...] | None
     task: str = "classification"
+    changed: ChangeRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +76,7 @@ class BlockRecord:
 
     What its fields mean stands at `seviz.network.blocks.SEBlock`. The bounds are those that the search found; whether
     gates kept to them is seen when they are captured: `seviz.run.store.Run.bounds`.
+    `product` tells the block from others in the same module; runs that older versions made say 0 of each.
     """
 
     name: str
@@ -64,6 +90,7 @@ class BlockRecord:
     stride: int
     singular_values: tuple[float, ...]
     bounds: Bounds = UNBOUNDED
+    product: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +224,7 @@ class Manifest:
             return cls(
                 **{
                     **raw,
-                    "model": ModelRecord(**_tuples(raw["model"])),
+                    "model": _model(raw["model"]),
                     "blocks": tuple(_block(block) for block in raw["blocks"]),
                     "data": DataRecord(**_tuples(raw["data"])),
                     "engine": EngineRecord(**raw["engine"]),
@@ -217,6 +244,7 @@ class Manifest:
         pairs = {
             "model": (self.model.spec, other.model.spec),
             "weights": (self.model.weights_sha256[:12], other.model.weights_sha256[:12]),
+            "changed in Python": (_what(self.model), _what(other.model)),
             "preprocessing": (self.model.preprocessing, other.model.preprocessing),
             "blocks": ([b.name for b in self.blocks], [b.name for b in other.blocks]),
             "data": (self.data.spec, other.data.spec),
@@ -243,6 +271,15 @@ def _block(record: dict[str, Any]) -> BlockRecord:
     raw = record.get("bounds")
     bounds = bounds_of(record["gate"]) if raw is None else bounds_from_json(raw)
     return BlockRecord(**{**_tuples(record), "bounds": bounds})
+
+
+def _model(raw: dict[str, Any]) -> ModelRecord:
+    changed = raw.get("changed")
+    return ModelRecord(**_tuples({**raw, "changed": None if changed is None else ChangeRecord(**_tuples(changed))}))
+
+
+def _what(model: ModelRecord) -> str:
+    return "nothing" if model.changed is None else model.changed.what
 
 
 def _tuples(record: dict[str, Any]) -> dict[str, Any]:

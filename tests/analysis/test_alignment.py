@@ -109,7 +109,13 @@ def test_runs_are_aligned_on_the_images_both_have(tmp_path: Path) -> None:
     assert table["cka"][0] == pytest.approx(1, abs=1e-6)
     assert table["debiased"][2] == pytest.approx(0, abs=0.06)
     assert table["cka"].isna().tolist() == [False, True, False, True]
-    assert table.attrs["remarks"] == ["SE_5_2 of the other run: the excitation of some images is not finite."]
+    assert table.attrs["remarks"] == [
+        "SE_5_2 of the other run: the excitation of some images is not finite.",
+        f"Without counterpart in {str(other.path)!r}: SE_2_1, SE_2_2 of {str(one.path)!r}.",
+        f"Without counterpart in {str(one.path)!r}: SE_5_1, SE_5_2 of {str(other.path)!r}.",
+    ]
+    assert table["paired_by"].tolist() == [""] * 4
+    assert cka(one, one)["paired_by"].tolist() == ["path", "", "", "path"]
 
 
 def test_too_few_images_are_aligned_with_a_remark_or_refused(tmp_path: Path) -> None:

@@ -176,9 +176,10 @@ def test_blocks_are_matched_by_name_or_position(tmp_path: Path) -> None:
     other = make_run(tmp_path / "other", {"SE_2_1": gates(3), "SE_3_1": gates(4, channels=7)}, LABELS)
     named = compare(one, other)
     assert list(zip(named["block"], named["other_block"], strict=True)) == [("SE_2_1",) * 2, ("SE_3_1",) * 2]
+    assert named["paired_by"].tolist() == ["path", "path"]
     assert named.attrs["remarks"] == [
         "Blocks with different numbers of channels have no shifts: SE_3_1.",
-        "1 blocks have no counterpart in the other run and are left out.",
+        f"Without counterpart in {str(other.path)!r}: SE_2_2 of {str(one.path)!r}.",
     ]
     assert np.isnan(named[["shift", "correlation", "collapsed_channels"]].iloc[1]).all()
     assert np.isfinite(named[["omega_squared_one", "change", "std_total_other"]].iloc[1]).all()
@@ -191,7 +192,8 @@ def test_blocks_are_matched_by_name_or_position(tmp_path: Path) -> None:
     assert compare_by_class(one, make_run(tmp_path / "wide", {"SE_2_1": gates(0, channels=9)}, LABELS)).empty
     strange = make_run(tmp_path / "strange", {"SE_4_1": gates()}, LABELS)
     with pytest.raises(
-        MissingSignalError, match=r"no block of .*one.* has the name of one of .*match them by position"
+        MissingSignalError,
+        match=r"no block of .*one.* has the module path or the name of one of .*match them by position",
     ):
         compare(one, strange)
     assert len(compare(one, strange, match="position")) == 1
@@ -258,7 +260,7 @@ def test_next_to_nothing_is_quiet(labels: NDArray[Any], failed: list[int], const
 
 def test_options_outside_their_range(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", {"SE_2_1": gates()}, LABELS)
-    with pytest.raises(OptionError, match="match is 'depth', expected 'name' or 'position'"):
+    with pytest.raises(OptionError, match="match is 'depth', expected 'path', 'name' or 'position'"):
         compare(run, run, match="depth")  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="collapse is 1, expected between 0 and 1"):
         compare(run, run, collapse=1)

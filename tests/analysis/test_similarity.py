@@ -202,8 +202,11 @@ def test_runs_agree_over_the_classes_they_have_in_common(tmp_path: Path) -> None
     assert table["correlation"][0] < 0.4
     assert table["correlation"].isna().tolist() == [False, True, False, True]
     assert table.attrs["remarks"] == [
-        "SE_2_2 of the other run has classes without distance: it is compared with nothing."
+        "SE_2_2 of the other run has classes without distance: it is compared with nothing.",
+        f"Without counterpart in {str(other.path)!r}: SE_3_1 of {str(one.path)!r}.",
+        f"Without counterpart in {str(one.path)!r}: SE_2_2 of {str(other.path)!r}.",
     ]
+    assert table["paired_by"].tolist() == ["path", "", "", ""]
 
 
 def test_degenerate_runs_agree_on_nothing(tmp_path: Path) -> None:

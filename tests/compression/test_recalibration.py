@@ -9,7 +9,7 @@ from torch import nn
 
 from seviz.compression.recalibration import recalibrate
 from seviz.errors import EmptyDataError, ModelError, OptionError
-from seviz.network.models import Network
+from seviz.network.models import Loaded, Network
 
 
 def with_norm(network: Network) -> Network:
@@ -47,7 +47,7 @@ def test_statistics_are_the_means_over_batches_by_their_size(tiny_network: Netwo
 
 
 def test_dropout_stays_off_and_all_else_as_it_was(tiny_network: Network) -> None:
-    network = with_norm(tiny_network)
+    network = replace(with_norm(tiny_network), names={("stem", 0): "SE_2_2"})
     before = {name: value.clone() for name, value in network.model.state_dict().items()}
     new = recalibrate(network, batches(8), device="cpu")
     assert all(torch.equal(before[name], value) for name, value in network.model.state_dict().items())
@@ -58,6 +58,7 @@ def test_dropout_stays_off_and_all_else_as_it_was(tiny_network: Network) -> None
     np.testing.assert_allclose(new.model[3].running_var, 1, rtol=2e-3)
     assert not any(module.training for module in new.model.modules())
     assert new.model[1].momentum == 0.1
+    assert (new.names, new.loaded) == (network.names, Loaded.of(network))
 
 
 def test_so_many_images(tiny_network: Network) -> None:

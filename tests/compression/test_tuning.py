@@ -14,6 +14,7 @@ from seviz.compression.tuning import Epoch, fine_tune
 from seviz.errors import EmptyDataError, OptionError, WeightsError
 from seviz.experiments.evaluation import evaluate, labelled_batches
 from seviz.network.models import Network
+from seviz.network.naming import names_of
 
 Batches = list[tuple[torch.Tensor, torch.Tensor]]
 LEARN: dict[str, Any] = {"epochs": 20, "learning_rate": 0.1, "batch_size": 10, "device": "cpu"}
@@ -56,6 +57,7 @@ def test_a_network_learns_and_the_given_one_stays(network: Network, data: Batche
     assert torch.equal(random_state, torch.get_rng_state())
     assert not any(module.training for module in tuned.model.modules())
     assert evaluate(tuned, data, device="cpu").accuracy == 1.0
+    assert (tuned.names, tuned.trained) == (names_of(network.blocks), True)
     assert [epoch.number for epoch in seen] == list(range(1, 21))
     assert seen[-1].loss < seen[0].loss
     assert seen[-1].learning_rate == pytest.approx(0, abs=1e-3)

@@ -236,7 +236,7 @@ def test_wrong_use(network: Network, folder: Path, run: Run, tmp_path: Path) -> 
         swap(network, folder, run, "SE_9_9")
     labels, gates = np.arange(6) % 3, np.full((6, 6), 0.5)
     other = make_run(tmp_path / "other", {"SE_2_1": gates}, labels, classes=NAMES)
-    with pytest.raises(OptionError, match=r"is of another network than .*: SE_2_2 has no channels there, 6 here"):
+    with pytest.raises(OptionError, match=r"is of another network .* than .*: SE_2_2 has no channels there, 6 here"):
         intervene(network, folder, other)
     both = {"SE_2_1": gates, "SE_2_2": gates}
     none = make_run(tmp_path / "none", both, labels, classes=NAMES, kept=np.zeros(6, bool))

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import seviz
+from seviz.compression.folding import remove
 from seviz.errors import DataNotFoundError, OptionError, WeightsError
 from seviz.experiments.reopening import reopen_data, reopen_network
 from seviz.network.models import Network
@@ -35,6 +36,43 @@ def test_the_network_of_a_run(kept_run: Run, tmp_path: Path) -> None:
     (tmp_path / "made.py").write_text(FACTORY.replace("return", "model.stem.bias.data += 1; return"))
     with pytest.raises(WeightsError, match=r"with weights 'pretrained' is not the network of the run .* SHA-256"):
         reopen_network(kept_run)
+
+
+def test_a_network_that_was_changed_in_python_is_not_loaded_again(kept_run: Run, folder: Path, tmp_path: Path) -> None:
+    folded = remove(reopen_network(kept_run), ["SE_2_2"])
+    run = seviz.collect(folded, folder, tmp_path / "folded", workers=0, compile="off")
+    with pytest.raises(
+        WeightsError,
+        match=r"cannot be loaded again: .* was changed in Python before its gates .* \(1 module taken out \(second\)",
+    ):
+        reopen_network(run)
+    weights = tmp_path / "weights.pt"
+    torch.save(folded.model.state_dict(), weights)
+    with pytest.raises(WeightsError, match=r"Write the changed network down with seviz\.save"):
+        reopen_network(run, weights=weights)  # there is a block more in what its spec gives
+    seviz.save(folded, tmp_path / "saved")
+    again = seviz.collect(seviz.load(str(tmp_path / "saved")), folder, tmp_path / "again", workers=0, compile="off")
+    assert again.manifest.model.changed is None
+    assert list(reopen_network(again).blocks) == ["SE_2_1"]
+
+
+def test_other_weights_alone_can_be_given(kept_run: Run, folder: Path, tmp_path: Path) -> None:
+    network = reopen_network(kept_run)
+    with torch.no_grad():
+        network.model.get_parameter("stem.bias").mul_(1.01)
+    run = seviz.collect(network, folder, tmp_path / "other", workers=0, compile="off")
+    assert run.manifest.model.changed is not None
+    assert run.manifest.model.changed.what == "other weights"
+    with pytest.raises(WeightsError, match=r"was changed in Python .* \(other weights\)"):
+        reopen_network(run)
+    weights = tmp_path / "weights.pt"
+    torch.save(network.model.state_dict(), weights)
+    assert reopen_network(run, weights=weights).weights == str(weights)
+    smaller = replace(network, input_size=(3, 8, 8))
+    with pytest.warns(UserWarning, match="near chance"):
+        run = seviz.collect(smaller, [(torch.zeros(4, 3, 8, 8), torch.tensor([0, 1, 2, 0]))], tmp_path / "small")
+    with pytest.raises(WeightsError, match=r"was changed in Python .* \(other weights, other input size\)"):
+        reopen_network(run, weights=weights)
 
 
 def test_the_images_of_a_run(run: Run, folder: Path, tmp_path: Path) -> None:

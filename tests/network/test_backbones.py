@@ -287,4 +287,4 @@ def test_networks_that_have_blocks_already_and_that_have_none() -> None:
     with pytest.raises(InsertionError, match="BackboneWithFPN has 8 SE blocks already, the first at"):
         seviz.load(f"torchvision/{FASTER_RCNN}+se", weights="none")
     with pytest.raises(NoSEBlocksError, match="no SE block in BackboneWithFPN"):
-        _ = network("fasterrcnn_resnet50_fpn").blocks
+        network("fasterrcnn_resnet50_fpn").require_blocks()

@@ -294,6 +294,29 @@ def test_a_block_that_is_skipped_or_repeated(kind: type[Ordered], order: Sequenc
     assert list(captured(model, blocks)) == ["SE_2_1", "SE_2_2"]
 
 
+class ScaledInstead(Inline):
+    """Scales by learned numbers where it skips a block."""
+
+    skip = False
+
+    def __init__(self, *blocks: nn.Module) -> None:
+        super().__init__(*blocks)
+        self.scale = nn.Parameter(torch.full((1, 16, 1, 1), 0.5))
+
+    def step(self, x: Tensor, number: int) -> Tensor:
+        return x * self.scale if self.skip and number == 0 else super().step(x, number)
+
+
+def test_what_is_the_same_for_all_images_is_not_the_gate_of_a_block() -> None:
+    """There are as many products as when the blocks were found."""
+    model = two_blocks(ScaledInstead)
+    blocks = find_se_blocks(model, SHAPE)
+    model.skip = True
+    for use in (captured, forced):
+        with pytest.raises(GatesNotSeenError, match="SE_2_1"):
+            use(model, blocks)
+
+
 class Stochastic(Net):
     """Stochastic depth: skips its second block in every other pass of training."""
 
@@ -431,14 +454,21 @@ class Raises(Net):
 @pytest.mark.parametrize("form", ["plain", "halves by chunk", "division by the inverse", "in place on the gate"])
 def test_gates_in_inference_mode(form: str) -> None:
     model = FORMS[form].network()
+    blocks = find_se_blocks(model, SHAPE)
     with torch.inference_mode():
-        blocks = find_se_blocks(model, SHAPE)
         _, used = used_gates(model, images())
         torch.testing.assert_close(list(captured(model, blocks).values()), used, rtol=1e-6, atol=1e-7)
         with force_gates(model, blocks, dict.fromkeys(blocks, 0.3)):
             output = model(images())
         with instead(model, 0.3):
             torch.testing.assert_close(output, model(images()))
+
+
+def test_the_search_in_inference_mode() -> None:
+    model = two_blocks()
+    blocks = find_se_blocks(model, SHAPE)
+    with torch.inference_mode():
+        assert find_se_blocks(model, SHAPE) == blocks
 
 
 def test_exceptions_of_the_network_come_through() -> None:

@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 import seviz
-from seviz.report.origin import PAPER, PAPER_DOI, SOFTWARE, capture_command, described, report_command
+from seviz.report.origin import PAPER, PAPER_DOI, SOFTWARE, capture_command, described, no_command, report_command
+from seviz.report.page import _again
+from seviz.run.manifest import ChangeRecord
 from seviz.run.store import Run
 from tests.made_runs import make_run
 
@@ -72,6 +74,27 @@ def test_the_command_names_classes_where_others_have_no_images(tmp_path: Path) -
 def test_no_command_for_what_no_command_makes(run: Run) -> None:
     assert capture_command(changed(run, data={"spec": "one + two"})) == ""
     assert capture_command(changed(run, data={"spec": "batches", "fingerprint": None, "images": None})) == ""
+
+
+def test_a_network_changed_in_python_has_no_command(run: Run) -> None:
+    assert no_command(run) == ""
+    assert dict(described(run))["Changed in Python"] == ""
+    record = ChangeRecord(base="tests/made", what="1 module taken out (1.se), other weights", changes=None)
+    of_changed = changed(run, model={"changed": record})
+    assert capture_command(of_changed) == ""
+    why = no_command(of_changed)
+    assert "its network was changed in Python after tests/made was loaded (1 module taken out (1.se), other" in why
+    assert "seviz.save(network, DIRECTORY); `seviz capture DIRECTORY DATA` then captures its gates" in why
+    assert dict(described(of_changed))["Changed in Python"] == f"{record.what}; made from tests/made"
+    page = _again(of_changed)
+    assert "its network was changed in Python" in page
+    assert "seviz capture tests/made" not in page
+
+
+def test_why_no_command_makes_a_run(run: Run) -> None:
+    assert "it was joined from several runs" in no_command(changed(run, data={"spec": "one + two"}))
+    batches = {"spec": "batches", "fingerprint": None, "images": None}
+    assert "its images were handed over in memory" in no_command(changed(run, data=batches))
 
 
 def test_what_was_run_is_told(run: Run) -> None:

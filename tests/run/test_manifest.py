@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seviz.errors import DamagedRunError
-from seviz.run.manifest import Manifest
+from seviz.run.manifest import ChangeRecord, Manifest
 from seviz.run.store import Run
 from tests.made_runs import make_run
 
@@ -15,6 +15,22 @@ HERE = Path("run/manifest.json")
 
 def test_written_and_read_back(tiny_run: Run) -> None:
     assert Manifest.from_json(tiny_run.manifest.to_json(), HERE) == tiny_run.manifest
+
+
+def test_what_was_changed_and_older_manifests(tiny_run: Run) -> None:
+    mine = tiny_run.manifest
+    record = ChangeRecord(base="tests/tiny", what="other weights", changes={"removed": ["a"], "shapes": {"b": [1]}})
+    changed = dataclasses.replace(mine, model=dataclasses.replace(mine.model, changed=record))
+    assert Manifest.from_json(changed.to_json(), HERE) == changed
+    assert mine.differences(changed) == ["changed in Python: nothing there, other weights now"]
+    raw = json.loads(mine.to_json())
+    del raw["model"]["changed"]
+    for block in raw["blocks"]:
+        del block["product"]
+    assert Manifest.from_json(json.dumps(raw), HERE) == mine
+    raw["model"]["changed"] = {"base": "tests/tiny"}
+    with pytest.raises(DamagedRunError, match=r"has a missing or unknown field: .*what"):
+        Manifest.from_json(json.dumps(raw), HERE)
 
 
 def test_what_is_no_manifest_is_named(tiny_run: Run) -> None:

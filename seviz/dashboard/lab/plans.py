@@ -212,7 +212,12 @@ def _listed(classes: Sequence[str]) -> str:
 
 def refused(run: Run) -> str:
     """Why nothing can be compressed from a run; empty where nothing stands against it."""
-    data = run.manifest.data
+    data, changed = run.manifest.data, run.manifest.model.changed
+    if changed is not None:
+        return (
+            f"The network of this run was changed in Python after it was loaded ({changed.what}): no command can load"
+            " it again. Write it down with seviz.save, and capture a run of the directory."
+        )
     if data.fingerprint is None:
         return (
             "The images of this run were handed over in memory: they cannot be opened again to judge a smaller network."

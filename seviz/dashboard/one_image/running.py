@@ -17,6 +17,7 @@ from seviz.dashboard.reading import fingerprint
 from seviz.dashboard.thumbnails import TURN, inside
 from seviz.errors import ImageFormatError, OptionError, SevizError, UnknownModelError
 from seviz.experiments.attribution import Attributions, Method
+from seviz.experiments.belonging import check_blocks
 from seviz.experiments.one_image import OneImage, attribute_image, image_file, kept_gates_of, likeness, run_image
 from seviz.experiments.reopening import reopen_data, reopen_network
 from seviz.network.models import Network
@@ -29,7 +30,7 @@ METHODS: dict[str, Method] = {"gradient": "gradient_x_activation", "integrated":
 
 
 def opened(run: Run) -> Network:
-    """The network of a run; raises what `reopen_network` raises, and UnknownModelError where its code raises."""
+    """The network of a run; raises what `reopen_network` and `check_blocks` raise; UnknownModelError from its code."""
     return _opened(run.path, fingerprint(run.path), run)
 
 
@@ -141,7 +142,7 @@ def _opened(path: Path, mark: str, _run: Run) -> Network:
     with TURN:
         try:
             network = reopen_network(_run)
-            len(network.blocks)  # found here, where nobody else runs the network
+            check_blocks(network, _run)  # found here, where nobody else runs the network
         except SevizError:
             raise
         except Exception as error:  # whatever a file raises that is executed for it

@@ -1,7 +1,7 @@
 """Compare: two runs side by side, from what they are of to the gates of one block."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import altair as alt
 import pandas as pd
@@ -28,9 +28,11 @@ from seviz.dashboard.tables.comparison import (
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask
 from seviz.errors import MissingSignalError, UnknownClassError
+from seviz.run.pairing import Match, pair_runs
 from seviz.run.store import Run
 
-MATCHES = {"name": "by name", "position": "by place in depth"}
+MATCHES = {"path": "by module", "name": "by name", "position": "by place in depth"}
+"""By module is by the module's path and, where paths differ, by name."""
 QUANTITIES = {
     "shift": "shift of class means",
     "difference": "mean difference",
@@ -62,16 +64,17 @@ def page(view: View) -> None:
         st.dataframe(
             table.set_axis(["", f"{view.name} ", f"{view.against_name}  "], axis=1), hide_index=True, width="stretch"
         )
-    match = choose(
+    chosen = choose(
         "match",
         "Blocks belong together",
         list(MATCHES),
-        default="name" if set(one.blocks) & set(other.blocks) else "position",
+        default="path" if pair_runs(one, other).pairs else "position",
         widget=st.segmented_control,
         shown=MATCHES.__getitem__,
     )
+    match: Match = cast(Match, chosen)
     st.subheader("Class specificity by depth")
-    _profiles(view, one, other)
+    _profiles(view, one, other, match)
     st.subheader("How far gates have shifted")
     _shifts(view, one, other, match)
     st.subheader("Do the runs agree on which classes are alike?")
@@ -108,7 +111,7 @@ def _figures(view: View, one: Run, other: Run) -> None:
                     st.metric(label, figure, border=True, width="content")
 
 
-def _profiles(view: View, one: Run, other: Run) -> None:
+def _profiles(view: View, one: Run, other: Run, match: Match) -> None:
     """Class specificity of both runs, block by block, from their kept tables."""
     tables = []
     for run, name in ((one, view.name), (other, view.against_name)):
@@ -116,13 +119,9 @@ def _profiles(view: View, one: Run, other: Run) -> None:
             st.caption(f"Of the run {escaped(name)}.")
             return
         tables.append(found[0])
-    joined = profiles(*tables, names=(view.name, view.against_name))
-    same = one.blocks == other.blocks
-    x = (
-        depth(one.blocks)
-        if same
-        else alt.X("place:Q", title="SE blocks, in order of depth", axis=alt.Axis(tickMinStep=1, format="d"))
-    )
+    pairing = pair_runs(one, other, match=match)
+    order, joined = profiles(*tables, names=(view.name, view.against_name), pairing=pairing)
+    x = depth(order, field="place")
     tooltip = [
         alt.Tooltip("run:N"),
         alt.Tooltip("block:N"),
@@ -145,13 +144,13 @@ def _profiles(view: View, one: Run, other: Run) -> None:
         alt_text="Class specificity of both runs by SE block.",
         key="compare_profiles",
     )
-    if not same:
-        st.caption("The runs have other blocks: they stand in the order of their depth, the first at 1.")
+    for remark in pairing.remarks(view.name, view.against_name):
+        st.caption(escaped(remark))
     if one.manifest.data.class_ids != other.manifest.data.class_ids:
         st.caption("Each run's specificity is over its own classes, which are not the same.")
 
 
-def _shifts(view: View, one: Run, other: Run, match: str) -> None:
+def _shifts(view: View, one: Run, other: Run, match: Match) -> None:
     """How far the mean gates of classes are apart, by depth, with intervals."""
     if not _may(view, "shift", "Compare the gates"):
         return
@@ -159,7 +158,8 @@ def _shifts(view: View, one: Run, other: Run, match: str) -> None:
         with st.spinner("Comparing the gates of all classes"):
             table = _compared(one.path, fingerprint(one.path), other.path, fingerprint(other.path), match, one, other)
     except MissingSignalError:
-        st.info("No block of one run has the name of a block of the other: match them by place in depth.")
+        what = "name" if match == "name" else "module path or the name"
+        st.info(f"No block of one run has the {what} of a block of the other: match them by place in depth.")
         return
     for remark in dict.fromkeys(table.attrs["remarks"]):
         st.caption(escaped(remark))
@@ -175,6 +175,7 @@ def _shifts(view: View, one: Run, other: Run, match: str) -> None:
     tooltip = [
         alt.Tooltip("block:N"),
         alt.Tooltip("other_block:N", title="beside"),
+        alt.Tooltip("paired_by:N", title="paired by"),
         alt.Tooltip("value:Q", title=QUANTITIES[quantity], format=".4f"),
         alt.Tooltip("low:Q", format=".4f"),
         alt.Tooltip("high:Q", format=".4f"),
@@ -235,7 +236,7 @@ def _agreement(view: View, one: Run, other: Run) -> None:
     )
 
 
-def _block(view: View, one: Run, other: Run, match: str) -> None:
+def _block(view: View, one: Run, other: Run, match: Match) -> None:
     """The mean gates of the selected block, channel by channel, one run against the other."""
     st.subheader(f"Mean gates of {view.block}, one run against the other")
     theirs = counterpart(one, other, view.block, match)

@@ -124,6 +124,7 @@ def _record(run: Run) -> None:
     rows = {
         "network": manifest.model.spec,
         "weights": f"{manifest.model.weights} (SHA-256 {manifest.model.weights_sha256[:12]})",
+        **({} if manifest.model.changed is None else {"changed in Python": manifest.model.changed.what}),
         "input": " × ".join(map(str, manifest.model.input_size)),
         "data": manifest.data.spec,
         "made": manifest.created,

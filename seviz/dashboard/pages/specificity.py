@@ -21,6 +21,7 @@ from seviz.dashboard.reading import read_block, read_table
 from seviz.dashboard.selection import choose, choose_number, select
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask, offer
+from seviz.run.pairing import pair_runs
 from seviz.run.store import Run
 
 LISTED = {"block": "The selected block", "all": "All blocks"}
@@ -91,13 +92,16 @@ def take_row(key: str, rows: pd.DataFrame) -> None:
 
 def _profile(view: View, specificity: pd.DataFrame) -> None:
     runs, decoding = {view.name: specificity}, {view.name: read_table(view.run, "decoding")}
+    partners: dict[str, dict[str, str]] = {}
     if view.against is not None:
+        pairing = pair_runs(view.run, view.against)
+        partners[view.against_name] = {pair.other: pair.one for pair in pairing.pairs}
         other = _second(view.against, view.against_name)
         if other is not None:
             runs[view.against_name] = other
             decoding[view.against_name] = read_table(view.against, "decoding")
     blocks = view.run.blocks
-    table = by_depth(runs, decoding, blocks)
+    table = by_depth(runs, decoding, blocks, partners)
     if table["omega_squared"].isna().all():
         st.info("No share of variance is known: no class has two images, or nothing varies.", icon=":material/info:")
         return
@@ -112,8 +116,15 @@ def _profile(view: View, specificity: pd.DataFrame) -> None:
     kinds = [each for each in ("over images", "over classes") if (table["interval"] == each).any()]
     words = [f"Bars: 95 % interval {' or '.join(kinds)}." if kinds else "The run has no interval."]
     words += ["Dashed: the share that would be seen without any difference between classes, which ω² has taken off."]
-    if len(runs) > 1 and set(runs[view.against_name]["block"]) != set(blocks):
-        words += [f"The blocks of {escaped(view.against_name)} have other names: they stand at their relative depth."]
+    if len(runs) > 1 and not partners[view.against_name]:
+        words += [
+            f"No block of {escaped(view.against_name)} has the module path or the name of one of these: they stand at"
+            " their relative depth."
+        ]
+    elif len(runs) > 1:
+        words += [escaped(remark) for remark in pairing.remarks(view.name, view.against_name)]
+        if pairing.only_other:
+            words += ["Blocks without counterpart stand at their relative depth."]
     st.caption(" ".join(words))
     for remark in specificity.attrs.get("remarks", []):
         st.caption(escaped(str(remark)))

@@ -57,9 +57,9 @@ def marks(chart: Any) -> int:
     return len(chart.data) if _has_data(chart) else 0
 
 
-def depth(blocks: Sequence[str], title: str | None = "SE block, in order of depth") -> alt.X:
-    """The axis of blocks, in order of depth."""
-    return alt.X("block:N", sort=list(blocks), title=title, axis=alt.Axis(labelAngle=-45))
+def depth(blocks: Sequence[str], title: str | None = "SE block, in order of depth", *, field: str = "block") -> alt.X:
+    """The axis of blocks, in order of depth; `field` is the column that has them."""
+    return alt.X(f"{field}:N", sort=list(blocks), title=title, axis=alt.Axis(labelAngle=-45))
 
 
 def blocks_point() -> alt.Parameter:

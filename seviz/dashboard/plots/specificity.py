@@ -29,20 +29,26 @@ DASHES = [[1, 0], [6, 4], [2, 3], [8, 3, 2, 3]]
 _APART = 0.16  # between two runs at one block, of the distance between blocks
 
 
-def places(blocks: Sequence[str], onto: Sequence[str]) -> list[float]:
+def places(blocks: Sequence[str], onto: Sequence[str], partners: Mapping[str, str] | None = None) -> list[float]:
     """Where the blocks of one run stand among those of another, whose places are 0, 1, 2, ...
 
-    By name where both have the same names; else by depth: the first on the first, the last on the last, and those
-    between at equal distances.
+    Each stands where its partner does; without `partners` that is the one of its name, where both have the same names.
+    Those without partner stand by depth: the first on the first, the last on the last, and those between at equal
+    distances from the next that have a place.
     """
-    if set(blocks) == set(onto):
-        return [float(list(onto).index(block)) for block in blocks]
-    step = (len(onto) - 1) / max(len(blocks) - 1, 1)
-    return [k * step for k in range(len(blocks))]
+    if partners is None:
+        partners = {block: block for block in blocks} if set(blocks) == set(onto) else {}
+    at = {k: float(list(onto).index(partners[block])) for k, block in enumerate(blocks) if block in partners}
+    known = {len(blocks) - 1: len(onto) - 1.0} | {0: 0.0} | at
+    order = sorted(known)
+    return [float(place) for place in np.interp(np.arange(len(blocks)), order, [known[k] for k in order])]
 
 
 def by_depth(
-    runs: Mapping[str, pd.DataFrame], decoding: Mapping[str, pd.DataFrame | None], onto: Sequence[str]
+    runs: Mapping[str, pd.DataFrame],
+    decoding: Mapping[str, pd.DataFrame | None],
+    onto: Sequence[str],
+    partners: Mapping[str, Mapping[str, str]] | None = None,
 ) -> pd.DataFrame:
     """The profiles of runs, one under the other.
 
@@ -54,6 +60,8 @@ def by_depth(
         Those of `seviz.analysis.decoding.decoding`, where the runs keep them.
     onto
         The blocks of the axis.
+    partners
+        By run, which block of the axis each of its blocks belongs to; those of runs that are not in it by name.
 
     Returns
     -------
@@ -71,7 +79,7 @@ def by_depth(
                 std_between=table["std_between"],
                 std_total=table["std_total"],
                 interval=np.select([over_images, over_classes], ["over images", "over classes"], "none"),
-                place=np.array(places(list(table["block"]), onto)) + shift,
+                place=np.array(places(list(table["block"]), onto, (partners or {}).get(name))) + shift,
             )
         )
     return pd.concat(frames, ignore_index=True)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seviz.run.manifest import Manifest
+from seviz.run.pairing import Match, Pairing, pair_runs
 from seviz.run.store import Run
 
 _LONGEST = 90  # characters of a cell of the table of differences
@@ -30,6 +31,7 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         "network": model.spec,
         "weights": model.weights,
         "SE weights": "trained" if model.trained else "untrained",
+        "changed in Python": None if model.changed is None else model.changed.what,
         "SHA-256 of the weights": model.weights_sha256[:12],
         "input": " × ".join(map(str, model.input_size)),
         "classes of the network": None if model.class_ids is None else list(model.class_ids),
@@ -60,13 +62,33 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def profiles(one: pd.DataFrame, other: pd.DataFrame, *, names: tuple[str, str]) -> pd.DataFrame:
-    """Specificity tables of two runs as one: with the columns run, and place, from 1 in the order of depth."""
+def profiles(
+    one: pd.DataFrame, other: pd.DataFrame, *, names: tuple[str, str], pairing: Pairing
+) -> tuple[list[str], pd.DataFrame]:
+    """Specificity tables of two runs as one, blocks that belong together at one place.
+
+    Returns
+    -------
+    order
+        The places in the order of depth: names of the blocks of `one`; and of those of `other` without counterpart,
+        each behind the block that it follows, with the name of the other run where the name alone is taken.
+    table
+        Columns run, block, place, omega_squared, low, high.
+    """
+    order = [str(block) for block in one["block"]]
+    taken, places, after = set(order), list[str](), 0
+    for block in map(str, other["block"]):
+        place = pairing.one_of(block)
+        if place is None:
+            place = f"{block} ({names[1]})" if block in taken else block
+            order.insert(after, place)
+        after = order.index(place) + 1
+        places.append(place)
     tables = [
-        table.reset_index(drop=True).assign(run=name, place=np.arange(1, len(table) + 1))
-        for table, name in zip((one, other), names, strict=True)
+        table.reset_index(drop=True).assign(run=name, place=at)
+        for table, name, at in zip((one, other), names, (list(map(str, one["block"])), places), strict=True)
     ]
-    return pd.concat(tables, ignore_index=True)[["run", "block", "place", "omega_squared", "low", "high"]]
+    return order, pd.concat(tables, ignore_index=True)[["run", "block", "place", "omega_squared", "low", "high"]]
 
 
 def gates_of_both(one: Any, other: Any, ids: list[str]) -> pd.DataFrame:
@@ -97,12 +119,9 @@ def gates_of_both(one: Any, other: Any, ids: list[str]) -> pd.DataFrame:
     )
 
 
-def counterpart(one: Run, other: Run, block: str, match: str) -> str | None:
+def counterpart(one: Run, other: Run, block: str, match: Match) -> str | None:
     """The block of another run that belongs to one, None if there is none."""
-    if match == "name":
-        return block if block in other.blocks else None
-    place = one.blocks.index(block)
-    return other.blocks[place] if place < len(other.blocks) else None
+    return pair_runs(one, other, match=match).other_of(block)
 
 
 def shared_classes(one: Run, other: Run) -> int:

@@ -14,6 +14,7 @@ from seviz.analysis.comparison import compare
 from seviz.analysis.embedding import distances
 from seviz.analysis.specificity import specificity
 from seviz.analysis.tables import keep_table
+from seviz.dashboard.escaping import escaped
 from seviz.run.store import Run
 from tests.dashboard.drawing import Open
 from tests.dashboard.other_runs import CLASSES, SAME, other_run
@@ -87,6 +88,18 @@ def test_the_profiles_of_both(open_page: Open, planted_run: Run, second_run: Run
         np.testing.assert_allclose(of_run["omega_squared"], specificity(run)["omega_squared"])
 
 
+def test_the_profile_of_a_network_with_a_block_less(open_page: Open, planted_run: Run, tmp_path: Path) -> None:
+    """Each block stands where its counterpart does, not where it comes in its own order."""
+    folded = other_run(tmp_path / "folded", [SAME[0], SAME[2]])
+    keep_table(folded, "specificity")
+    test = open_page("compare", planted_run, folded, against="folded")
+    drawn = having(test, "omega_squared")
+    assert drawn[drawn["run"] == "folded"]["place"].tolist() == ["SE_2_1", "SE_4_1"]
+    assert drawn[drawn["run"] == "planted"]["place"].tolist() == ["SE_2_1", "SE_3_1", "SE_4_1"]
+    assert escaped("Without counterpart in 'folded': SE_3_1 of 'planted'.") in said(test)
+    assert having(test, "value")["paired_by"].tolist() == ["path", "path"]
+
+
 def test_one_offer_where_both_runs_lack_their_tables(open_page: Open, tmp_path: Path) -> None:
     one, other = other_run(tmp_path / "one", SAME), other_run(tmp_path / "other", SAME)
     test = open_page("compare", one, other, against="other")
@@ -144,7 +157,7 @@ def test_other_networks_and_classes(open_page: Open, planted_run: Run, tmp_path:
     assert test.query_params["against"] == "other"
     text = said(test)
     assert "no class in common" in text
-    assert "The runs have other blocks" in text
+    assert "Blocks were paired by their place in the order of depth" in text
     assert "has no counterpart in other" in text
     test = open_page("compare", planted_run, other, against="other", match="name", block="SE_2_1")
     assert "No block of one run has the name of a block of the other" in said(test)

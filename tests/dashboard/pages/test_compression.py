@@ -20,6 +20,7 @@ from seviz.dashboard.lab import plans
 from seviz.dashboard.lab.plans import duration, plan_fold, plan_mask, plan_prune, refused
 from seviz.dashboard.lab.results import FOLDER, compared, read_results
 from seviz.errors import OptionError
+from seviz.run.manifest import ChangeRecord
 from seviz.run.store import Run, open_run
 from tests.dashboard.drawing import Open
 from tests.dashboard.lab.made_results import classes_table, masked_table, results_table, written
@@ -189,6 +190,10 @@ def test_why_a_run_cannot_be_compressed(planted_run: Run, tmp_path: Path) -> Non
     manifest = replace(handed.manifest, data=replace(handed.manifest.data, fingerprint=None))
     (handed.path / "manifest.json").write_text(manifest.to_json())
     assert "handed over in memory" in refused(open_run(handed.path))
+    record = ChangeRecord(base="tests/made", what="other weights", changes=None)
+    manifest = replace(failed.manifest, model=replace(failed.manifest.model, changed=record))
+    (failed.path / "manifest.json").write_text(manifest.to_json())
+    assert "changed in Python after it was loaded (other weights): no command" in refused(open_run(failed.path))
 
 
 @pytest.mark.parametrize("kind", ["several", "part"])

@@ -61,7 +61,8 @@ def test_a_second_run_is_drawn_beside_the_first(open_page: Open, planted_run: Ru
     expected = kept_table(second_run, "specificity")
     assert other["omega_squared"].tolist() == expected["omega_squared"].tolist()
     np.testing.assert_allclose(other["place"], [0.08, 2.08])  # the last of two blocks stands at the last of three
-    assert "other names" in said(test)
+    assert "Without counterpart in" in said(test)
+    assert "stand at their relative depth" in said(test)
     assert test.query_params["against"] == "second"
 
 

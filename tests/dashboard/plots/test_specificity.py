@@ -23,6 +23,11 @@ def test_blocks_stand_by_name_where_the_names_are_the_same_and_else_by_depth() -
     assert places(["b", "a"], ["a", "b"]) == [1.0, 0.0]
     assert places(["x", "y", "z"], ["a", "b", "c", "d", "e"]) == [0.0, 2.0, 4.0]
     assert places(["x"], ["a", "b"]) == [0.0]
+    partners = {"a": "a", "c": "c"}
+    assert places(["a", "c"], ["a", "b", "c"], partners) == [0.0, 2.0]
+    assert places(["a", "new", "c"], ["a", "b", "c"], partners) == [0.0, 1.0, 2.0]
+    assert places(["a", "x"], ["a", "b", "c"], partners) == [0.0, 2.0]
+    assert places(["x", "y"], ["a", "b", "c"], {}) == [0.0, 2.0]
     assert places(["v", "w", "x", "y", "z"], ["a", "b", "c"]) == [0.0, 0.5, 1.0, 1.5, 2.0]
 
 

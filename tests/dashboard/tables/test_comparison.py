@@ -18,6 +18,7 @@ from seviz.dashboard.tables.comparison import (
     profiles,
     shared_classes,
 )
+from seviz.run.pairing import Pair, Pairing, pair_runs
 from seviz.run.store import Run
 from tests.dashboard.other_runs import SAME, other_run
 
@@ -39,14 +40,22 @@ def test_differences_of_a_manifest_and_itself(planted_run: Run, bundled_run: Run
     assert differences(planted_run.manifest, rotated)["what"].tolist() == ["engine: rotate"]
 
 
-def test_profiles_are_numbered_by_depth(planted_run: Run, second_run: Run) -> None:
-    table = profiles(specificity(planted_run), specificity(second_run).head(2), names=("a", "b"))
-    assert table["place"].tolist() == [1, 2, 3, 1, 2]
+def test_blocks_that_belong_together_have_one_place(planted_run: Run, second_run: Run) -> None:
+    both = specificity(planted_run), specificity(second_run).iloc[[0, 2]]
+    pairing = pair_runs(planted_run, second_run)
+    order, table = profiles(*both, names=("a", "b"), pairing=pairing)
+    assert order == ["SE_2_1", "SE_3_1", "SE_4_1"]
+    assert table["place"].tolist() == ["SE_2_1", "SE_3_1", "SE_4_1", "SE_2_1", "SE_4_1"]
     assert table["run"].tolist() == ["a", "a", "a", "b", "b"]
+    lonely = Pairing((Pair("SE_2_1", "SE_2_1", "path"),), ("SE_3_1", "SE_4_1"), ("SE_4_1",))
+    order, table = profiles(*both, names=("a", "b"), pairing=lonely)
+    assert order == ["SE_2_1", "SE_4_1 (b)", "SE_3_1", "SE_4_1"]
+    assert table["place"].tolist()[3:] == ["SE_2_1", "SE_4_1 (b)"]
 
 
 def test_counterparts_and_what_is_shared(planted_run: Run, bundled_run: Run) -> None:
     assert counterpart(planted_run, bundled_run, "SE_3_1", "name") == "SE_3_1"
+    assert counterpart(planted_run, bundled_run, "SE_3_1", "path") == "SE_3_1"
     assert counterpart(planted_run, bundled_run, "SE_3_1", "position") == "SE_2_2"
     assert counterpart(bundled_run, planted_run, "SE_5_3", "name") is None
     assert counterpart(bundled_run, planted_run, "SE_5_3", "position") is None
