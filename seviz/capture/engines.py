@@ -28,10 +28,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from seviz.errors import EngineError, OptionError, SevizError
 from seviz.network.batchnorm import fold_batchnorms
-from seviz.network.blocks import SEBlock, undisturbed
+from seviz.network.blocks import SEBlock, learned_tensor, undisturbed
 from seviz.network.dtype import dtype_of
 from seviz.network.gates import Signal, capture_gates, recorded_gates
 from seviz.network.products import map_tensors, tensors_in
+from seviz.network.tracing import UNREGISTERED
 from seviz.network.wrappers import refuse_compiled
 from seviz.run.manifest import EngineRecord
 
@@ -428,18 +429,28 @@ def _gates_in_float32(
     it is run in float32 as a whole, from the squeeze to the product; else only the matrices and the gate are.
     """
     alone, rest = set[nn.Module](), set[nn.Module]()
-    matrices = {id(network.get_parameter(name)) for block in blocks.values() for name in block.weights}
+    matrices = {id(learned_tensor(network, name)) for block in blocks.values() for name in _named(block)}
     for block in blocks.values():
         module = network.get_submodule(block.path)
         if {id(p) for p in module.parameters() if p.ndim > 1} <= matrices:
             alone.add(module)
         else:
-            paths = [name.rpartition(".")[0] for name in block.weights]
+            paths = [_layer_of(name) for name in _named(block)]
             rest.update(network.get_submodule(path) for path in [*paths, block.gate_path] if path is not None)
     for module in alone:
         _in_float32(module, device, stack, narrow=True)
     for module in rest - alone:
         _in_float32(module, device, stack, narrow=False)
+
+
+def _named(block: SEBlock) -> list[str]:
+    """The weights of a block that are the network's own."""
+    return [name for name in block.weights if name != UNREGISTERED]
+
+
+def _layer_of(name: str) -> str:
+    """The path of the layer that uses a learned tensor."""
+    return name.rpartition(".")[0].partition(".parametrizations.")[0]
 
 
 def _in_float32(module: nn.Module, device: torch.device, stack: ExitStack, *, narrow: bool) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from seviz.capture.datasets import Dataset
 from seviz.errors import OptionError
-from seviz.network.blocks import SEBlock
+from seviz.network.blocks import SEBlock, learned_tensor
 from seviz.network.identity import weights_sha256
 from seviz.network.models import Network
 from seviz.network.saving import changes_since_loaded
@@ -29,6 +29,7 @@ def model_record(network: Network) -> ModelRecord:
         class_ids=network.classes.ids if network.classes else None,
         class_names=network.classes.names if network.classes else None,
         task=network.task,
+        search=tuple(network.survey.remarks()),
         changed=None
         if changed is None
         else ChangeRecord(
@@ -49,7 +50,9 @@ def block_record(model: nn.Module, block: SEBlock) -> BlockRecord:
 @torch.no_grad()
 def _singular_values(model: nn.Module, block: SEBlock) -> tuple[float, ...]:
     """Of W2·W1, greatest first; none where the matrices between squeeze and gate do not form such a product."""
-    matrices = [model.get_parameter(name).detach().cpu().double().flatten(1) for name in block.weights]
+    if block.computed:
+        return ()
+    matrices = [learned_tensor(model, name).detach().cpu().double().flatten(1) for name in block.weights]
     widths = [block.channels, *(len(m) for m in matrices)]
     if not matrices or widths[-1] != block.channels:
         return ()

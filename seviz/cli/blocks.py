@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from seviz.cli.reporting import reported
+from seviz.cli.reporting import reported, say
 
 
 @reported
@@ -43,3 +43,5 @@ def blocks(
             block.name, str(block.channels), str(block.squeezed_channels), gate, str(block.stride), block.path
         )
     Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+    for remark in network.survey.remarks():
+        say(remark)

@@ -8,7 +8,6 @@ are none of those that the network is tried on: see `check_disjoint`.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -128,13 +127,9 @@ def masked_channels(network: Network, chosen: Mapping[str, NDArray[np.int64]]) -
 
 @contextmanager
 def masked(network: Network, chosen: Mapping[str, Tensor]) -> Iterator[None]:
-    forced = {name: partial(_shut, channels) for name, channels in chosen.items()}
+    forced = {name: dict.fromkeys(channels.tolist(), 0.0) for name, channels in chosen.items()}
     with force_gates(network.model, network.blocks, forced):
         yield
-
-
-def _shut(channels: Tensor, gate: Tensor) -> Tensor:
-    return gate.index_fill(1, channels.to(gate.device), 0.0)
 
 
 def check_disjoint(score_paths: Iterable[str], final_paths: Iterable[str]) -> None:

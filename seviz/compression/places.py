@@ -105,10 +105,10 @@ def _in_and_out(flow: Flow, block: SEBlock) -> tuple[Value, Value]:
     """The feature map that goes into the module of a block, and the scaled one that comes out, and nothing else."""
     call, visits = flow.product(block), flow.visits.get(block.path, [])
     where = f"its module {block.path!r}" if block.path else "the network itself"
-    if call is None or call.scaled is None or len(visits) != 1 or block.products != 1:
+    if call is None or call.scaled is None or len(visits) != 1 or block.pieces:
         raise _NoPlaceError(f"{where} is called several times, or scales several feature maps")
     u, y = call.scaled[0], call.outputs[0]
-    if not block.path or visits[0].given != (u,) or visits[0].gave != (y,):
+    if not block.path or call.name == "addcmul" or visits[0].given != (u,) or visits[0].gave != (y,):
         raise _NoPlaceError(f"{where} does more than scale what it is given; put the block into a module of its own")
     return u, y
 

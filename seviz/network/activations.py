@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seviz.network.bounds import UNBOUNDED, Bounds, bounds_of
-from seviz.network.products import map_tensors
+from seviz.network.products import Form, gate_of, map_tensors
 from seviz.network.tracing import NUMBER_BY_NUMBER, PIECES, Origin
 
 GATES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -28,7 +28,11 @@ _REACH = 7.0  # beyond the pieces of every function above
 
 
 def activation(
-    gate: Origin, factor: Tensor, louder: Callable[[], Sequence[tuple[Origin, Tensor]]]
+    gate: Origin,
+    factor: Tensor,
+    louder: Callable[[], Sequence[tuple[Origin, Tensor]]],
+    *,
+    form: Form = "factor",
 ) -> tuple[str, Bounds]:
     """The name of the function that makes a gate out of something computed before it, and the function's bounds.
 
@@ -41,6 +45,8 @@ def activation(
         The origin of the factor.
     factor
         Its value, (batch, channels).
+    form
+        What `gate` is of the factor: see `seviz.network.products`.
     louder
         Gives origin and value of the factor in further passes, of input that is larger.
 
@@ -52,13 +58,15 @@ def activation(
         The least and the greatest value of the function; infinite where there is none, or none is known.
     """
     while gate.name in PIECES and len(gate.inputs) == 1 and (whole := gate.inputs[0].value) is not None:
-        gate, factor = gate.inputs[0], whole  # several products share it
+        gate, factor = gate.inputs[0], whole.flatten(1)  # several products share it
     tolerance = 1e-5 if factor.dtype in (torch.float32, torch.float64) else 2e-2
     curves: list[tuple[Origin, Tensor, Tensor]] = []
     computable = True
+    if _was_edited(gate, factor, form):
+        return "other", UNBOUNDED
     for origin in _before(gate, factor):
         try:
-            curves.append((origin, *_curve(gate, origin)))
+            curves.append((origin, *_curve(gate, origin, form, factor.shape[1])))
         except _NotComputableError:
             computable = False
             break
@@ -88,7 +96,20 @@ class _NotComputableError(Exception):
     """A function on the way was not seen."""
 
 
-def _curve(gate: Origin, start: Origin) -> tuple[Tensor, Tensor]:
+def _was_edited(gate: Origin, factor: Tensor, form: Form) -> bool:
+    """Whether the factor is not what the functions that were seen make of what the gate was computed from."""
+    try:
+        for start in _before(gate, factor)[:1]:
+            assert start.value is not None
+            tolerance = 1e-4 if factor.dtype in (torch.float32, torch.float64) else 2e-2
+            again = gate_of(_again(gate, start, start.value), form, factor.shape[1])
+            return not torch.allclose(again.reshape(factor.shape), factor, rtol=tolerance, atol=tolerance)
+    except _NotComputableError:
+        pass
+    return False
+
+
+def _curve(gate: Origin, start: Origin, form: Form, channels: int) -> tuple[Tensor, Tensor]:
     """The gate as a function of a value before it: arguments from small to large, and what comes of them."""
     assert start.value is not None
     like = start.value
@@ -101,7 +122,7 @@ def _curve(gate: Origin, start: Origin) -> tuple[Tensor, Tensor]:
     xs, ys = [], []
     for some in shuffled.reshape(rounds, -1):
         x = some.to(like.dtype).reshape(like.shape)
-        y = _again(gate, start, x)
+        y = gate_of(_again(gate, start, x), form, channels)
         if y.numel() != x.numel():
             raise _NotComputableError
         xs.append(x.double().flatten())

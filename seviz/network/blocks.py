@@ -70,7 +70,9 @@ class SEBlock:
     dilation
         Of the convolutions around the block; the stage is told from stride times dilation.
     weights
-        Names of the learned tensors that the matrices between squeeze and gate are made of, in order of use.
+        Names of the learned tensors that the matrices between squeeze and gate are, or are made of, in order of use.
+    computed
+        Whether the matrices are computed from those tensors at each pass, as by a weight norm or a mask.
     call, calls
         Which call of the gate's module gives this gate (0-based), of how many in a forward pass.
     product, products
@@ -95,6 +97,7 @@ class SEBlock:
     bounds: Bounds = UNBOUNDED
     dilation: int = 1
     weights: tuple[str, ...] = ()
+    computed: bool = False
     call: int = 0
     calls: int = 1
     product: int = 0
@@ -102,6 +105,14 @@ class SEBlock:
     pieces: tuple[tuple[int, int], ...] = ()
     operand: int = 1
     form: Form = "factor"
+
+
+def learned_tensor(model: nn.Module, name: str) -> Tensor:
+    """A parameter, a buffer or another tensor of a network by its name, as in `SEBlock.weights`."""
+    path, _, last = name.rpartition(".")
+    tensor = getattr(model.get_submodule(path), last)
+    assert isinstance(tensor, Tensor)
+    return tensor
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,9 @@ class Survey:
         Modules with parameters that the forward pass did not call, the outermost only.
     uncalled_se
         SE layers that the forward pass did not call.
+    single
+        Where something with one position is multiplied by what is computed from it, in a network that takes no larger
+        images: an SE block there cannot be told from a gate of vectors.
     opaque
         Parts that were not looked into: modules that are TorchScript.
     """
@@ -145,6 +159,7 @@ class Survey:
     unverified: tuple[str, ...]
     uncalled: tuple[str, ...]
     uncalled_se: tuple[str, ...] = ()
+    single: tuple[str, ...] = ()
     opaque: tuple[str, ...] = ()
 
     def remarks(self) -> list[str]:
@@ -160,6 +175,11 @@ class Survey:
         unknown = tuple(each.path for each in self.other if each.kind == Scaling.UNKNOWN)
         if unknown:
             remarks.append(f"Scaled per channel and image in a way that is not understood: {_some(unknown)}.")
+        if self.single:
+            remarks.append(
+                "Left out, since feature maps of a single position cannot be told from vectors: the product in"
+                f" {_some(self.single)}."
+            )
         if self.uncalled_se:
             remarks.append(f"SE layers that the forward pass does not call: {_some(self.uncalled_se)}.")
         return remarks
@@ -261,6 +281,11 @@ def survey(model: nn.Module, example: Example) -> Survey:
     """
     model = uncompiled(model)
     refuse_compiled(model)
+    with torch.inference_mode(False):
+        return _survey(model, example)
+
+
+def _survey(model: nn.Module, example: Example) -> Survey:
     if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
         raise WeightsError(
             f"{type(model).__name__} has parameters on the meta device, which hold no values: blocks cannot be"
@@ -268,10 +293,12 @@ def survey(model: nn.Module, example: Example) -> Survey:
         )
     given = _random_example(model, example)
     state, finds = _watched(model, given)
+    single: tuple[str, ...] = ()
     for larger in _larger(given) if state.single or not _exact(finds, given) else ():
         try:
             more = _watched(model, larger)
         except ExampleError:
+            single = tuple(state.single)
             break
         if len(more[1]) < len(finds):
             break
@@ -286,6 +313,7 @@ def survey(model: nn.Module, example: Example) -> Survey:
         other=tuple(OtherScaling(path, kind.value) for path, kind in state.scalings),
         unverified=tuple(find.path for find, again in checked if again is None),
         uncalled=uncalled,
+        single=single,
         uncalled_se=tuple(path for outer in uncalled for path in _se_layers(model, outer)),
         opaque=tuple(
             path
@@ -410,7 +438,9 @@ def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: "_Given", st
     for (find, again), reduced, stage in zip(finds, strides, stages, strict=True):
         order[stage] += 1
         name, channels = f"SE_{stage}_{order[stage]}", find.u.shape[1]
-        gate, bounds = activation(again.origin, _lead(again), partial(_louder, model, given, find))
+        gate, bounds = activation(
+            again.origin, _lead(again), partial(_louder, model, given, find), form=find.form
+        )
         made_by = find.gate if find.gate is not None and again.gate is not None else None
         blocks[name] = SEBlock(
             name=name,
@@ -425,6 +455,7 @@ def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: "_Given", st
             stride=round(reduced),
             dilation=around[find.path],
             weights=find.weights,
+            computed=find.computed,
             call=made_by[1] if made_by else 0,
             calls=state.calls[made_by[0]] // find.parts if made_by else 1,
             product=find.product,
@@ -483,8 +514,10 @@ def _random_example(model: nn.Module, example: Example) -> _Given:
             f"example is a {type(example).__name__} without tensors,"
             " expected a tensor, its shape, a tuple of positional arguments or a dict of keyword arguments"
         )
-    rows = [len(x) for x in tensors_in(example) if x.ndim]
-    random = map_tensors(partial(_random_rows, rows[0] if rows else 0), example)
+    # Lists of images have no axis of the batch; what stands by itself has.
+    alone = example.values() if isinstance(example, dict) else example
+    batch = next((len(x) for x in alone if isinstance(x, Tensor) and x.ndim), 0)
+    random = map_tensors(partial(_random_rows, batch), example)
     words = f"the shapes {[tuple(x.shape) for x in tensors_in(example)]}"
     if isinstance(example, tuple):
         return _Given(tuple(random), {}, words)
@@ -502,7 +535,7 @@ def _is_shape(example: object) -> bool:
 def _random_rows(batch: int, tensor: Tensor) -> Tensor:
     """Two rows of random numbers in place of a batch, of anything else as many as there are; others as they are."""
     shape = tuple(tensor.shape)
-    if shape and shape[0] == batch:
+    if batch and shape and shape[0] == batch:
         shape = (2, *shape[1:])
     if not tensor.is_floating_point():
         return tensor if shape == tuple(tensor.shape) else tensor[torch.arange(2) % len(tensor)]

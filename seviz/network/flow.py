@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from seviz.network.blocks import SEBlock, undisturbed
-from seviz.network.products import ELEMENTWISE_PRODUCTS, function_name, map_tensors, operands, tensors_in
+from seviz.network.products import function_name, map_tensors, operands, tensors_in
+from seviz.network.wrappers import bare
 
 # Functions that tell of a tensor's form, and use none of its values.
 FORM = {
@@ -147,7 +148,7 @@ class Flow(TorchFunctionMode):
         if outputs and set(outputs) <= set(inputs):
             return output  # handed through
         inside = tuple(path for path, _ in self._inside)
-        kind = "mul" if function_name(func) in ELEMENTWISE_PRODUCTS else name
+        kind = "mul" if function_name(func) == "mul" else name
         call = Call(kind, said, named, inputs, outputs, inside, multiplied)
         self.calls.append(call)
         self.uses.update({self._names[id(x)] for x in used if id(x) in self._names})
@@ -214,6 +215,7 @@ def flow_of(model: nn.Module, images: Tensor) -> Flow:
     images
         What it takes; only shape, dtype and device count.
     """
+    model = bare(model)
     flow = Flow(model)
     with ExitStack() as stack:
         stack.enter_context(undisturbed(model))
@@ -228,7 +230,7 @@ def flow_of(model: nn.Module, images: Tensor) -> Flow:
             stack.callback(module.register_forward_pre_hook(enter, with_kwargs=True, prepend=True).remove)
             stack.callback(module.register_forward_hook(leave, always_call=True).remove)
         stack.enter_context(flow)
-        output = model(images)
+        output = model(images.clone())  # which is no inference tensor then
     flow.given_back = set(map(flow.value, tensors_in(output)))
     return flow
 

@@ -172,12 +172,13 @@ class _Watcher:
     def watch(self, stack: ExitStack, begin: Callable[[], None], end: Callable[[], None]) -> None:
         """Register the hooks that tell where a pass is."""
 
-        def start(_: nn.Module, args: Any, kwargs: Any) -> None:
-            if self.begin(args, kwargs):
+        # A copy of the model that is made meanwhile has these hooks too; it is not the model.
+        def start(model: nn.Module, args: Any, kwargs: Any) -> None:
+            if model is self._model and self.begin(args, kwargs):
                 begin()
 
-        def stop(_: nn.Module, args: Any, output: Any) -> None:
-            if self.end():
+        def stop(model: nn.Module, args: Any, output: Any) -> None:
+            if model is self._model and self.end():
                 end()
 
         stack.callback(self._model.register_forward_pre_hook(start, prepend=True, with_kwargs=True).remove)
@@ -190,12 +191,12 @@ class _Watcher:
                     " that find_se_blocks finds in this network"
                 ) from error
 
-            def enter(_: nn.Module, args: Any, path: str = path) -> None:
-                if self._depth:
+            def enter(called: nn.Module, args: Any, path: str = path, module: nn.Module = module) -> None:
+                if self._depth and called is module:
                     self.inside.append(path)
 
-            def leave(_: nn.Module, args: Any, output: Any) -> None:
-                if self._depth and self.inside:
+            def leave(called: nn.Module, args: Any, output: Any, module: nn.Module = module) -> None:
+                if self._depth and called is module and self.inside:
                     self.inside.pop()
 
             stack.callback(module.register_forward_pre_hook(enter).remove)
@@ -222,6 +223,12 @@ class _Watcher:
             )
         if block.form != "diagonal" and not is_constant_over_positions(_over_positions(factor, u)):
             raise GatesNotSeenError(f"what {block.name} multiplies by differs between positions in this pass")
+        if product.gate().shape != u.shape[:2]:
+            raise GatesNotSeenError(
+                f"the product of {block.name} has an operand of shape {tuple(factor.shape)} in this pass, which is not"
+                f" one number for each of {len(u)} images and {u.shape[1]} channels; the network may do something else"
+                " in its place than when blocks were found"
+            )
         key = path, block.product if first == 0 else first
         place = Place(slice(first, first + u.shape[1]), self._rows[key], self._batch)
         gate = self._at_product(block, product, place)
@@ -260,7 +267,7 @@ class _Products(TorchFunctionMode):
                     kwargs |= out
                     pair = map_tensors(partial(_exchange, *exchange), pair)
             if args is not given and args[0] is not given[0] and _in_place(func):
-                return given[0].copy_(func(*args, **kwargs))  # the gate itself is written to
+                return given[0].copy_(func(args[0].clone(), *args[1:], **kwargs))  # the gate itself is written to
         return func(*args, **kwargs)
 
 
@@ -487,16 +494,26 @@ def layer_inputs(model: nn.Module, paths: Collection[str]) -> Iterator[dict[str,
     refuse_compiled(model)
     given: dict[str, Tensor] = {}
     running: list[None] = []
-    with ExitStack() as stack:
-        stack.callback(model.register_forward_pre_hook(lambda *_: running.append(None), prepend=True).remove)
-        for path in paths:
 
-            def note(_: nn.Module, args: Any, path: str = path) -> None:
-                if running:
+    def start(called: nn.Module, args: Any) -> None:
+        if called is model:
+            running.append(None)
+
+    def stop(called: nn.Module, args: Any, output: Any) -> None:
+        if called is model:
+            running.clear()
+
+    with ExitStack() as stack:
+        stack.callback(model.register_forward_pre_hook(start, prepend=True).remove)
+        for path in paths:
+            module = model.get_submodule(path)
+
+            def note(called: nn.Module, args: Any, path: str = path, module: nn.Module = module) -> None:
+                if running and called is module:
                     given[path] = args[0].clone()
 
-            stack.callback(model.get_submodule(path).register_forward_pre_hook(note).remove)
-        stack.callback(model.register_forward_hook(lambda *_: running.clear(), always_call=True).remove)
+            stack.callback(module.register_forward_pre_hook(note).remove)
+        stack.callback(model.register_forward_hook(stop, always_call=True).remove)
         yield given
 
 

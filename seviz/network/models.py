@@ -34,6 +34,7 @@ from seviz.network.identity import Identity, identity_of, weights_sha256
 from seviz.network.insertion import fresh_weights, insert_se
 from seviz.network.naming import Place, moved_names, names_of, with_names
 from seviz.network.saved import RECORD, WEIGHTS, is_saved_network, read_record
+from seviz.network.wrappers import uncompiled
 
 _SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
 
@@ -51,8 +52,9 @@ class Network:
     trained
         Whether the weights of the SE blocks are other than freshly drawn.
     model
-        In evaluation mode. Takes (batch, 3, height, width), gives logits (batch, classes). Of a network that detects
-        or segments it is the backbone, which gives feature maps, (batch, channels, height, width) each, in a dict.
+        In evaluation mode; parallel wrappers and `torch.compile` are taken off. Takes (batch, 3, height, width), gives
+        logits (batch, classes). Of a network that detects or segments it is the backbone, which gives feature maps,
+        (batch, channels, height, width) each, in a dict.
     preprocess
         From a PIL image in RGB to what the model takes, (3, height, width) float32. Can be pickled.
     preprocessing
@@ -86,6 +88,9 @@ class Network:
     fixed_size: bool = True
     names: Mapping[Place, str] | None = None
     loaded: "Loaded | None" = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", uncompiled(self.model))
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -26,6 +26,7 @@ _SYNONYMS = {
     **dict.fromkeys(("concat", "concatenate"), "cat"),
 }
 
+_FIRST, _SECOND = ("input", "self"), ("other", "mat2", "tensor1", "tensor2")  # keywords of operands
 ELEMENTWISE_PRODUCTS = frozenset({"mul", "addcmul"})
 CONTRACTIONS = frozenset({"einsum", "matmul"})
 _FAMILY = ELEMENTWISE_PRODUCTS | CONTRACTIONS | {"div"}
@@ -70,7 +71,8 @@ def operands(func: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Tensor, 
     name = function_name(func)
     if name not in _FAMILY:
         return None
-    tensors = [*tensors_in(args), *(kwargs[key] for key in ("other", "mat2", "tensor1", "tensor2") if key in kwargs)]
+    tensors = [*(kwargs[key] for key in _FIRST if key in kwargs), *tensors_in(args)]
+    tensors += [kwargs[key] for key in _SECOND if key in kwargs]
     if name == "addcmul":
         tensors = tensors[1:]
     if len(tensors) != 2 or not all(isinstance(x, Tensor) for x in tensors):
@@ -95,9 +97,25 @@ def is_constant_over_positions(tensor: Tensor) -> bool:
         return True
     rows = tensor.flatten(2)
     first = rows[:, :, :1]
-    if not torch.equal(rows[:, :, -1:], first):
-        return False  # which spares the comparison of all nearly always
-    return bool((rows == first).all())
+    return _equal(rows[:, :, -1:], first) and _equal(rows, first)  # the ends first, which nearly always is enough
+
+
+def _equal(some: Tensor, first: Tensor) -> bool:
+    """Whether numbers are equal but for rounding, as interpolation rounds."""
+    if not some.is_floating_point():
+        return bool((some == first).all())
+    return bool(((some - first).abs() <= 8 * torch.finfo(some.dtype).eps * first.abs()).all())
+
+
+def gate_of(operand: Tensor, form: Form, channels: int) -> Tensor:
+    """The number by which each channel is multiplied, (batch, channels); a view where it can be."""
+    if form == "diagonal":
+        return operand.diagonal(dim1=-2, dim2=-1)
+    if operand.ndim > 1 and operand.shape[1] == channels:
+        gate = operand if operand.ndim == 2 else operand.flatten(2)[:, :, 0]
+    else:
+        gate = operand.reshape(-1, channels)
+    return gate.reciprocal() if form == "divisor" else gate
 
 
 @dataclass(frozen=True)
@@ -125,14 +143,7 @@ class Product:
 
     def gate(self) -> Tensor:
         """The number by which each channel is multiplied, (batch, channels); a view where it can be."""
-        factor = self.factor
-        if self.form == "diagonal":
-            return factor.diagonal(dim1=-2, dim2=-1)
-        if factor.ndim > 1 and factor.shape[1] == self.channels:
-            gate = factor if factor.ndim == 2 else factor.flatten(2)[:, :, 0]
-        else:
-            gate = factor.reshape(-1, self.channels)
-        return gate.reciprocal() if self.form == "divisor" else gate
+        return gate_of(self.factor, self.form, self.channels)
 
     def with_gate(self, gate: Tensor) -> "Product":
         """The same product with another gate, (batch, channels), in the form and type of its operand."""

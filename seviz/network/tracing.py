@@ -50,6 +50,10 @@ _BY_SHAPE = {
     *("new_ones", "new_zeros", "new_full", "new_empty", "new_tensor"),
 }
 PIECES = {"chunk", "split", "tensor_split", "narrow", "getitem", "select", "unbind", "slice", "split_with_sizes"}
+_MULTIPLYING = {
+    *("mul", "div", "addcmul", "addcdiv", "lerp", "einsum", "matmul", "baddbmm", "addbmm", "bilinear"),
+    *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+}
 ELEMENTWISE = {
     *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish", "glu"),
     *("hardswish", "hardsigmoid", "hardtanh", "sigmoid", "logsigmoid", "tanh", "softplus", "softsign", "threshold"),
@@ -61,6 +65,10 @@ ELEMENTWISE = {
 }
 """Functions that treat every number, or every channel, for itself."""
 NUMBER_BY_NUMBER = ELEMENTWISE | _COPIES | _EXPANSIONS
+
+
+UNREGISTERED = "<unregistered>"
+"""Stands for the name of parameters of modules that are not registered in the network."""
 
 
 def is_feature_map(tensor: Tensor) -> bool:
@@ -86,6 +94,8 @@ class Origin:
         Of what does not: the names of the parameters and buffers, of two axes or more, that it comes of.
     applied
         The names of those by whose matrices this function multiplied.
+    computed
+        Whether what is learned was computed with before it was used, as a weight with a norm of its own is.
     maps
         The feature maps that it is (or is a view, a copy, or a product by numbers of).
     kin
@@ -113,6 +123,7 @@ class Origin:
     data: bool = False
     learned: tuple[str, ...] = ()
     applied: tuple[str, ...] = ()
+    computed: bool = False
     maps: frozenset[int] = frozenset()
     kin: int = 0
     sources: int = 0
@@ -128,6 +139,21 @@ class Origin:
     def is_descriptor(self) -> bool:
         """Whether it is computed from a feature map through a squeeze, and none itself."""
         return bool(self.squeezed) and (not self.maps or self.value is not None)
+
+    def computed_from(self, other: "Origin") -> bool:
+        """Whether it was computed from another by learned matrices."""
+        seen, waiting, found, applied = {self.serial}, [self], False, False
+        while waiting:
+            origin = waiting.pop()
+            found |= origin.serial == other.serial
+            if origin.serial <= other.serial:
+                continue
+            applied |= bool(origin.applied)
+            for each in origin.inputs:
+                if each.data and each.serial not in seen:
+                    seen.add(each.serial)
+                    waiting.append(each)
+        return found and applied
 
     def since_squeeze(self) -> list["Origin"]:
         """What it was computed from since the squeeze, itself included, in order."""
@@ -179,6 +205,8 @@ class Find:
     """Of the factor."""
     weights: tuple[str, ...]
     """Names of the matrices between squeeze and gate, in order of use."""
+    computed: bool
+    """Whether those are computed from the named tensors at each pass."""
     inputs: tuple[Any, Any]
     """What the module was called with: positional arguments and keywords."""
     offset: int = 0
@@ -238,8 +266,8 @@ class Trace(TorchFunctionMode):
     """How many products were counted inside each module."""
     scalings: dict[tuple[str, Scaling], None] = field(default_factory=dict)
     """Where feature maps are scaled otherwise, innermost module and kind, in order."""
-    single: bool = False
-    """Whether something of a single position was multiplied by something of its shape."""
+    single: dict[str, None] = field(default_factory=dict)
+    """The modules in which something of a single position was multiplied by something computed from it."""
     batch: int = 0
     """Images of the pass."""
 
@@ -262,8 +290,10 @@ class Trace(TorchFunctionMode):
         """Where a tensor comes from; one that was not seen to be made becomes known."""
         known = self._origins.get(tensor)
         if known is None:
-            if (name := self.names.get(tensor.data_ptr())) is not None:
+            if (name := self.names.get(_address(tensor))) is not None:
                 known = self._new(name=name, learned=(name,) if self.own[name].ndim > 1 else ())
+            elif isinstance(tensor, nn.Parameter):  # of a module that is not registered
+                known = self._new(name="parameter", learned=(UNREGISTERED,) if tensor.ndim > 1 else (), computed=True)
             else:
                 known = self._appeared(tensor)
             self._origins[tensor] = known
@@ -311,7 +341,7 @@ class Trace(TorchFunctionMode):
         """A module returns: its output bears its name, unless a module inside it gave it already."""
         frame = self._stack.pop()
         for tensor in _floats(output):
-            if tensor not in self._origins and tensor.data_ptr() not in self.names:
+            if tensor not in self._origins and _address(tensor) not in self.names:
                 given = [self.origin(x) for x in _floats(frame.inputs)]
                 self._origins[tensor] = self._unseen(tensor, given, matrices())
             origin = self.origin(tensor)
@@ -328,9 +358,14 @@ class Trace(TorchFunctionMode):
         inputs = list(tensors_in((args, kwargs)))
         if not self._stack:
             return func(*args, **kwargs)
+        if any(map(_is_wrapped, inputs)):
+            if name in ELEMENTWISE_PRODUCTS and len({x.numel() for x in inputs}) > 1:
+                self.scalings[self._stack[-1].path, Scaling.UNKNOWN] = None
+            return func(*args, **kwargs)
         if name in _BY_SHAPE:
             inputs = [x for x in inputs[:1] if name == "expand_as"]
         pair = operands(func, args, kwargs)
+        known = len(self.finds), len(self.scalings)
         finish = self._product(name, pair) if pair is not None else None
         if pair is None and name in ELEMENTWISE_PRODUCTS and len(inputs) > 1:
             self._note(*sorted(inputs[-2:], key=Tensor.numel))
@@ -347,6 +382,8 @@ class Trace(TorchFunctionMode):
                 self._stack[-1].made.append(origin)
         if finish is not None:
             finish(output)
+        if name in _MULTIPLYING and (len(self.finds), len(self.scalings)) == known:
+            self._not_understood(before, output)
         return output
 
     def _standing_in(self, tensor: Tensor) -> Any:
@@ -357,7 +394,12 @@ class Trace(TorchFunctionMode):
         """The origin of an output, from those of the inputs."""
         origins = tuple(origin for _, _, origin in before)
         if not any(origin.data for origin in origins):
-            return self._new(name=name, learned=_joined(origin.learned for origin in origins))
+            computed = name not in _COPIES and name != "t"
+            return self._new(
+                name=name,
+                learned=_joined(origin.learned for origin in origins),
+                computed=computed or any(origin.computed for origin in origins),
+            )
         changed = any(output is x and x._version != version for x, version, _ in before)
         # The input that the output is, and not merely is computed from.
         same = next(
@@ -412,6 +454,7 @@ class Trace(TorchFunctionMode):
             "inputs": origins,
             "data": True,
             "applied": applied,
+            "computed": bool(applied) and any(o.computed or name in ELEMENTWISE for o in origins if not o.data),
             "sources": sources | (_bits(maps) if is_map else 0),
             "numbers": output.numel() // len(output) if output.ndim and len(output) else 1,
             "followed": all(origin.followed for origin in data),
@@ -421,6 +464,10 @@ class Trace(TorchFunctionMode):
             half = 1 in output.shape[2:] and any(is_feature_map(x) for x, _, _ in before)
             halves = frozenset[int]().union(*(origin.maps for origin in data)) if half else frozenset[int]()
             return self._new(**known, maps=maps, kin=kin, squeezed=halves)
+        if name in PIECES and kin and not is_map and _sides_kept(output, before):
+            # Some images of a feature map, without the axis of the batch.
+            own = self._new_map(output)
+            return self._new(**known, maps=own, kin=kin | _bits(own))
         if not is_map:
             in_a_row = same is not None and bool(same.maps) and not same.squeezed
             if in_a_row or (name in ELEMENTWISE and kin and _positions_kept(output, before)):
@@ -475,7 +522,9 @@ class Trace(TorchFunctionMode):
             each.products += 1
         a, b = pair
         if a.ndim == 4 and a.shape == b.shape and a.shape[2:] == (1, 1):
-            self.single = True
+            one, other = self.origin(a), self.origin(b)
+            if one.computed_from(other) or other.computed_from(one):
+                self.single[frame.path] = None
         place = partial(Find, path=frame.path, call=frame.call, product=number, within=within, inputs=frame.inputs)
         for operand in (1, 0):
             factor, u = pair[operand], pair[1 - operand]
@@ -496,8 +545,6 @@ class Trace(TorchFunctionMode):
     def _scales(self, u: Tensor, factor: Tensor) -> bool:
         """Whether a product scales each channel of each image of a feature map by one number."""
         if not self._is_map(u) or not self.origin(u).data or factor.ndim != u.ndim or factor.shape[:2] != u.shape[:2]:
-            return False
-        if factor.data_ptr() in self.names:
             return False
         if any(n not in (1, m) for n, m in zip(factor.shape[2:], u.shape[2:], strict=True)):
             return False
@@ -569,12 +616,33 @@ class Trace(TorchFunctionMode):
                 factor=product.gate().clone(),
                 origin=factor,
                 weights=weights,
+                computed=any(origin.computed for origin in factor.since_squeeze()),
             )
         )
 
+    def _not_understood(self, before: Iterable[tuple[Tensor, int, Origin]], output: Any) -> None:
+        """Note a call that may multiply a feature map by a gate in a way that is not looked into."""
+        if not isinstance(output, Tensor):
+            return
+        for gate, _, of_gate in before:
+            if not of_gate.is_descriptor or of_gate.maps:
+                continue
+            for u, _, of_u in before:
+                positions = u.shape[-2:].numel() if of_u.maps and u.ndim > 2 else 1
+                if (
+                    positions > 1
+                    and not of_u.squeezed
+                    and of_gate.sources & (of_u.kin | _bits(of_u.maps))
+                    and gate.numel() * positions == u.numel() == output.numel()
+                    and any(origin.applied for origin in of_gate.since_squeeze())
+                ):
+                    self.scalings[self._stack[-1].path, Scaling.UNKNOWN] = None
+
     def _note(self, factor: Tensor, u: Tensor) -> None:
         """Note a scaling that is no channel product, if it scales a feature map by something smaller than it."""
-        kind = _kind(factor, u) if u.ndim >= 4 and 1 < factor.numel() < u.numel() else None
+        if u.ndim < 4 or not 1 < factor.numel() < u.numel() or not self.origin(u).data:
+            return
+        kind = _kind(factor, u)
         if kind is not None:
             self.scalings[self._stack[-1].path, kind] = None
 
@@ -590,6 +658,8 @@ def _kind(factor: Tensor, u: Tensor) -> Scaling | None:
         return Scaling.IMAGE
     if shape[1:3] == (1, 1):
         return Scaling.LAST
+    if all(n == 1 for n in shape[2:]):
+        return Scaling.UNKNOWN
     if 1 in shape[2:] and u.shape[2] > 1 and u.shape[3] > 1:
         return Scaling.DIRECTIONAL
     return Scaling.SPATIAL if shape[1] == 1 else None
@@ -601,6 +671,19 @@ def _floats(value: Any) -> Iterator[Tensor]:
 
 def _is_number(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _address(tensor: Tensor) -> int:
+    """Of its data; 0 where it has none of its own, as under `torch.vmap`."""
+    try:
+        return tensor.data_ptr()
+    except RuntimeError:
+        return 0
+
+
+def _is_wrapped(tensor: Tensor) -> bool:
+    """Whether a tensor stands for others, as under `torch.vmap`: then it shows no values."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def _bits(numbers: Iterable[int]) -> int:
@@ -620,6 +703,12 @@ def _joined(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 def _positions_kept(output: Tensor, before: Iterable[tuple[Tensor, int, Origin]]) -> bool:
     return any(o.maps and not o.squeezed and x.shape == output.shape for x, _, o in before)
+
+
+def _sides_kept(output: Tensor, before: Iterable[tuple[Tensor, int, Origin]]) -> bool:
+    """Whether a piece of a feature map has all of its positions."""
+    sides = output.shape[-2:]
+    return output.ndim == 3 and sides.numel() > 1 and any(x.ndim == 4 and x.shape[2:] == sides for x, _, _ in before)
 
 
 def _share_storage(a: Tensor, b: Tensor) -> bool:

@@ -52,6 +52,8 @@ class ModelRecord:
         What was done to each image.
     class_ids, class_names
         In the order of the logits; None where they are not known.
+    search
+        What is to be known of the search for SE blocks, such as parts that could not be looked into.
     task
         "classification"; else, as "detection", the model is the backbone of such a network and gives no logits.
     changed
@@ -67,6 +69,7 @@ class ModelRecord:
     class_ids: tuple[str, ...] | None
     class_names: tuple[str, ...] | None
     task: str = "classification"
+    search: tuple[str, ...] = ()
     changed: ChangeRecord | None = None
 
 

@@ -181,6 +181,7 @@ class Run:
         model, accuracy, remarks = self.manifest.model, self.accuracy, []
         if not model.trained:
             remarks.append("The weights of the SE blocks are untrained: the gates say nothing of learned features.")
+        remarks += model.search
         targets = self.manifest.data.model_classes
         if model.task != "classification":
             remarks.append(f"The network is the backbone of one for {model.task}: it gives no predictions.")
