@@ -26,6 +26,12 @@ def check_blocks(network: Network, run: Run | Part) -> Pairing:
     recorded = {block.name: block for block in run.manifest.blocks}
     pairing = pair_blocks(blocks.values(), recorded.values())
     whose = f"the run {str(run.path)!r} is of another network ({run.manifest.model.spec}) than {network.spec}"
+    for pair in pairing.pairs:
+        mine, theirs = blocks[pair.one].channels, recorded[pair.other].channels
+        if mine != theirs:
+            raise OptionError(
+                f"{whose}: {pair.one} has {theirs} channels there, {mine} here. Capture a run of this network."
+            )
     for name in pairing.only_one:
         raise OptionError(
             f"{whose}: {name} has no channels there, {blocks[name].channels} here. Capture a run of this network."
@@ -34,12 +40,6 @@ def check_blocks(network: Network, run: Run | Part) -> Pairing:
         raise OptionError(
             f"{whose}: {name} has {recorded[name].channels} channels there, none here. Capture a run of this network."
         )
-    for pair in pairing.pairs:
-        mine, theirs = blocks[pair.one].channels, recorded[pair.other].channels
-        if mine != theirs:
-            raise OptionError(
-                f"{whose}: {pair.one} has {theirs} channels there, {mine} here. Capture a run of this network."
-            )
     for pair in pairing.pairs:
         if pair.one != pair.other:
             raise OptionError(
