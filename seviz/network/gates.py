@@ -508,9 +508,11 @@ def layer_inputs(model: nn.Module, paths: Collection[str]) -> Iterator[dict[str,
         for path in paths:
             module = model.get_submodule(path)
 
-            def note(called: nn.Module, args: Any, path: str = path, module: nn.Module = module) -> None:
-                if running and called is module:
-                    given[path] = args[0].clone()
+            def note(called: nn.Module, args: Any, path: str = path, module: nn.Module = module) -> Any:
+                if not running or called is not module:
+                    return None
+                given[path] = args[0].clone()
+                return (given[path].view_as(given[path]), *args[1:])  # so that gradients flow through what is recorded
 
             stack.callback(module.register_forward_pre_hook(note).remove)
         stack.callback(model.register_forward_hook(stop, always_call=True).remove)

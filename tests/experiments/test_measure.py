@@ -210,10 +210,17 @@ def test_the_bundled_network_without_its_blocks() -> None:
     assert list(table["blocks"]) == [16, 0]
 
 
+class Open(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ones_like(x)
+
+
 def test_a_gate_that_is_held_is_no_block(network: Network) -> None:
     held = copy.deepcopy(network.model)
-    with seviz.force_gates(held, network.blocks, dict.fromkeys(network.blocks, 1.0)):
-        table = side_by_side({"as it is": network, "held": replace(network, model=held)}, BATCHES[:1])
+    for block in network.blocks.values():
+        assert block.gate_path is not None
+        held.set_submodule(block.gate_path, Open())
+    table = side_by_side({"as it is": network, "held": replace(network, model=held)}, BATCHES[:1])
     assert list(table["blocks"]) == [2, 0]  # it depends on no image
 
 
