@@ -6,7 +6,8 @@
 
 Without a run one is captured first, of a made-up network with the 15,104 gates of SE-ResNet-50 on 50,000 made-up
 images of 1,000 classes (`size.py --keep` makes the same); or, with `--demo`, of the bundled network and images. Each
-table is made in a process of its own. Another checkout of seviz takes turns with this one, table by table.
+table is made in a process of its own, but for those that are two views of one computation: `seviz analyse` pays that
+once, and so do they, in one process and one row. Another checkout of seviz takes turns with this one, row by row.
 """
 
 import argparse
@@ -21,6 +22,8 @@ MINUTES, GIB, MOMENTS = 3.0, 4.0, 30.0
 """Targets: of all tables together, and seconds of specificity from moments alone."""
 DEMO = 10.0
 """Target: seconds of all tables of the demo's run together."""
+TOGETHER = (("saturation", "saturation_by_channel"), ("convergence", "convergence_by_size"))
+"""Tables that share a computation."""
 
 CAPTURE_DEMO = """
 import sys, warnings
@@ -37,15 +40,26 @@ import seviz
 from seviz.analysis.tables import OF_BLOCK, OF_RUN
 if sys.argv[4] and not Path(seviz.__file__).is_relative_to(sys.argv[4]):
     sys.exit(f"{seviz.__file__} is not of {sys.argv[4]}")
-run, name, options = seviz.open_run(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+run, names, options = seviz.open_run(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 start = time.perf_counter()
-if name in OF_BLOCK:
-    for block in run.blocks:
-        OF_BLOCK[name](run, block=block, **options)
-else:
-    OF_RUN[name](run, **options)
+for name in names.split("+"):
+    if name in OF_BLOCK:
+        for block in run.blocks:
+            OF_BLOCK[name](run, block=block, **options)
+    else:
+        OF_RUN[name](run, **options)
 print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
 """
+
+
+def in_rows(names: list[str]) -> list[str]:
+    """The tables of each row, joined by "+": one, or those that share a computation, where the first of them stands."""
+    rows: list[str] = []
+    for name in names:
+        if not any(name in row.split("+") for row in rows):
+            shared = next((two for two in TOGETHER if name in two), (name,))
+            rows.append("+".join(other for other in shared if other in names))
+    return rows
 
 
 def timed(run: Path, names: list[str], against: Path | None, digits: int) -> list[tuple[float, float]]:
@@ -53,11 +67,12 @@ def timed(run: Path, names: list[str], against: Path | None, digits: int) -> lis
     others = "" if against is None else " seconds before | GiB before | ratio |"
     print(f"| table | seconds | GiB |{others}\n|---|---|---|{'---|' * others.count(' |')}")
     rows = []
-    for k, name in enumerate(names):
+    for k, name in enumerate(in_rows(names)):
         checkouts = [None] if against is None else [None, against][:: 1 if k % 2 else -1]  # who begins, changes
         found = {of: python(TABLE, run, name, "{}", of or "", of=of) for of in checkouts}
         seconds, memory = found[None]
-        row = f"| {name}{' of each block' if name in OF_BLOCK else ''} | {seconds:.{digits}f} | {memory:.1f} |"
+        called = name.replace("+", " and ") + (" of each block" if name in OF_BLOCK else "")
+        row = f"| {called} | {seconds:.{digits}f} | {memory:.1f} |"
         if against is not None:
             before = found[against]
             row += f" {before[0]:.{digits}f} | {before[1]:.1f} | {seconds / before[0]:.2f} |"

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seviz.analysis.images import by_channel, kept_gates
+from seviz.analysis.images import first, kept_gates
 from seviz.analysis.selectivity import sensitivity
 from seviz.errors import OptionError
 from seviz.run.store import Run
 
-_SLICE = 32  # channels at a time
 KINDS = ("favoured class", "avoided class", "most excited", "least excited")
 
 
@@ -148,29 +147,3 @@ def _images(run: Run, block: str, signal: str, chosen: NDArray[np.int64], number
             )
         )
     return pd.concat(parts, ignore_index=True)
-
-
-def first(values: NDArray[np.floating], number: int, *, greatest: bool = False) -> NDArray[np.int64]:
-    """The rows of the least values of each column, (number, column), ascending; equal values in the order of rows.
-
-    Parameters
-    ----------
-    values
-        (row, column), without NaN.
-    number
-        How many; all rows where there are fewer.
-    greatest
-        Those of the greatest values, descending.
-    """
-    number = min(number, len(values))
-    result = np.empty((number, values.shape[1]), np.int64)
-    for start in range(0, values.shape[1] if number else 0, _SLICE):
-        x = by_channel(values, slice(start, start + _SLICE))  # (column, row)
-        if greatest:
-            np.negative(x, out=x)
-        last = np.partition(x, number - 1, axis=1)[:, number - 1]
-        column, row = np.nonzero(x <= last[:, None])
-        order = np.lexsort((x[column, row], column))
-        place = np.searchsorted(column, np.arange(len(x))) + np.arange(number)[:, None]
-        result[:, start : start + _SLICE] = row[order][place]
-    return result

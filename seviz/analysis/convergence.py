@@ -20,14 +20,14 @@ Brown, "Some experimental results in the correlation of mental abilities", Briti
 Nunnally, "Psychometric Theory", 2nd edition, 1978: 0.9 as the least reliability for decisions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import sparse, stats
+from scipy import sparse
 
 from seviz.analysis.blocks import each, shared
 from seviz.analysis.variance import VarianceSplit
@@ -43,7 +43,7 @@ ORDERED_CLASSES = 100
 
 _FIGURES = ("mean_order", "omega_order", "omega_squared", "omega_squared_std")
 _COLUMNS = ("block", "stage", "channels", "size", "classes", *_FIGURES)
-_SLICE = 64  # channels at a time, for memory
+_SLICE = 32  # channels at a time, for memory
 _NAMES = 10  # of classes in a remark
 
 
@@ -98,9 +98,17 @@ def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     ordered = np.take_along_axis(digits, order, axis=1)
     ranks: NDArray[np.float64] = np.empty(digits.shape)
     np.put_along_axis(ranks, order, np.arange(1.0, digits.shape[1] + 1)[None], axis=1)
-    odd = ~(ordered[:, 1:] > ordered[:, :-1]).all(1)  # ties and NaN, as rare as they are
-    if odd.any():
-        ranks[odd] = stats.rankdata(digits[odd], axis=1)
+    fresh = np.ones(digits.shape, bool)  # where no tie with the value before goes on
+    fresh[:, 1:] = ordered[:, 1:] > ordered[:, :-1]
+    odd = np.flatnonzero(~fresh.all(1))  # ties and NaN, as rare as they are
+    if len(odd):
+        starts = np.flatnonzero(fresh[odd])
+        sizes = np.diff(starts, append=len(odd) * digits.shape[1])
+        middle = np.repeat(starts % digits.shape[1] + (sizes + 1) / 2, sizes).reshape(len(odd), -1)
+        middle[np.isnan(ordered[odd, -1])] = np.nan
+        tied = np.empty_like(middle)
+        np.put_along_axis(tied, order[odd], middle, axis=1)
+        ranks[odd] = tied
     return ranks
 
 
@@ -213,11 +221,11 @@ def _by_size(run: Run, sizes: Sequence[int] | None, repeats: int, signal: str, s
     asked = sorted(set(sizes or default_sizes(_median(pool.count))))
     tried = [size for size in asked if pool.taking_part(size).any()]
     random = np.random.default_rng(seed)
-    draws = [pool.draw(random, tried) for _ in range(repeats)] if tried else []
+    draws = _Draws.of([pool.draw(random, tried) for _ in range(repeats)]) if tried else None
 
     def of_block(name: str) -> list[dict[str, Any]]:
         gates = run.gates(name, signal)
-        if not tried:
+        if draws is None:
             return []
         figures = _figures(gates, draws, pool.images[0])  # (draw and size, figure)
         rows = []
@@ -385,6 +393,42 @@ class _Draw:
 
 
 @dataclass(frozen=True)
+class _Draws:
+    """Several draws of the same sizes.
+
+    Attributes
+    ----------
+    members, groups
+        Of all draws one below the other, (draw * class * step, row) and (draw * group * step, row); by columns, so
+        that a product reads each image once for all draws.
+    steps
+        Of each draw.
+    samples
+        Of each draw.
+    """
+
+    members: Any
+    groups: Any
+    steps: int
+    samples: list[list[_Sample]]
+
+    @classmethod
+    def of(cls, draws: Sequence[_Draw]) -> "_Draws":
+        members, groups = (
+            sparse.vstack(matrices, format="csc")
+            for matrices in ([draw.members for draw in draws], [draw.groups for draw in draws])
+        )
+        return cls(members, groups, draws[0].steps, [draw.samples for draw in draws])
+
+    def up_to(self, values: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """Sums over all steps up to each, (group, step, ...) of each draw, of values (draw * group * step, ...)."""
+        for result in values.reshape(len(self.samples), -1, self.steps, *values.shape[1:]):
+            for step in range(1, self.steps):
+                result[:, step] += result[:, step - 1]
+            yield result
+
+
+@dataclass(frozen=True)
 class _Pool:
     """The images that samples are drawn from: the rows of the kept gates that did not fail, and their classes.
 
@@ -471,50 +515,49 @@ class _Summary:
     split: VarianceSplit
 
 
-def _figures(gates: NDArray[np.float32], draws: Sequence[_Draw], good: int) -> NDArray[np.float64]:
+def _figures(gates: NDArray[np.float32], draws: _Draws, good: int) -> NDArray[np.float64]:
     """How well the samples of each draw and size agree: what `_agreement` says, (draw and size, figure)."""
     summaries = _summaries(gates, draws, good)
     return np.array([_agreement(*two) for two in zip(summaries[::2], summaries[1::2], strict=True)])
 
 
-def _summaries(gates: NDArray[np.float32], draws: Sequence[_Draw], good: int) -> list[_Summary]:
+def _summaries(gates: NDArray[np.float32], draws: _Draws, good: int) -> list[_Summary]:
     """What each sample of each draw says of a block; `good` is the row of some image that did not fail."""
     channels = gates.shape[1]
     counts, summaries = [], []
-    for draw in draws:
-        number = _up_to(np.diff(draw.members.indptr), draw.steps)
-        for sample in draw.samples:
+    numbers = draws.up_to(draws.members @ np.ones(len(gates), np.int64))  # (draw, class, step)
+    for number, samples in zip(numbers, draws.samples, strict=True):
+        for sample in samples:
             count = np.where(sample.part, sample.of(number), 0)
             counts.append(count[:, None])
             between, within = np.empty((2, channels))
             split = VarianceSplit(between, within, int(count.sum()), int((count > 0).sum()), float("nan"))
             summaries.append(_Summary(np.empty((len(sample.ordered), channels)), split))
+    x = square = np.empty((0, 0))
     for start in range(0, channels, _SLICE):
         part = slice(start, start + _SLICE)
-        x = gates[:, part].astype(np.float64)
+        if x.shape != gates[:, part].shape:  # else what was there is used again
+            x, square = np.empty((2, *gates[:, part].shape))
+        x[:] = gates[:, part]
         origin = x[good].copy()  # a value that occurs, so that constant gates become 0 throughout
         x -= origin
-        square, left = np.square(x), zip(counts, summaries, strict=True)
-        for draw in draws:
-            sums_up_to, squares_up_to = _up_to(draw.members @ x, draw.steps), _up_to(draw.groups @ square, draw.steps)
-            for k, sample in enumerate(draw.samples):
+        np.square(x, out=square)
+        of_draws = zip(draws.up_to(draws.members @ x), draws.up_to(draws.groups @ square), draws.samples, strict=True)
+        left = zip(counts, summaries, strict=True)
+        for sums_up_to, squares_up_to, samples in of_draws:
+            for k, sample in enumerate(samples):
                 count, summary = next(left)
-                sums = np.where(sample.part[:, None], sample.of(sums_up_to), 0)  # (class, channel)
+                sums = sample.of(sums_up_to)  # (class, channel)
+                if not sample.part.all():
+                    sums = np.where(sample.part[:, None], sums, 0)
                 squares = sample.of(squares_up_to)[k // 2 + 1 :].sum(0)  # of the classes that take part
                 mean = sums / np.maximum(count, 1)
-                summary.split.within[part] = np.maximum(squares - np.einsum("ij,ij->j", sums, mean), 0)
-                summary.means[:, part] = np.where(count > 0, mean + origin, np.nan)[sample.ordered]
-                mean -= sums.sum(0) / max(count.sum(), 1)
-                summary.split.between[part] = count[:, 0] @ np.square(mean, out=mean)
+                of_means = np.einsum("ij,ij->j", sums, mean)
+                summary.split.within[part] = np.maximum(squares - of_means, 0)
+                summary.split.between[part] = np.maximum(of_means - np.square(sums.sum(0)) / max(count.sum(), 1), 0)
+                ordered = sample.ordered
+                summary.means[:, part] = np.where(count[ordered] > 0, mean[ordered] + origin, np.nan)
     return summaries
-
-
-def _up_to(values: NDArray[Any], steps: int) -> NDArray[Any]:
-    """Sums over all steps up to each, (group, step, ...), of values (group * step, ...)."""
-    result: NDArray[Any] = values.reshape(-1, steps, *values.shape[1:])
-    for step in range(1, steps):
-        result[:, step] += result[:, step - 1]
-    return result
 
 
 def _agreement(first: _Summary, second: _Summary) -> tuple[float, float, float, float]:

@@ -137,12 +137,17 @@ def principal_axes(
         (feature, component), orthonormal, signed so that the largest entry of each is positive; the sum of squares
         along each, (component), descending; and the sum of squares in all directions.
     """
-    features = centred.shape[1]
-    scatter = (centred.T @ centred).astype(np.float64)
-    number = min(components, features)
-    variances, axes = _greatest(scatter, number)
+    return axes_of_scatter(centred.T @ centred, components)
+
+
+def axes_of_scatter(
+    scatter: NDArray[np.floating], components: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """`principal_axes` of vectors whose products of features, summed over items, are given, (feature, feature)."""
+    products: NDArray[np.float64] = scatter.astype(np.float64)
+    variances, axes = _greatest(products, min(components, len(products)))
     largest = np.take_along_axis(axes, np.abs(axes).argmax(0)[None], 0)
-    return axes * np.where(largest < 0, -1, 1), np.maximum(variances, 0), float(np.trace(scatter))
+    return axes * np.where(largest < 0, -1, 1), np.maximum(variances, 0), float(np.trace(products))
 
 
 def _greatest(scatter: NDArray[np.float64], number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -66,7 +66,7 @@ class Correlations:
     @property
     def eigenvalues(self) -> NDArray[np.float64]:
         """Those of r that can be above 0, ascending."""
-        values = linalg.eigvalsh(self.r if self._of is None else self._of @ self._of.T, check_finite=False)
+        values = np.linalg.eigvalsh(self.r if self._of is None else self._of @ self._of.T)  # lets other threads run
         result: NDArray[np.float64] = np.maximum(values, 0)
         return result
 

@@ -43,12 +43,10 @@ from numpy.typing import NDArray
 from scipy import integrate, special
 
 from seviz.analysis.blocks import each
-from seviz.analysis.images import by_channel, kept_gates
+from seviz.analysis.images import SLICE, by_channel, first, in_codes, kept_gates
 from seviz.errors import OptionError
 from seviz.run.moments import Moments
 from seviz.run.store import Run
-
-_SLICE = 32  # channels at a time
 
 
 def sensitivity(moments: Moments, total: Moments) -> NDArray[np.float64]:
@@ -162,11 +160,11 @@ def mutual_information(
     codes = codes.reshape(labels.shape)
     classes = int(codes.max()) + 1
     plogp = special.xlogy(np.arange(images + 1), np.arange(images + 1)) / np.log(2)  # of each count
-    for start in range(0, channels, _SLICE):
-        part = slice(start, start + _SLICE)
-        x = by_channel(gates, part)  # (channel, image)
+    for start in range(0, channels, SLICE):
+        part = slice(start, start + SLICE)
+        x = by_channel(in_codes(gates[:, part]), slice(None))  # (channel, image)
         bin_of: NDArray[Any] = np.zeros(x.shape, np.uint8 if bins < 256 else np.int64)
-        for edge in np.sort(x, axis=1)[:, edges].T:
+        for edge in np.sort(x, axis=1, kind="stable" if x.dtype == np.uint16 else None)[:, edges].T:
             bin_of += x >= edge[:, None]
         of = codes if codes.ndim == 1 else codes[:, part].T
         place = (np.arange(len(x))[:, None] * classes + of) * bins
@@ -203,17 +201,16 @@ def precision_at(gates: NDArray[np.floating], members: NDArray[np.bool_], k: int
     k = min(k, images)
     if not k:
         return np.full(channels, np.nan)
-    result = np.empty(channels)
-    for start in range(0, channels, _SLICE):
-        part = slice(start, start + _SLICE)
-        x = by_channel(gates, part)  # (channel, image)
-        last = np.partition(x, images - k, axis=1)[:, images - k]
-        channel, image = np.nonzero(x >= last[:, None])
-        tied, own = x[channel, image] == last[channel], members[image, start + channel]
-        above, sure, ties, shared = (
-            np.bincount(channel[which], minlength=len(x)) for which in (~tied, ~tied & own, tied, tied & own)
-        )
-        result[part] = (sure + (k - above) * shared / ties) / k
+    rows = first(gates, k, greatest=True)
+    last = np.take_along_axis(gates, rows[-1:], 0)[0]
+    above = np.take_along_axis(gates, rows, 0) > last
+    sure = (above & np.take_along_axis(members, rows, 0)).sum(0)
+    ties, shared = np.empty((2, channels), np.int64)
+    for start in range(0, channels, SLICE):
+        part = slice(start, start + SLICE)
+        tied = gates[:, part] == last[part]
+        ties[part], shared[part] = tied.sum(0), (tied & members[:, part]).sum(0)
+    result: NDArray[np.float64] = (sure + (k - above.sum(0)) * shared / ties) / k
     return result
 
 

@@ -438,9 +438,7 @@ def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: "_Given", st
     for (find, again), reduced, stage in zip(finds, strides, stages, strict=True):
         order[stage] += 1
         name, channels = f"SE_{stage}_{order[stage]}", find.u.shape[1]
-        gate, bounds = activation(
-            again.origin, _lead(again), partial(_louder, model, given, find), form=find.form
-        )
+        gate, bounds = activation(again.origin, _lead(again), partial(_louder, model, given, find), form=find.form)
         made_by = find.gate if find.gate is not None and again.gate is not None else None
         blocks[name] = SEBlock(
             name=name,

@@ -7,7 +7,6 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from seviz.analysis.blocks import each, shared
-from seviz.analysis.images import by_channel, kept_gates
 from tests.made_runs import make_run
 
 
@@ -48,24 +47,3 @@ def test_what_is_shared_is_made_once_for_each_run(tmp_path: Path) -> None:
     for run in (*runs, *runs):
         assert shared(run, "key", lambda: made.append(1) or len(made)) == 1 + runs.index(run)
     assert len(made) == 2
-
-
-def test_gates_of_some_images_are_those_of_all_at_their_places(tmp_path: Path) -> None:
-    gates = {"SE_2_1": np.random.default_rng(0).uniform(size=(50, 6))}
-    run = make_run(tmp_path / "run", gates, np.arange(50) % 3, failed=[4], kept=np.arange(50) % 5 > 0, chunk_size=16)
-    every, rows = run.gates("SE_2_1"), np.array([0, 3, 11, 12, 13, 39])  # none of the chunk before the last
-    np.testing.assert_array_equal(run.gates("SE_2_1", rows=rows), every[rows])
-    assert np.isnan(every[3]).all()
-    assert run.gates("SE_2_1", rows=rows[:0]).shape == (0, 6)
-    found, images = kept_gates(run, "SE_2_1")
-    np.testing.assert_allclose(found, gates["SE_2_1"][images], atol=8e-6)
-    assert list(images) == [k for k in range(50) if k % 5 and k != 4]
-
-
-def test_gates_are_turned_tile_by_tile() -> None:
-    gates = np.random.default_rng(0).normal(size=(600, 5))
-    turned = by_channel(gates, slice(2, 9))
-    np.testing.assert_array_equal(turned, gates[:, 2:].T)
-    assert turned.flags.c_contiguous
-    turned += 1
-    assert turned[0, 0] != gates[0, 2]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from seviz.analysis.channels import KINDS, channels, first
+from seviz.analysis.channels import KINDS, channels
 from seviz.errors import MissingSignalError, OptionError
 from tests.made_runs import make_run
 
@@ -107,13 +107,6 @@ def test_next_to_nothing_is_quiet(labels: NDArray[np.int64], failed: list[int], 
     table = channels(run, "SE_2_1")
     assert not table["kind"].str.endswith("class").any()
     assert len(table) == 3 * 2 * (5 - len(failed))
-
-
-def test_first_rows_are_those_of_a_stable_sort() -> None:
-    values = np.random.default_rng(0).integers(0, 6, (40, 7)).astype(float)
-    for number in (1, 5, 40, 99):
-        np.testing.assert_array_equal(first(values, number), np.argsort(values, axis=0, kind="stable")[:number])
-    assert first(values[:0], 3).shape == (0, 7)
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run with the classes and channels of ImageNet and SE-ResNet-50: every page opens, and none is slow."""
+"""A run with the classes of ImageNet and the widths of SE-ResNet-50: every page opens, and none is slow."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ import seviz
 from seviz.analysis.tables import analyse
 from seviz.dashboard.pages import PAGES
 from tests.browser.visiting import Server, drawn, given_run, visit
+from tests.browser.wide_network import CLASSES, batches
 
 TABLES = ("specificity", "saturation", "specificity_by_channel")
 PER_CLASS = 2
@@ -27,13 +28,7 @@ def large(runs: Path) -> dict[str, str]:
     """
     place = next(iter(given_run()), runs / "large")
     if place == runs / "large":
-        made_network = Path(__file__).parents[2] / "analyses" / "benchmarks" / "made_network.py"
-        network = seviz.load(f"{made_network}:wide", weights="none")
-        sys.path.insert(0, str(made_network.parent))
-        try:
-            from made_network import CLASSES, batches
-        finally:
-            sys.path.remove(str(made_network.parent))
+        network = seviz.load(f"{Path(__file__).parent / 'wide_network.py'}:make", weights="none")
         images = batches(network.model, PER_CLASS * CLASSES)
         with pytest.warns(UserWarning, match="untrained"):
             seviz.collect(network, images, place, compile="off", keep_gates="none", chunk_size=PER_CLASS * CLASSES)

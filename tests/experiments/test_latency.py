@@ -1,4 +1,5 @@
 import copy
+import functools
 from dataclasses import replace
 from typing import Any
 
@@ -69,9 +70,15 @@ def test_each_network_is_measured_beside_the_first(
     assert (same["ratio_low"] < same["ratio_high"]).all()
 
 
-def test_compiled_networks_are_measured(tiny_net: nn.Module, tiny_network: Network) -> None:
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
-    model = nn.Sequential(tiny_net.stages[0], head).eval()
+@pytest.fixture
+def compiled_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile as ever, but let no compiler write code, which takes long."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+
+
+def test_compiled_networks_are_measured(tiny_network: Network) -> None:
+    """By the compiler as it is, of a network that takes little compiling."""
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Flatten()).eval()
     both = {"original": replace(tiny_network, model=model), "same": model}
     table = latency(both, SIZE, **{**SHORT, "batch_sizes": (2,)}, modes=("compiled",))
     assert table[["network", "mode", "batch_size"]].to_numpy().tolist() == [
@@ -163,6 +170,7 @@ def test_memory_format(tiny_net: nn.Module, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(flat) == 2
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 def test_what_cannot_be_compiled_is_left_out_and_said(tiny_net: nn.Module) -> None:
     short = {**SHORT, "batch_sizes": (2,)}
     table = latency({"plain": nn.ReLU(), "host": Asking()}, SIZE, **short)

@@ -421,9 +421,7 @@ class Failing(nn.Module):
 
 def test_leaves_no_hook_after_an_exception() -> None:
     model = Gated(Failing()).train()
-    with pytest.raises(
-        ExampleError, match=r"Gated does not take shape .* \(RuntimeError: no way through\)"
-    ):
+    with pytest.raises(ExampleError, match=r"Gated does not take shape .* \(RuntimeError: no way through\)"):
         find_se_blocks(model, (1, 3, 16, 16))
     assert all(not m._forward_hooks and not m._forward_pre_hooks and m.training for m in model.modules())
 

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from seviz.analysis.channels import first
+from seviz.analysis.images import first
 from seviz.run.store import Run
 
 TICKS = 1_500
