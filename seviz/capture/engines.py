@@ -18,7 +18,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -89,12 +89,13 @@ class _Observed:
     signals: tuple[Signal, ...]
     layout: torch.memory_format
     precision: torch.dtype
+    traced: bool = False
 
     def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         low = self.precision != torch.float32
         batch = batch.contiguous(memory_format=self.layout)
         with (
-            recorded_gates(self.network, self.blocks, signals=self.signals, detach=True) as gates,
+            recorded_gates(self.network, self.blocks, signals=self.signals, detach=True, traced=self.traced) as gates,
             torch.autocast(batch.device.type, self.precision if low else None, enabled=low),
         ):
             output = self.network(batch)
@@ -478,7 +479,7 @@ def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _compiled(run: _Pass, engine: EngineRecord, input_size: Sequence[int], dtype: torch.dtype) -> _Pass:
+def _compiled(run: _Observed, engine: EngineRecord, input_size: Sequence[int], dtype: torch.dtype) -> _Pass:
     """A pass of full batches, compiled."""
     device = torch.device(engine.device)
     images = random_images((engine.batch_size, *input_size), device, dtype)
@@ -486,7 +487,7 @@ def _compiled(run: _Pass, engine: EngineRecord, input_size: Sequence[int], dtype
         with _undistracted(device):
             expected = run(images)
             finite = all(bool(tensor.isfinite().all()) for tensor in expected)
-            compiled: _Pass = torch.compile(_traced(run, torch.zeros_like(images)), dynamic=False)
+            compiled: _Pass = torch.compile(_traced(replace(run, traced=True), torch.zeros_like(images)), dynamic=False)
             with frozen():
                 outcome = compiled(images) if finite else expected
     except Exception as error:  # whatever the compilers raise

@@ -58,7 +58,10 @@ def activation(
         The least and the greatest value of the function; infinite where there is none, or none is known.
     """
     while gate.name in PIECES and len(gate.inputs) == 1 and (whole := gate.inputs[0].value) is not None:
-        gate, factor = gate.inputs[0], whole.flatten(1)  # several products share it
+        if whole.numel() == factor.numel():
+            break
+        gate, whole = gate.inputs[0], whole.flatten(1)  # several products share it
+        factor = gate_of(whole, form, whole.shape[1])
     tolerance = 1e-5 if factor.dtype in (torch.float32, torch.float64) else 2e-2
     curves: list[tuple[Origin, Tensor, Tensor]] = []
     computable = True

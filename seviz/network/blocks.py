@@ -14,7 +14,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
@@ -32,6 +32,7 @@ from seviz.network.stages import dilations, is_exact, stage_numbers, stride
 from seviz.network.tracing import Find, Origin, Scaling, Trace, is_feature_map, trace
 from seviz.network.wrappers import refuse_compiled, uncompiled
 
+_ROWS = 2  # of the batch that is watched
 _DRAWS = 8  # of random input, to verify a find
 _MULTIPLE = 64  # of the sides of images that every usual stride divides
 _LARGEST = 256  # side that a small image is enlarged to
@@ -292,7 +293,14 @@ def _survey(model: nn.Module, example: Example) -> Survey:
             " verified. Move it with model.to_empty(device=...) and load or draw its weights."
         )
     given = _random_example(model, example)
-    state, finds = _watched(model, given)
+    try:
+        state, finds = _watched(model, given)
+    except ExampleError:
+        rows = _rows(example)
+        if rows <= _ROWS:
+            raise
+        given = _random_example(model, example, rows)  # an exported graph may take that batch only
+        state, finds = _watched(model, given)
     single: tuple[str, ...] = ()
     for larger in _larger(given) if state.single or not _exact(finds, given) else ():
         try:
@@ -494,7 +502,13 @@ class _Given:
         return tuple(next((x for x in tensors if x.ndim >= 4), tensors[0]).shape)
 
 
-def _random_example(model: nn.Module, example: Example) -> _Given:
+def _rows(example: Example) -> int:
+    """Of the batch of an example that is a tensor or a shape with a batch; else 0."""
+    shape: Any = tuple(example.shape) if isinstance(example, Tensor) else example
+    return int(shape[0]) if _is_shape(shape) and len(shape) > 3 else 0
+
+
+def _random_example(model: nn.Module, example: Example, rows: int = _ROWS) -> _Given:
     parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     if isinstance(example, Tensor) or _is_shape(example):
         like = example if isinstance(example, Tensor) else parameter
@@ -505,7 +519,7 @@ def _random_example(model: nn.Module, example: Example) -> _Given:
                 f"example has shape {shape}, expected (channels, height, width) or (batch, channels, height, width)"
             )
         kind = like.dtype if like.is_floating_point() else parameter.dtype
-        images = _drawn((2, *rest), 0).to(device=like.device, dtype=kind)
+        images = _drawn((rows, *rest), 0).to(device=like.device, dtype=kind)
         return _Given((images,), {}, f"shape {shape}", resizable=len(rest) == 3)
     if not isinstance(example, tuple | dict) or next(tensors_in(example), None) is None:
         raise ExampleError(
@@ -531,12 +545,12 @@ def _is_shape(example: object) -> bool:
 
 
 def _random_rows(batch: int, tensor: Tensor) -> Tensor:
-    """Two rows of random numbers in place of a batch, of anything else as many as there are; others as they are."""
+    """Rows of random numbers in place of a batch, of anything else as many as there are; others as they are."""
     shape = tuple(tensor.shape)
     if batch and shape and shape[0] == batch:
-        shape = (2, *shape[1:])
+        shape = (_ROWS, *shape[1:])
     if not tensor.is_floating_point():
-        return tensor if shape == tuple(tensor.shape) else tensor[torch.arange(2) % len(tensor)]
+        return tensor if shape == tuple(tensor.shape) else tensor[torch.arange(_ROWS) % len(tensor)]
     return _drawn(shape, 0).to(tensor)
 
 
@@ -568,7 +582,8 @@ def _exact(finds: Sequence[Find], given: _Given) -> bool:
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; every module's own mode comes back afterwards."""
     modes = {module: module.training for module in model.modules()}
-    model.eval()
+    with suppress(NotImplementedError):  # an exported graph has one mode, in which it was made
+        model.eval()
     try:
         with torch.inference_mode(False), torch.no_grad():
             yield

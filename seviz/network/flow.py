@@ -219,6 +219,7 @@ def flow_of(model: nn.Module, images: Tensor) -> Flow:
     flow = Flow(model)
     with ExitStack() as stack:
         stack.enter_context(undisturbed(model))
+        images = images.clone()  # which is no inference tensor
         for path, module in model.named_modules():
 
             def enter(_: nn.Module, args: Any, kwargs: Any, path: str = path) -> None:
@@ -230,7 +231,7 @@ def flow_of(model: nn.Module, images: Tensor) -> Flow:
             stack.callback(module.register_forward_pre_hook(enter, with_kwargs=True, prepend=True).remove)
             stack.callback(module.register_forward_hook(leave, always_call=True).remove)
         stack.enter_context(flow)
-        output = model(images.clone())  # which is no inference tensor then
+        output = model(images)
     flow.given_back = set(map(flow.value, tensors_in(output)))
     return flow
 

@@ -104,8 +104,8 @@ AtProduct = Callable[[SEBlock, Product, Place], Tensor | None]
 class _Watcher:
     """Finds the products of blocks in the passes of one model, and counts them."""
 
-    def __init__(self, model: nn.Module, blocks: Sequence[SEBlock], at_product: AtProduct) -> None:
-        self._model, self._blocks, self._at_product = model, blocks, at_product
+    def __init__(self, model: nn.Module, blocks: Sequence[SEBlock], at_product: AtProduct, traced: bool) -> None:
+        self._model, self._blocks, self._at_product, self._traced = model, blocks, at_product, traced
         self._numbers: dict[str, dict[int, tuple[SEBlock, int]]] = {}
         """By path and number of the product there: the block and its first channel."""
         for block in blocks:
@@ -221,7 +221,7 @@ class _Watcher:
                 f"{block.name} has {block.channels} channels, and its product scales something of shape"
                 f" {tuple(u.shape)}; give the blocks that find_se_blocks finds in this network"
             )
-        if block.form != "diagonal" and not is_constant_over_positions(_over_positions(factor, u)):
+        if not self._traced and block.form != "diagonal" and not is_constant_over_positions(_over_positions(factor, u)):
             raise GatesNotSeenError(f"what {block.name} multiplies by differs between positions in this pass")
         if product.gate().shape != u.shape[:2]:
             raise GatesNotSeenError(
@@ -309,6 +309,7 @@ def visit_products(
     *,
     begin: Callable[[], None] = _nothing,
     end: Callable[[], None] = _nothing,
+    traced: bool = False,
 ) -> Iterator[_Watcher]:
     """Have a function called at the product of each block, in each pass of the model.
 
@@ -321,6 +322,9 @@ def visit_products(
         None.
     begin, end
         Called when a pass begins, and when it ends well and every block was met.
+    traced
+        Whether the pass is traced, and shows no values: then nothing is checked by value, and what comes of the trace
+        must be compared with a pass that was.
 
     Raises
     ------
@@ -328,7 +332,7 @@ def visit_products(
         At the end of a pass, if a block was not met as often as it was found.
     """
     model = bare(model)
-    watcher = _Watcher(model, blocks, at_product)
+    watcher = _Watcher(model, blocks, at_product, traced)
     with ExitStack() as stack:
         watcher.watch(stack, begin, end)
         products = stack.enter_context(_products_of(model))
@@ -343,7 +347,12 @@ Measure = Callable[[Product, Tensor], Tensor]
 
 @contextmanager
 def recorded_products(
-    model: nn.Module, blocks: Mapping[str, SEBlock], measures: Mapping[Any, Measure], *, detach: bool
+    model: nn.Module,
+    blocks: Mapping[str, SEBlock],
+    measures: Mapping[Any, Measure],
+    *,
+    detach: bool,
+    traced: bool = False,
 ) -> Iterator[dict[Any, dict[str, Tensor]]]:
     """Record measures of the products of blocks in each pass.
 
@@ -356,6 +365,8 @@ def recorded_products(
     detach
         Whether to cut what is recorded off the graph. If not, the network goes on with the recorded gates, so that
         gradients flow through them.
+    traced
+        As in `visit_products`.
 
     Yields
     ------
@@ -385,7 +396,7 @@ def recorded_products(
             values[name][block] = _one(columns, 1)
         pieces.clear()
 
-    with visit_products(model, list(blocks.values()), at_product, begin=begin, end=end):
+    with visit_products(model, list(blocks.values()), at_product, begin=begin, end=end, traced=traced):
         yield values
 
 
@@ -457,14 +468,19 @@ def capture_gates(
 
 @contextmanager
 def recorded_gates(
-    model: nn.Module, blocks: Mapping[str, SEBlock], *, signals: Sequence[Signal], detach: bool
+    model: nn.Module,
+    blocks: Mapping[str, SEBlock],
+    *,
+    signals: Sequence[Signal],
+    detach: bool,
+    traced: bool = False,
 ) -> Iterator[Gates]:
     """Like `capture_gates`, without the compiled-model check; for per-batch use."""
     unknown = [signal for signal in signals if signal not in SIGNALS]
     if unknown:
         raise OptionError(f"signals has {unknown[0]!r}, expected some of {', '.join(SIGNALS)}")
     measures = {s: _MEASURES[s] for s in SIGNALS if s in signals or s == "excitation"}
-    with recorded_products(model, blocks, measures, detach=detach) as values:
+    with recorded_products(model, blocks, measures, detach=detach, traced=traced) as values:
         yield Gates(list(blocks), values)
 
 
