@@ -28,6 +28,7 @@ from torch.overrides import TorchFunctionMode
 from seviz.errors import CheckpointedError, GatesNotSeenError, OptionError
 from seviz.network.blocks import SEBlock
 from seviz.network.products import Product, is_constant_over_positions, map_tensors, operands, tensors_in
+from seviz.network.tracing import is_feature_map
 from seviz.network.wrappers import bare, refuse_compiled
 
 Signal = Literal["excitation", "squeeze", "response"]
@@ -169,7 +170,9 @@ class _Watcher:
             )
         raise GatesNotSeenError(f"{block.name} was met {why}. Find the blocks in this network, or run it in eval mode.")
 
-    def watch(self, stack: ExitStack, begin: Callable[[], None], end: Callable[[], None]) -> None:
+    def watch(
+        self, stack: ExitStack, products: "_Products", begin: Callable[[], None], end: Callable[[], None]
+    ) -> None:
         """Register the hooks that tell where a pass is."""
 
         # A copy of the model that is made meanwhile has these hooks too; it is not the model.
@@ -194,10 +197,12 @@ class _Watcher:
             def enter(called: nn.Module, args: Any, path: str = path, module: nn.Module = module) -> None:
                 if self._depth and called is module:
                     self.inside.append(path)
+                    products.enter()
 
-            def leave(called: nn.Module, args: Any, output: Any, module: nn.Module = module) -> None:
-                if self._depth and called is module and self.inside:
+            def leave(called: nn.Module, args: Any, output: Any, path: str = path, module: nn.Module = module) -> None:
+                if called is module and self.inside and self.inside[-1] == path:
                     self.inside.pop()
+                    products.leave()
 
             stack.callback(module.register_forward_pre_hook(enter).remove)
             stack.callback(module.register_forward_hook(leave, always_call=True).remove)
@@ -247,12 +252,32 @@ class _Products(TorchFunctionMode):
     """Shows each product of a forward pass to watchers.
 
     Contexts on one model share it, so that they take their turns at a product in the order they were entered. Modes of
-    their own would take turns the other way round.
+    their own would take turns the other way round. It is on only while the pass is in the module of a block, since it
+    costs some microseconds a function.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.watchers: list[_Watcher] = []
+        self._depth = 0
+
+    def enter(self) -> None:
+        """A pass comes to the module of a block: look at functions from here on."""
+        if not self._depth:
+            self.__enter__()  # type: ignore[no-untyped-call]
+        self._depth += 1
+
+    def leave(self) -> None:
+        """A pass leaves the module of a block."""
+        self._depth -= 1
+        if not self._depth:
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def end(self) -> None:
+        """Look at nothing any more, also where a pass was interrupted in the middle of a block."""
+        if self._depth:
+            self._depth = 1
+            self.leave()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -285,15 +310,16 @@ _shared: WeakKeyDictionary[nn.Module, _Products] = WeakKeyDictionary()
 
 
 @contextmanager
-def _products_of(model: nn.Module) -> Iterator[_Products]:
-    if model in _shared:
-        yield _shared[model]
-        return
-    with _Products() as products:
-        _shared[model] = products
-        try:
-            yield products
-        finally:
+def _products_of(model: nn.Module, watcher: _Watcher) -> Iterator[_Products]:
+    """The model's products, with one more watcher."""
+    products = _shared.setdefault(model, _Products())
+    products.watchers.append(watcher)
+    try:
+        yield products
+    finally:
+        products.watchers.remove(watcher)
+        if not products.watchers:
+            products.end()
             del _shared[model]
 
 
@@ -334,10 +360,8 @@ def visit_products(
     model = bare(model)
     watcher = _Watcher(model, blocks, at_product, traced)
     with ExitStack() as stack:
-        watcher.watch(stack, begin, end)
-        products = stack.enter_context(_products_of(model))
-        products.watchers.append(watcher)
-        stack.callback(products.watchers.remove, watcher)
+        products = stack.enter_context(_products_of(model, watcher))
+        watcher.watch(stack, products, begin, end)
         yield watcher
 
 
@@ -482,6 +506,75 @@ def recorded_gates(
     measures = {s: _MEASURES[s] for s in SIGNALS if s in signals or s == "excitation"}
     with recorded_products(model, blocks, measures, detach=detach, traced=traced) as values:
         yield Gates(list(blocks), values)
+
+
+@contextmanager
+def module_outputs(model: nn.Module, blocks: Mapping[str, SEBlock], *, strict: bool) -> Iterator[dict[str, Tensor]]:
+    """Record what the modules of gates return, which costs less than to look at products.
+
+    It is the gate only where that was found so: compare it with `recorded_gates` in a pass of the same shape and mode.
+
+    Parameters
+    ----------
+    model, blocks
+        As in `capture_gates`; every block with a module of its gate.
+    strict
+        Whether a module that was called more or less often than when blocks were found, or not for the whole batch, is
+        an error; if not, its block is left out.
+
+    Yields
+    ------
+    dict of str to Tensor
+        By block, (batch, channels) copies off the graph; renewed by each pass.
+
+    Raises
+    ------
+    GatesNotSeenError
+        At the end of a pass, as `strict` says.
+    """
+    model = bare(model)
+    calls: dict[str, list[Tensor]] = {str(block.gate_path): [] for block in blocks.values()}
+    values: dict[str, Tensor] = {}
+    batch = 0
+
+    def start(called: nn.Module, args: Any, kwargs: Any) -> None:
+        nonlocal batch
+        for outputs in calls.values():
+            outputs.clear()
+        values.clear()
+        batch = next((len(x) for x in tensors_in((args, kwargs)) if x.ndim), 0)
+
+    def stop(called: nn.Module, args: Any, output: Any) -> None:
+        for name, block in blocks.items():
+            outputs = calls[str(block.gate_path)]
+            seen = [_row_by_row(each, block.channels) for each in outputs[block.call :: block.calls]]
+            rows = sum(map(len, seen))
+            if len(outputs) != block.calls and (not seen or block.calls > 1 or rows != batch):
+                if not strict:
+                    continue
+                raise GatesNotSeenError(
+                    f"the gate of {name} was computed {len(outputs)} times, for {rows} images in all, expected"
+                    f" {block.calls} and {batch}: the network may skip blocks, or run them again"
+                )
+            values[name] = _one(seen, 0)
+
+    with ExitStack() as stack:
+        stack.callback(model.register_forward_pre_hook(start, prepend=True, with_kwargs=True).remove)
+        for path, outputs in calls.items():
+
+            def note(_: nn.Module, args: Any, output: Any, outputs: list[Tensor] = outputs) -> None:
+                outputs.append(output.detach().clone())
+
+            stack.callback(model.get_submodule(path).register_forward_hook(note).remove)
+        stack.callback(model.register_forward_hook(stop).remove)
+        yield values
+
+
+def _row_by_row(output: Tensor, channels: int) -> Tensor:
+    """What a gate's module returned, (batch, channels)."""
+    if is_feature_map(output):  # expanded over positions already
+        output = output[:, :, 0, 0]
+    return output.reshape(-1, channels)
 
 
 @contextmanager

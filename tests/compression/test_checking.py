@@ -44,7 +44,7 @@ class Net(nn.Module):
 def make():
     torch.manual_seed(0)
     model = Net().eval()
-    model.pretrained_cfg = dict(input_size=(3, 32, 32), mean=(0, 0, 0), std=(1, 1, 1), interpolation="bicubic", crop_pct=1)
+    model.pretrained_cfg = dict(input_size=(3, 32, 32), mean=(0, 0, 0), std=(1, 1, 1), interpolation="bicubic")
     return model
 """
 
@@ -73,9 +73,7 @@ def test_every_block_of_a_plain_network_can_be_vouched_for(tiny_network: Network
         assert each.why_not == ""
 
 
-def test_a_force_that_does_something_else_is_noticed(
-    tiny_network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_force_that_does_something_else_is_noticed(tiny_network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: forcing half of what was asked for fails all of what is looked at."""
 
     def halved(model: nn.Module, blocks: Any, forced: dict[str, Any]) -> AbstractContextManager[None]:

@@ -137,7 +137,7 @@ def test_a_run_holds_the_gates_that_the_products_used(form: str, tmp_path: Path)
         [(x[:3].float(), labels[:3]), (x[3:].float(), labels[3:])],
         tmp_path / "run",
         compile="off",
-        batch_size=3,
+        batch_size=2,
     )
     assert list(run.samples["status"]) == ["ok"] * 5
     with torch.no_grad():

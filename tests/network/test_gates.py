@@ -1,3 +1,6 @@
+import copy
+from dataclasses import replace
+
 import pytest
 import timm
 import torch
@@ -8,7 +11,7 @@ from torch.nn import functional as F
 import seviz
 from seviz.errors import CompiledModelError, GatesNotSeenError, OptionError
 from seviz.network.blocks import find_se_blocks
-from seviz.network.gates import capture_gates
+from seviz.network.gates import capture_gates, module_outputs
 from tests.network.forms import FORMS, SHAPE, Gated, SELayer, images
 
 
@@ -188,3 +191,33 @@ def test_public_door(tiny_net: nn.Module) -> None:
     with seviz.capture_gates(tiny_net, blocks) as gates:
         tiny_net(images())
     assert dict(gates).keys() == blocks.keys()
+
+
+def test_modules_give_the_gates_where_products_use_what_they_return(tiny_net: nn.Module) -> None:
+    blocks = find_se_blocks(tiny_net, SHAPE)
+    x = torch.randn(5, *SHAPE)
+    with (
+        torch.no_grad(),
+        module_outputs(tiny_net, blocks, strict=True) as returned,
+        capture_gates(tiny_net, blocks) as gates,
+    ):
+        tiny_net(x)
+        tiny_net(2 * x)
+    assert list(returned) == list(blocks)
+    for name, gate in gates.items():
+        assert torch.equal(returned[name], gate)
+
+
+def test_a_module_that_is_called_otherwise_than_found_gives_no_gate(tiny_net: nn.Module) -> None:
+    blocks = find_se_blocks(tiny_net, SHAPE)
+    twice = copy.deepcopy(blocks)
+    twice["SE_2_1"] = replace(blocks["SE_2_1"], calls=2)
+    with torch.no_grad():
+        with (
+            pytest.raises(GatesNotSeenError, match=r"gate of SE_2_1 was computed 1 times, for 2 images in all, exp"),
+            module_outputs(tiny_net, twice, strict=True),
+        ):
+            tiny_net(torch.randn(2, *SHAPE))
+        with module_outputs(tiny_net, twice, strict=False) as returned:
+            tiny_net(torch.randn(2, *SHAPE))
+    assert list(returned) == [name for name in blocks if name != "SE_2_1"]
