@@ -10,8 +10,8 @@ from torch import nn
 
 from seviz.capture.engines import copy_of, home_of, random_images
 from seviz.errors import EngineError, OptionError
-from seviz.network.blocks import undisturbed
 from seviz.network.dtype import dtype_of
+from seviz.network.modes import undisturbed
 
 # On the careful side of what analyses/benchmarks/capture.py shows on two cores: seconds to compile anything, and more
 # for each convolution and linear layer; and the share of a plain eager pass that the compiled engine takes less than

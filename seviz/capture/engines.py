@@ -28,11 +28,13 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from seviz.errors import EngineError, OptionError, SevizError
 from seviz.network.batchnorm import fold_batchnorms
-from seviz.network.blocks import SEBlock, learned_tensor, undisturbed
+from seviz.network.blocks import SEBlock, learned_tensor
 from seviz.network.dtype import dtype_of
-from seviz.network.gates import Gates, Signal, capture_gates, module_outputs, recorded_gates
+from seviz.network.gates import Gates, Signal, capture_gates, recorded_gates
+from seviz.network.modes import undisturbed
+from seviz.network.origins import UNREGISTERED
 from seviz.network.products import map_tensors, tensors_in
-from seviz.network.tracing import UNREGISTERED
+from seviz.network.reading import module_outputs
 from seviz.network.wrappers import refuse_compiled
 from seviz.run.manifest import EngineRecord
 

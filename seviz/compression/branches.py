@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from seviz.compression.coupling import Coupled, Graph, Layer
 from seviz.errors import PruningError
-from seviz.network.blocks import SEBlock, undisturbed
+from seviz.network.blocks import SEBlock
 from seviz.network.flow import Producer
+from seviz.network.modes import undisturbed
 from seviz.network.spread import Spread
 
 

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from seviz.compression.places import places
 from seviz.errors import SevizError
-from seviz.network.blocks import SEBlock, Survey, undisturbed
+from seviz.network.blocks import SEBlock, Survey
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.models import Network
+from seviz.network.modes import undisturbed
 from seviz.network.products import tensors_in
 
 _IMAGES = 4

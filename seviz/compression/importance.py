@@ -36,9 +36,10 @@ from seviz.experiments.evaluation import Images, Labelled, Progress, labelled_ba
 from seviz.network.blocks import SEBlock
 from seviz.network.dtype import as_taken
 from seviz.network.flow import Producer, producers
-from seviz.network.gates import capture_gates, recorded_products
+from seviz.network.gates import capture_gates
 from seviz.network.models import Network
 from seviz.network.products import Product
+from seviz.network.reading import recorded_products
 from seviz.run.parts import Part
 from seviz.run.store import Run
 

@@ -37,9 +37,9 @@ from seviz.compression.sites import (
     sites_of,
 )
 from seviz.errors import OptionError, PruningError
-from seviz.network.blocks import undisturbed
 from seviz.network.complexity import Cost, complexity
 from seviz.network.models import Network
+from seviz.network.modes import undisturbed
 from seviz.network.products import tensors_in
 from seviz.network.wrappers import refuse_compiled
 

@@ -21,9 +21,9 @@ from seviz.capture.sources import read_batches
 from seviz.classes import Classes
 from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.shares import share_interval
-from seviz.network.blocks import undisturbed
 from seviz.network.dtype import as_taken
 from seviz.network.models import Network
+from seviz.network.modes import undisturbed
 
 Images = Dataset | str | Path | Iterable[tuple[Tensor, Any]]
 """A data set or its spec; or batches of images as the network takes them, and labels as indices of its classes."""

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seviz.network.bounds import UNBOUNDED, Bounds, bounds_of
+from seviz.network.origins import NUMBER_BY_NUMBER, PIECES, Origin
 from seviz.network.products import Form, gate_of, map_tensors
-from seviz.network.tracing import NUMBER_BY_NUMBER, PIECES, Origin
 
 GATES: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,

@@ -16,8 +16,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 from torchvision.ops import FrozenBatchNorm2d
 
-from seviz.network.blocks import undisturbed
 from seviz.network.flow import FORM
+from seviz.network.modes import undisturbed
 from seviz.network.products import tensors_in
 
 

@@ -9,37 +9,27 @@ References
 Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv:1709.01507.
 """
 
-import inspect
-import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from seviz.errors import ExampleError, NoSEBlocksError, SevizWarning, WeightsError
 from seviz.network.activations import activation
 from seviz.network.bounds import UNBOUNDED, Bounds
-from seviz.network.products import Form, map_tensors, tensors_in
-from seviz.network.stages import dilations, is_exact, stage_numbers, stride
-from seviz.network.tracing import Find, Origin, Scaling, Trace, is_feature_map, trace
+from seviz.network.examples import ROWS, Example, Given, larger, random_example, rows_of
+from seviz.network.modes import undisturbed
+from seviz.network.products import Form
+from seviz.network.stages import dilations, stage_numbers, stride
+from seviz.network.tracing import Find, Scaling, Trace, trace
+from seviz.network.verification import exact, joined, lead_of, louder, verified
 from seviz.network.wrappers import refuse_compiled, uncompiled
 
-_ROWS = 2  # of the batch that is watched
-_DRAWS = 8  # of random input, to verify a find
-_MULTIPLE = 64  # of the sides of images that every usual stride divides
-_LARGEST = 256  # side that a small image is enlarged to
 _LARGEST_SE = 10_000_000  # numbers in the matrices of a layer that is tried as an SE layer
-
-Example = Tensor | tuple[Any, ...] | dict[str, Any]
-"""What a network takes: a tensor, its shape, a tuple of arguments, or a dict of keyword arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -292,28 +282,28 @@ def _survey(model: nn.Module, example: Example) -> Survey:
             f"{type(model).__name__} has parameters on the meta device, which hold no values: blocks cannot be"
             " verified. Move it with model.to_empty(device=...) and load or draw its weights."
         )
-    given = _random_example(model, example)
+    given = random_example(model, example)
     try:
         state, finds = _watched(model, given)
     except ExampleError:
-        rows = _rows(example)
-        if rows <= _ROWS:
+        rows = rows_of(example)
+        if rows <= ROWS:
             raise
-        given = _random_example(model, example, rows)  # an exported graph may take that batch only
+        given = random_example(model, example, rows)  # an exported graph may take that batch only
         state, finds = _watched(model, given)
     single: tuple[str, ...] = ()
-    for larger in _larger(given) if state.single or not _exact(finds, given) else ():
+    for enlarged in larger(given) if state.single or not exact(finds, given) else ():
         try:
-            more = _watched(model, larger)
+            more = _watched(model, enlarged)
         except ExampleError:
             single = tuple(state.single)
             break
         if len(more[1]) < len(finds):
             break
-        (state, finds), given = more, larger
-        if not state.single and _exact(finds, given):
+        (state, finds), given = more, enlarged
+        if not state.single and exact(finds, given):
             break
-    checked = [(find, _verified(model, given, find)) for find in finds]
+    checked = [(find, verified(model, given, find)) for find in finds]
     holding = [(find, again) for find, again in checked if again is not None]
     uncalled = _uncalled(model, state)
     return Survey(
@@ -332,7 +322,7 @@ def _survey(model: nn.Module, example: Example) -> Survey:
     )
 
 
-def _watched(model: nn.Module, given: "_Given") -> tuple[Trace, list[Find]]:
+def _watched(model: nn.Module, given: Given) -> tuple[Trace, list[Find]]:
     """The search in one pass of an example."""
     with undisturbed(model), trace(model) as state:
         try:
@@ -343,7 +333,7 @@ def _watched(model: nn.Module, given: "_Given") -> tuple[Trace, list[Find]]:
                 f"{type(model).__name__} does not take {given.words} as example ({type(error).__name__}: {reason});"
                 " expected a tensor, its shape, a tuple of positional arguments or a dict of keyword arguments"
             ) from error
-    return state, _joined(state)
+    return state, joined(state)
 
 
 def _uncalled(model: nn.Module, state: Trace) -> tuple[str, ...]:
@@ -377,66 +367,7 @@ def _se_layers(model: nn.Module, outer: str) -> Iterator[str]:
             yield inner
 
 
-# Finds
-
-
-def _joined(state: Trace) -> list[Find]:
-    """The finds of a pass, those put together that scale parts of the batch, or of the channels, in turn."""
-    finds: list[Find] = []
-    waiting = list(state.finds)
-    while waiting:
-        find = waiting.pop(0)
-        for together, axis in ((_parts(find, waiting, state.batch), 0), (_pieces(find, waiting, state), 1)):
-            if together:
-                waiting = [other for other in waiting if not any(other is each for each in together)]
-                find = _put_together(find, together, axis)
-        finds.append(find)
-    return finds
-
-
-def _parts(find: Find, others: list[Find], batch: int) -> list[Find]:
-    """The finds of further parts of the batch, in the same module and with the same weights."""
-    rows, parts = len(find.u), list[Find]()
-    for other in others:
-        if rows >= batch:
-            break
-        if (other.path, other.weights) == (find.path, find.weights):
-            parts.append(other)
-            rows += len(other.u)
-    return parts if rows == batch else []
-
-
-def _pieces(find: Find, others: list[Find], state: Trace) -> list[Find]:
-    """The finds that scale the other channels of the feature map that the first scales some of."""
-    for whole, shape in enumerate(state.shapes):
-        if not find.u_origin.kin >> whole & 1 or whole in find.u_origin.maps or shape[1] <= find.u.shape[1]:
-            continue
-        same = [
-            other
-            for other in others
-            if (other.path, other.call, other.weights) == (find.path, find.call, find.weights)
-            and other.u_origin.kin >> whole & 1
-            and not other.u_origin.maps & find.u_origin.maps
-        ]
-        if same and find.u.shape[1] + sum(other.u.shape[1] for other in same) == shape[1]:
-            return same
-    return []
-
-
-def _put_together(find: Find, others: list[Find], axis: int) -> Find:
-    every = [find, *others]
-    if axis == 1:
-        every.sort(key=lambda each: each.offset)
-    first = every[0]
-    u, factor = (torch.cat([getattr(each, name) for each in every], axis) for name in ("u", "factor"))
-    if axis == 0:
-        return replace(first, u=u, factor=factor, lead=first.factor, parts=len(every))
-    starts = accumulate(each.u.shape[1] for each in every[:-1])
-    pieces = tuple((each.product, start) for each, start in zip(every[1:], starts, strict=True))
-    return replace(first, u=u, factor=factor, lead=first.factor, gate=None, pieces=pieces)
-
-
-def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: "_Given", state: Trace) -> dict[str, SEBlock]:
+def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: Given, state: Trace) -> dict[str, SEBlock]:
     """The blocks of finds, each with itself as verified, named by stage and order."""
     strides = [stride(given.images, find.u.shape) for find, _ in finds]
     around = dilations(model, {find.path: s for (find, _), s in zip(finds, strides, strict=True)})
@@ -446,7 +377,7 @@ def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: "_Given", st
     for (find, again), reduced, stage in zip(finds, strides, stages, strict=True):
         order[stage] += 1
         name, channels = f"SE_{stage}_{order[stage]}", find.u.shape[1]
-        gate, bounds = activation(again.origin, _lead(again), partial(_louder, model, given, find), form=find.form)
+        gate, bounds = activation(again.origin, lead_of(again), partial(louder, model, given, find), form=find.form)
         made_by = find.gate if find.gate is not None and again.gate is not None else None
         blocks[name] = SEBlock(
             name=name,
@@ -471,229 +402,3 @@ def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: "_Given", st
             form=find.form,
         )
     return blocks
-
-
-# Examples
-
-
-@dataclass(frozen=True)
-class _Given:
-    """Random arguments of a network.
-
-    Attributes
-    ----------
-    args, kwargs
-        The arguments.
-    words
-        What the person gave, in a few words.
-    resizable
-        Whether it is one batch of images, of which the size may be another.
-    """
-
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    words: str
-    resizable: bool = False
-
-    @property
-    def images(self) -> tuple[int, ...]:
-        """The shape of the first batch of images, or of the first tensor."""
-        tensors = list(tensors_in((self.args, self.kwargs)))
-        return tuple(next((x for x in tensors if x.ndim >= 4), tensors[0]).shape)
-
-
-def _rows(example: Example) -> int:
-    """Of the batch of an example that is a tensor or a shape with a batch; else 0."""
-    shape: Any = tuple(example.shape) if isinstance(example, Tensor) else example
-    return int(shape[0]) if _is_shape(shape) and len(shape) > 3 else 0
-
-
-def _random_example(model: nn.Module, example: Example, rows: int = _ROWS) -> _Given:
-    parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    if isinstance(example, Tensor) or _is_shape(example):
-        like = example if isinstance(example, Tensor) else parameter
-        shape = tuple(example.shape if isinstance(example, Tensor) else example)
-        rest = shape if not isinstance(example, Tensor) and len(shape) == 3 else shape[1:]
-        if len(rest) < 2 or not all(n > 0 for n in rest):
-            raise ExampleError(
-                f"example has shape {shape}, expected (channels, height, width) or (batch, channels, height, width)"
-            )
-        kind = like.dtype if like.is_floating_point() else parameter.dtype
-        images = _drawn((rows, *rest), 0).to(device=like.device, dtype=kind)
-        return _Given((images,), {}, f"shape {shape}", resizable=len(rest) == 3)
-    if not isinstance(example, tuple | dict) or next(tensors_in(example), None) is None:
-        raise ExampleError(
-            f"example is a {type(example).__name__} without tensors,"
-            " expected a tensor, its shape, a tuple of positional arguments or a dict of keyword arguments"
-        )
-    # Lists of images have no axis of the batch; what stands by itself has.
-    alone = example.values() if isinstance(example, dict) else example
-    batch = next((len(x) for x in alone if isinstance(x, Tensor) and x.ndim), 0)
-    random = map_tensors(partial(_random_rows, batch), example)
-    words = f"the shapes {[tuple(x.shape) for x in tensors_in(example)]}"
-    if isinstance(example, tuple):
-        return _Given(tuple(random), {}, words)
-    try:
-        inspect.signature(model.forward).bind(**example)
-    except TypeError:  # then the dict itself is what the network takes
-        return _Given((random,), {}, words)
-    return _Given((), random, words)
-
-
-def _is_shape(example: object) -> bool:
-    return isinstance(example, tuple | list) and bool(example) and all(type(n) is int for n in example)
-
-
-def _random_rows(batch: int, tensor: Tensor) -> Tensor:
-    """Rows of random numbers in place of a batch, of anything else as many as there are; others as they are."""
-    shape = tuple(tensor.shape)
-    if batch and shape and shape[0] == batch:
-        shape = (_ROWS, *shape[1:])
-    if not tensor.is_floating_point():
-        return tensor if shape == tuple(tensor.shape) else tensor[torch.arange(_ROWS) % len(tensor)]
-    return _drawn(shape, 0).to(tensor)
-
-
-def _drawn(shape: Sequence[int], seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _larger(given: _Given) -> Iterator[_Given]:
-    """The same images at sizes that strides divide, each larger than the one before."""
-    if not given.resizable:
-        return
-    (images,) = given.args
-    sides = tuple(images.shape[2:])
-    while max(sides) < _LARGEST:
-        sides = tuple(_MULTIPLE * -(-(side + 1) // _MULTIPLE) for side in sides)
-        larger = _drawn((*images.shape[:2], *sides), 0).to(images)
-        yield replace(given, args=(larger,))
-
-
-def _exact(finds: Sequence[Find], given: _Given) -> bool:
-    """Whether the stride of each find can be told."""
-    return not given.resizable or all(is_exact(given.images, find.u.shape) for find in finds if find.u.ndim == 4)
-
-
-# Verification
-
-
-@contextmanager
-def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every module's own mode comes back afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    with suppress(NotImplementedError):  # an exported graph has one mode, in which it was made
-        model.eval()
-    try:
-        with torch.inference_mode(False), torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-
-
-def _random_like(tensor: Tensor, seed: int, scale: float = 1.0) -> Tensor:
-    """Random numbers of the same shape, whose mean over positions varies more than the positions do."""
-    if not tensor.is_floating_point():
-        return tensor
-    values = _drawn(tensor.shape, seed)
-    if is_feature_map(tensor):
-        values += 2 * torch.randn(*tensor.shape[:2], 1, 1, generator=torch.Generator().manual_seed(seed + 1000))
-    return (scale * values).to(tensor)
-
-
-def _varied(model: nn.Module, seed: int, *, every: bool) -> dict[str, Tensor]:
-    """Random stand-ins for parameters: those that hold one number only, as those that start at zero do, or all."""
-    generator = torch.Generator().manual_seed(seed)
-    varied = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.is_floating_point():
-            continue
-        if every or (parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all())):
-            scale = 1 / math.sqrt(parameter[0].numel()) if parameter.ndim > 1 else 0.5
-            noise = scale * torch.randn(parameter.shape, generator=generator)
-            varied[name] = noise.to(parameter) + (0 if every else parameter.detach())
-    return varied
-
-
-def _verified(model: nn.Module, given: _Given, find: Find) -> Find | None:
-    """The find as it shows again on random input, if its factor differs between images there and scales something.
-
-    The block is run by itself, or within the whole network where it cannot be. A draw may show nothing, since
-    ReLUs can all be shut; then the next is tried, also with other weights: first in place of those that are one
-    number only, then in place of all. The find's gate is None there if it is not what its module returned.
-    """
-    for prefix, module, inputs in _ways(model, given, find):
-        for draw in range(_DRAWS):
-            args, kwargs = map_tensors(partial(_random_like, seed=draw), inputs)
-            weights = _varied(module, draw, every=draw > _DRAWS // 2) if draw % 2 else {}
-            again = _again(module, prefix, find, weights, args, kwargs)
-            if again is not None and _holds(again):
-                return again
-    return None
-
-
-def _ways(model: nn.Module, given: _Given, find: Find) -> list[tuple[str, nn.Module, Any]]:
-    """What may be run to see a find again, the smaller first: its path, the module and its arguments."""
-    ways: list[tuple[str, nn.Module, Any]] = [("", model, (given.args, given.kwargs))]
-    if find.path and find.parts == 1 and (find.gate is None or find.gate[0].startswith(f"{find.path}.")):
-        ways.insert(0, (f"{find.path}.", model.get_submodule(find.path), find.inputs))
-    return ways
-
-
-def _louder(model: nn.Module, given: _Given, find: Find) -> list[tuple[Origin, Tensor]]:
-    """Origin and value of the factor where the input is larger."""
-    prefix, module, inputs = _ways(model, given, find)[0]
-    seen = []
-    for draw, scale in enumerate((10.0, 100.0, 1000.0)):
-        args, kwargs = map_tensors(partial(_random_like, seed=draw, scale=scale), inputs)
-        if (again := _again(module, prefix, find, {}, args, kwargs)) is not None:
-            seen.append((again.origin, _lead(again)))
-    return seen
-
-
-def _lead(find: Find) -> Tensor:
-    return find.factor if find.lead is None else find.lead
-
-
-def _again(
-    module: nn.Module, prefix: str, find: Find, weights: dict[str, Tensor], args: Any, kwargs: Any
-) -> Find | None:
-    """Run a module that holds the block; the find as it shows there."""
-    seen: list[Tensor] = []
-    with ExitStack() as stack:
-        stack.enter_context(undisturbed(module))
-        state = stack.enter_context(trace(module, weights))
-        if find.gate is not None:
-            gate = module.get_submodule(find.gate[0].removeprefix(prefix))
-            stack.callback(gate.register_forward_hook(lambda *call: seen.append(_copied(call[2]))).remove)
-        try:
-            functional_call(module, weights, args, kwargs)
-        except Exception:  # not made to be called by itself, and says so in its own way
-            return None
-    for again in _joined(state):
-        path = f"{prefix}{again.path}".rstrip(".")
-        if path == find.path and again.product == (find.within if prefix and not again.path else find.product):
-            return again if _is_output(again, seen) else replace(again, gate=None)
-    return None
-
-
-def _copied(output: Any) -> Tensor:
-    return output.clone() if isinstance(output, Tensor) else torch.empty(0)
-
-
-def _is_output(find: Find, seen: list[Tensor]) -> bool:
-    """Whether the factor is what the gate's module returned."""
-    if find.gate is None or find.gate[1] >= len(seen):
-        return False
-    gate = seen[find.gate[1]]
-    if is_feature_map(gate):  # already expanded over positions
-        gate = gate[:, :, 0, 0]
-    return gate.numel() == find.factor.numel() and torch.equal(
-        gate.reshape(find.factor.shape).to(find.factor.dtype), find.factor
-    )
-
-
-def _holds(find: Find) -> bool:
-    """Whether this is a gate: it differs between images, and scales something."""
-    return len(find.factor) > 1 and not torch.equal(find.factor[0], find.factor[1]) and bool(find.u.any())

@@ -27,7 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from seviz.errors import ExampleError, NoSEBlocksError, OptionError, SevizError
-from seviz.network.blocks import SEBlock, find_se_blocks, undisturbed
+from seviz.network.blocks import SEBlock, find_se_blocks
+from seviz.network.modes import undisturbed
 from seviz.network.products import tensors_in
 from seviz.network.tracing import Trace, trace
 from seviz.network.wrappers import uncompiled

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from seviz.network.blocks import SEBlock, undisturbed
+from seviz.network.blocks import SEBlock
+from seviz.network.modes import undisturbed
 from seviz.network.products import function_name, map_tensors, operands, tensors_in
 from seviz.network.wrappers import bare
 

@@ -8,10 +8,10 @@ import safetensors.torch
 import torch
 
 from seviz.errors import SavedNetworkError
-from seviz.network.blocks import undisturbed
 from seviz.network.changes import Changes, apply_changes, changes_between
 from seviz.network.identity import identity_of, weights_sha256
 from seviz.network.models import Loaded, Network, load
+from seviz.network.modes import undisturbed
 from seviz.network.naming import names_of
 from seviz.network.products import tensors_in
 from seviz.network.saved import RECORD, WEIGHTS, SavedNetwork, is_saved_network, read_record

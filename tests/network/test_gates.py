@@ -11,7 +11,8 @@ from torch.nn import functional as F
 import seviz
 from seviz.errors import CompiledModelError, GatesNotSeenError, OptionError
 from seviz.network.blocks import find_se_blocks
-from seviz.network.gates import capture_gates, module_outputs
+from seviz.network.gates import capture_gates
+from seviz.network.reading import module_outputs
 from tests.network.forms import FORMS, SHAPE, Gated, SELayer, images
 
 

@@ -1,0 +1,126 @@
+"""What a network is run on to find its blocks: random numbers in place of an example of its input."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seviz.errors import ExampleError
+from seviz.network.products import map_tensors, tensors_in
+from seviz.network.tracing import is_feature_map
+
+Example = Tensor | tuple[Any, ...] | dict[str, Any]
+"""What a network takes: a tensor, its shape, a tuple of arguments, or a dict of keyword arguments."""
+
+ROWS = 2
+"""Of the batch that is watched."""
+_MULTIPLE = 64  # of the sides of images that every usual stride divides
+_LARGEST = 256  # side that a small image is enlarged to
+
+
+@dataclass(frozen=True)
+class Given:
+    """Random arguments of a network.
+
+    Attributes
+    ----------
+    args, kwargs
+        The arguments.
+    words
+        What the person gave, in a few words.
+    resizable
+        Whether it is one batch of images, of which the size may be another.
+    """
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    words: str
+    resizable: bool = False
+
+    @property
+    def images(self) -> tuple[int, ...]:
+        """The shape of the first batch of images, or of the first tensor."""
+        tensors = list(tensors_in((self.args, self.kwargs)))
+        return tuple(next((x for x in tensors if x.ndim >= 4), tensors[0]).shape)
+
+
+def rows_of(example: Example) -> int:
+    """Of the batch of an example that is a tensor or a shape with a batch; else 0."""
+    shape: Any = tuple(example.shape) if isinstance(example, Tensor) else example
+    return int(shape[0]) if _is_shape(shape) and len(shape) > 3 else 0
+
+
+def random_example(model: nn.Module, example: Example, rows: int = ROWS) -> Given:
+    parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    if isinstance(example, Tensor) or _is_shape(example):
+        like = example if isinstance(example, Tensor) else parameter
+        shape = tuple(example.shape if isinstance(example, Tensor) else example)
+        rest = shape if not isinstance(example, Tensor) and len(shape) == 3 else shape[1:]
+        if len(rest) < 2 or not all(n > 0 for n in rest):
+            raise ExampleError(
+                f"example has shape {shape}, expected (channels, height, width) or (batch, channels, height, width)"
+            )
+        kind = like.dtype if like.is_floating_point() else parameter.dtype
+        images = _drawn((rows, *rest), 0).to(device=like.device, dtype=kind)
+        return Given((images,), {}, f"shape {shape}", resizable=len(rest) == 3)
+    if not isinstance(example, tuple | dict) or next(tensors_in(example), None) is None:
+        raise ExampleError(
+            f"example is a {type(example).__name__} without tensors,"
+            " expected a tensor, its shape, a tuple of positional arguments or a dict of keyword arguments"
+        )
+    # Lists of images have no axis of the batch; what stands by itself has.
+    alone = example.values() if isinstance(example, dict) else example
+    batch = next((len(x) for x in alone if isinstance(x, Tensor) and x.ndim), 0)
+    random = map_tensors(partial(_random_rows, batch), example)
+    words = f"the shapes {[tuple(x.shape) for x in tensors_in(example)]}"
+    if isinstance(example, tuple):
+        return Given(tuple(random), {}, words)
+    try:
+        inspect.signature(model.forward).bind(**example)
+    except TypeError:  # then the dict itself is what the network takes
+        return Given((random,), {}, words)
+    return Given((), random, words)
+
+
+def _is_shape(example: object) -> bool:
+    return isinstance(example, tuple | list) and bool(example) and all(type(n) is int for n in example)
+
+
+def _random_rows(batch: int, tensor: Tensor) -> Tensor:
+    """Rows of random numbers in place of a batch, of anything else as many as there are; others as they are."""
+    shape = tuple(tensor.shape)
+    if batch and shape and shape[0] == batch:
+        shape = (ROWS, *shape[1:])
+    if not tensor.is_floating_point():
+        return tensor if shape == tuple(tensor.shape) else tensor[torch.arange(ROWS) % len(tensor)]
+    return _drawn(shape, 0).to(tensor)
+
+
+def _drawn(shape: Sequence[int], seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def larger(given: Given) -> Iterator[Given]:
+    """The same images at sizes that strides divide, each larger than the one before."""
+    if not given.resizable:
+        return
+    (images,) = given.args
+    sides = tuple(images.shape[2:])
+    while max(sides) < _LARGEST:
+        sides = tuple(_MULTIPLE * -(-(side + 1) // _MULTIPLE) for side in sides)
+        larger = _drawn((*images.shape[:2], *sides), 0).to(images)
+        yield replace(given, args=(larger,))
+
+
+def random_like(tensor: Tensor, seed: int, scale: float = 1.0) -> Tensor:
+    """Random numbers of the same shape, whose mean over positions varies more than the positions do."""
+    if not tensor.is_floating_point():
+        return tensor
+    values = _drawn(tensor.shape, seed)
+    if is_feature_map(tensor):
+        values += 2 * torch.randn(*tensor.shape[:2], 1, 1, generator=torch.Generator().manual_seed(seed + 1000))
+    return (scale * values).to(tensor)
