@@ -18,6 +18,8 @@ BY_SHAPE = {
     *("new_ones", "new_zeros", "new_full", "new_empty", "new_tensor"),
 }
 """Functions that use no more than the shape and type of a tensor; of `expand_as`, of the second."""
+BY_FORM_OF_OTHERS = {"expand_as", "view_as", "reshape_as", "type_as"}
+"""Functions that use no more than that of what follows their first argument."""
 PIECES = {"chunk", "split", "tensor_split", "narrow", "getitem", "select", "unbind", "slice", "split_with_sizes"}
 MULTIPLYING = {
     *("mul", "div", "addcmul", "addcdiv", "lerp", "einsum", "matmul", "baddbmm", "addbmm", "bilinear"),

@@ -11,6 +11,7 @@ find where one is a feature map and the other holds one number per image and cha
 way of learned matrices. What is learned is what comes of parameters or buffers through any operations.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,17 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from seviz.network.origins import BY_SHAPE, COPIES, ELEMENTWISE, EXPANSIONS, MULTIPLYING, PIECES, UNREGISTERED, Origin
+from seviz.network.origins import (
+    BY_FORM_OF_OTHERS,
+    BY_SHAPE,
+    COPIES,
+    ELEMENTWISE,
+    EXPANSIONS,
+    MULTIPLYING,
+    PIECES,
+    UNREGISTERED,
+    Origin,
+)
 from seviz.network.products import (
     CONTRACTIONS,
     ELEMENTWISE_PRODUCTS,
@@ -231,12 +242,17 @@ class Trace(TorchFunctionMode):
         if name in BY_SHAPE:
             inputs = [x for x in inputs[:1] if name == "expand_as"]
         pair = operands(func, args, kwargs)
-        known = len(self.finds), len(self.scalings)
+        finds, scalings = len(self.finds), set(self.scalings)
         finish = self._product(name, pair) if pair is not None else None
         if pair is None and name in ELEMENTWISE_PRODUCTS and len(inputs) > 1:
             self._note(*sorted(inputs[-2:], key=Tensor.numel))
         before = [(x, x._version, self.origin(x)) for x in inputs]
-        call = (func, *map_tensors(self._standing_in, (args, {k: v for k, v in kwargs.items() if k != "out"})))
+        named = {k: v for k, v in kwargs.items() if k != "out"}
+        if name in BY_FORM_OF_OTHERS:
+            others = map_tensors(_form_of, (args[1:], named))
+            call = func, (*map_tensors(self._standing_in, args[:1]), *others[0]), others[1]
+        else:
+            call = (func, *map_tensors(self._standing_in, (args, named)))
         output = func(*args, **kwargs)
         outputs = list(tensors_in(output))
         written = [x for x, version, _ in before if x._version != version and not any(x is y for y in outputs)]
@@ -248,7 +264,8 @@ class Trace(TorchFunctionMode):
                 self._stack[-1].made.append(origin)
         if finish is not None:
             finish(output)
-        if name in MULTIPLYING and (len(self.finds), len(self.scalings)) == known:
+        new = {kind for _, kind in self.scalings.keys() - scalings}
+        if name in MULTIPLYING and len(self.finds) == finds and new <= {Scaling.LAST}:
             self._not_understood(before, output)
         return output
 
@@ -494,7 +511,7 @@ class Trace(TorchFunctionMode):
             if not of_gate.is_descriptor or of_gate.maps:
                 continue
             for u, _, of_u in before:
-                positions = u.shape[-2:].numel() if of_u.maps and u.ndim > 2 else 1
+                positions = max((math.prod(self.shapes[k][-2:]) for k in of_u.maps), default=1)
                 if (
                     positions > 1
                     and not of_u.squeezed
@@ -533,6 +550,11 @@ def _kind(factor: Tensor, u: Tensor) -> Scaling | None:
 
 def _floats(value: Any) -> Iterator[Tensor]:
     return (tensor for tensor in tensors_in(value) if _is_number(tensor))
+
+
+def _form_of(tensor: Tensor) -> Tensor:
+    """A tensor of the same shape and type that takes no memory."""
+    return tensor.new_zeros(()).expand(tensor.shape)
 
 
 def _is_number(tensor: Tensor) -> bool:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from seviz.errors import CompiledModelError, ExampleError, NoSEBlocksError, SevizWarning
 from seviz.network.blocks import SEBlock, find_se_blocks, survey
 from tests.network.forms import FORMS, Excite, Gated, SELayer
+from tests.network.forms_of_gates import FORMS as GATE_FORMS
 
 SE_RESNET_50 = [f"SE_{s}_{b}" for s, n in ((2, 3), (3, 4), (4, 6), (5, 3)) for b in range(1, n + 1)]
 
@@ -438,3 +439,29 @@ def test_of_a_compiled_model_the_one_it_was_made_from_is_searched_and_parts_are_
 def test_example_must_be_an_image(tiny_net: nn.Module) -> None:
     with pytest.raises(ExampleError, match=r"example has shape \(16,\), expected \(channels, height, width\) or"):
         find_se_blocks(tiny_net, (16,))
+
+
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated")
+def test_observers_of_a_quantisation_come_back_as_they_were() -> None:
+    model = next(form for name, form in GATE_FORMS.items() if name.startswith("quantisation")).make().eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    find_se_blocks(model, (3, 32, 32))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("form", ["channels last", "tokens"])
+def test_gates_along_the_last_axis_are_said_to_be_not_understood(form: str) -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.excite = Excite(nn.Sigmoid())
+
+        def forward(self, x: Tensor) -> Tensor:
+            gate = self.excite(x)
+            if form == "tokens":
+                return (x.flatten(2).transpose(1, 2) * gate[:, None]).transpose(1, 2).unflatten(2, x.shape[2:])
+            return (x.permute(0, 2, 3, 1) * gate[:, None, None]).permute(0, 3, 1, 2)
+
+    found = survey(Gated(Last()), (3, 16, 16))
+    assert found.blocks == {}
+    assert found.remarks() == ["Scaled per channel and image in a way that is not understood: block."]
