@@ -12,7 +12,7 @@ from seviz.errors import SevizError
 from seviz.network.blocks import SEBlock, Survey
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.models import Network
-from seviz.network.modes import undisturbed
+from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.products import tensors_in
 
 _IMAGES = 4
@@ -101,6 +101,11 @@ def check(network: Network) -> Check:
     ExampleError
         If it does not take images of its own size.
     """
+    with buffers_kept(network.model):
+        return _check(network)
+
+
+def _check(network: Network) -> Check:
     blocks = network.blocks
     images = _images(network)
     with undisturbed(network.model), capture_gates(network.model, blocks, detach=True) as gates:

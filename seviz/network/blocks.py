@@ -22,7 +22,7 @@ from seviz.errors import ExampleError, NoSEBlocksError, SevizWarning, WeightsErr
 from seviz.network.activations import activation
 from seviz.network.bounds import UNBOUNDED, Bounds
 from seviz.network.examples import ROWS, Example, Given, larger, random_example, rows_of
-from seviz.network.modes import undisturbed
+from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.products import Form
 from seviz.network.stages import dilations, stage_numbers, stride
 from seviz.network.tracing import Find, Scaling, Trace, trace
@@ -272,7 +272,7 @@ def survey(model: nn.Module, example: Example) -> Survey:
     """
     model = uncompiled(model)
     refuse_compiled(model)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), buffers_kept(model):
         return _survey(model, example)
 
 

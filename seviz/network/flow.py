@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from seviz.network.blocks import SEBlock
-from seviz.network.modes import undisturbed
+from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.products import function_name, map_tensors, operands, tensors_in
 from seviz.network.wrappers import bare
 
@@ -220,6 +220,7 @@ def flow_of(model: nn.Module, images: Tensor) -> Flow:
     flow = Flow(model)
     with ExitStack() as stack:
         stack.enter_context(undisturbed(model))
+        stack.enter_context(buffers_kept(model))
         images = images.clone()  # which is no inference tensor
         for path, module in model.named_modules():
 

@@ -9,13 +9,8 @@ from torch import nn
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; every module's own mode, and all buffers, come back afterwards.
-
-    Buffers change in evaluation mode, too, where observers of a quantisation write to them.
-    """
+    """Evaluation mode without gradients; every module's own mode comes back afterwards."""
     modes = {module: module.training for module in model.modules()}
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers() if not buffer.is_inference()]
-    versions = [buffer._version for buffer, _ in buffers]
     with suppress(NotImplementedError):  # an exported graph has one mode, in which it was made
         model.eval()
     try:
@@ -24,7 +19,16 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+@contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
+    """What a network writes to its buffers meanwhile, as observers of a quantisation do, is taken back."""
+    before = [(buffer, buffer._version, buffer.clone()) for buffer in model.buffers() if not buffer.is_inference()]
+    try:
+        yield
+    finally:
         with torch.inference_mode(False), torch.no_grad():
-            for (buffer, value), version in zip(buffers, versions, strict=True):
+            for buffer, version, value in before:
                 if buffer._version != version:
                     buffer.copy_(value)

@@ -147,13 +147,13 @@ class Trace(TorchFunctionMode):
     """The modules in which something of a single position was multiplied by something computed from it."""
     batch: int = 0
     """Images of the pass."""
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+    """Of each feature map seen."""
 
     def __post_init__(self) -> None:
         super().__init__()
         self._stack: list[_Frame] = []
         self._origins = WeakTensorKeyDictionary()
-        self.shapes: list[tuple[int, ...]] = []
-        self._sizes: list[int] = []  # numbers in each feature map seen
         self._serial = 0
         self._used: set[int] = set()
 
@@ -199,8 +199,7 @@ class Trace(TorchFunctionMode):
 
     def _new_map(self, tensor: Tensor) -> frozenset[int]:
         self.shapes.append(tuple(tensor.shape))
-        self._sizes.append(tensor.numel())
-        return frozenset({len(self._sizes) - 1})
+        return frozenset({len(self.shapes) - 1})
 
     # Modules
 
@@ -361,8 +360,8 @@ class Trace(TorchFunctionMode):
             maps = frozenset()
             # What is no smaller than the feature map, such as tokens, has not squeezed it.
             open_ = frozenset[int]().union(*(origin.maps | origin.pending for origin in data))
-            squeezed |= {k for k in open_ if output.numel() < self._sizes[k]}
-            squeezed = frozenset(k for k in squeezed if output.numel() < self._sizes[k])
+            squeezed |= {k for k in open_ if output.numel() < math.prod(self.shapes[k])}
+            squeezed = frozenset(k for k in squeezed if output.numel() < math.prod(self.shapes[k]))
             known["pending"] = open_ - squeezed
         return self._new(
             **known,
