@@ -48,7 +48,7 @@ def check(
             )
         if checked.blocks:
             Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
-        for other in checked.survey.other:
+        for other in (each for each in checked.survey.other if each.path not in checked.survey.opaque):
             typer.echo(f"{other.path or 'the network itself'}: a feature map is scaled {other.kind}")
     if not checked.blocks:
         say("no SE block was found")

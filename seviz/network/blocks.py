@@ -25,7 +25,7 @@ from seviz.network.examples import ROWS, Example, Given, larger, random_example,
 from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.products import Form
 from seviz.network.stages import dilations, stage_numbers, stride
-from seviz.network.tracing import Find, Scaling, Trace, trace
+from seviz.network.tracing import Find, Scaling, Trace, outside_torchscript, trace
 from seviz.network.verification import exact, joined, lead_of, louder, verified
 from seviz.network.wrappers import refuse_compiled, uncompiled
 
@@ -141,8 +141,6 @@ class Survey:
     single
         Where something with one position is multiplied by what is computed from it, in a network that takes no larger
         images: an SE block there cannot be told from a gate of vectors.
-    opaque
-        Parts that were not looked into: modules that are TorchScript.
     """
 
     blocks: dict[str, SEBlock]
@@ -151,7 +149,11 @@ class Survey:
     uncalled: tuple[str, ...]
     uncalled_se: tuple[str, ...] = ()
     single: tuple[str, ...] = ()
-    opaque: tuple[str, ...] = ()
+
+    @property
+    def opaque(self) -> tuple[str, ...]:
+        """Modules that were not looked into, being TorchScript."""
+        return tuple(each.path for each in self.other if each.kind == Scaling.OPAQUE)
 
     def remarks(self) -> list[str]:
         """What a person should know of it, in sentences: whatever may be an SE block and is not among the blocks."""
@@ -240,8 +242,9 @@ def why_none(model: nn.Module, found: Survey) -> str:
         f"no SE block in {type(model).__name__}: no feature map is scaled by a per-channel gate computed from it"
         " with learned weights."
     )
-    if found.other:
-        message += f" There is other scaling, such as in {found.other[0].path!r} {found.other[0].kind}."
+    seen = next((each for each in found.other if each.kind != Scaling.OPAQUE), None)
+    if seen is not None:
+        message += f" There is other scaling, such as in {seen.path!r} {seen.kind}."
     message = " ".join([message, *found.remarks()])
     if found.uncalled:
         message += f" Never called in the forward pass are {', '.join(found.uncalled[:3])}."
@@ -308,17 +311,14 @@ def _survey(model: nn.Module, example: Example) -> Survey:
     uncalled = _uncalled(model, state)
     return Survey(
         blocks=_named(model, holding, given, state),
-        other=tuple(OtherScaling(path, kind.value) for path, kind in state.scalings),
+        other=(
+            *(OtherScaling(path, kind.value) for path, kind in state.scalings),
+            *(OtherScaling(path, Scaling.OPAQUE.value) for path in _torchscript(model)),
+        ),
         unverified=tuple(find.path for find, again in checked if again is None),
         uncalled=uncalled,
         single=single,
         uncalled_se=tuple(path for outer in uncalled for path in _se_layers(model, outer)),
-        opaque=tuple(
-            path
-            for path, module in model.named_modules()
-            if isinstance(module, torch.jit.ScriptModule)
-            and not isinstance(model.get_submodule(path.rpartition(".")[0]), torch.jit.ScriptModule)
-        ),
     )
 
 
@@ -336,10 +336,15 @@ def _watched(model: nn.Module, given: Given) -> tuple[Trace, list[Find]]:
     return state, joined(state)
 
 
+def _torchscript(model: nn.Module) -> list[str]:
+    """The outermost modules that are TorchScript."""
+    return [path for path, module in outside_torchscript(model) if isinstance(module, torch.jit.ScriptModule)]
+
+
 def _uncalled(model: nn.Module, state: Trace) -> tuple[str, ...]:
     """The outermost modules with parameters that were not called, nor any module in them."""
     called = {path.rsplit(".", k)[0] for path in state.calls for k in range(path.count(".") + 1)}
-    opaque = tuple(f"{p}." for p, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule))
+    opaque = tuple(f"{path}." for path in _torchscript(model))
     silent = [
         path
         for path, module in model.named_modules()

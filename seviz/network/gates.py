@@ -111,7 +111,7 @@ def capture_gates(
     CompiledModelError
         If the model was compiled: compiled code ignores hooks that are registered later.
     GatesNotSeenError
-        At the end of a pass, if a block was not met as often as it was found (see the module's docstring).
+        At the end of a pass, if a block was not met as often as it was found (see `seviz.network.reading`).
     OptionError
         If a signal is unknown.
 

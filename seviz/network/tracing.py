@@ -113,6 +113,7 @@ class Scaling(StrEnum):
     SEVERAL = "several feature maps at once (split or selective-kernel attention)"
     LAST = "along the last axis (channels-last gate or normalisation)"
     UNKNOWN = "per channel and image, in a way that is not understood"
+    OPAQUE = "perhaps, by what was not looked into (TorchScript)"
 
 
 @dataclass
