@@ -81,7 +81,7 @@ def activation(
         if (line := _clamped_line(x, y, tolerance)) is not None:
             slope, offset = f"{line[0]:.3g}", f"{line[1]:.3g}"
             is_clamp = float(slope) == 1 and abs(line[1]) < tolerance
-            return "clamp" if is_clamp else f"hard_sigmoid({slope}, {offset})", (0.0, 1.0)
+            return "clamp" if is_clamp else f"hard_sigmoid({slope}, {offset})", bounds_of("clamp")
     if not computable:
         name = _by_passes([(gate, factor), *louder()], tolerance)
         return name, bounds_of(name)

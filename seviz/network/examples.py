@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from seviz.errors import ExampleError
-from seviz.network.products import map_tensors, tensors_in
-from seviz.network.tracing import is_feature_map
+from seviz.network.products import batch_of, is_feature_map, map_tensors, tensors_in
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any]
 """What a network takes: a tensor, its shape, a tuple of arguments, or a dict of keyword arguments."""
@@ -49,12 +48,28 @@ class Given:
 
 
 def rows_of(example: Example) -> int:
-    """Of the batch of an example that is a tensor or a shape with a batch; else 0."""
+    """Images in an example that is a tensor or a shape with a batch axis; 0 for any other."""
     shape: Any = tuple(example.shape) if isinstance(example, Tensor) else example
     return int(shape[0]) if _is_shape(shape) and len(shape) > 3 else 0
 
 
 def random_example(model: nn.Module, example: Example, rows: int = ROWS) -> Given:
+    """Random arguments in place of an example.
+
+    Parameters
+    ----------
+    model
+        The network; its device and dtype are those of the numbers where the example is a shape.
+    example
+        What the network takes.
+    rows
+        Images of the batch.
+
+    Raises
+    ------
+    ExampleError
+        If the example holds no tensor, or its shape is not that of images.
+    """
     parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     if isinstance(example, Tensor) or _is_shape(example):
         like = example if isinstance(example, Tensor) else parameter
@@ -74,7 +89,7 @@ def random_example(model: nn.Module, example: Example, rows: int = ROWS) -> Give
         )
     # Lists of images have no axis of the batch; what stands by itself has.
     alone = example.values() if isinstance(example, dict) else example
-    batch = next((len(x) for x in alone if isinstance(x, Tensor) and x.ndim), 0)
+    batch = batch_of([x for x in alone if isinstance(x, Tensor)])
     random = map_tensors(partial(_random_rows, batch), example)
     words = f"the shapes {[tuple(x.shape) for x in tensors_in(example)]}"
     if isinstance(example, tuple):

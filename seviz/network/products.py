@@ -62,6 +62,16 @@ def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
     return value
 
 
+def is_feature_map(tensor: Tensor) -> bool:
+    """Whether this is (batch, channels, height, width) with more than one position."""
+    return tensor.ndim == 4 and tensor.shape[2] * tensor.shape[3] > 1
+
+
+def batch_of(value: Any) -> int:
+    """Images of a batch: the first axis of the first tensor that has one; 0 without such a tensor."""
+    return next((len(tensor) for tensor in tensors_in(value) if tensor.ndim), 0)
+
+
 def operands(func: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Tensor, Tensor] | None:
     """The two tensors that a call multiplies, if it may scale a feature map channel by channel; else None.
 
@@ -118,6 +128,13 @@ def gate_of(operand: Tensor, form: Form, channels: int) -> Tensor:
     return gate.reciprocal() if form == "divisor" else gate
 
 
+def gate_of_output(output: Tensor, channels: int) -> Tensor:
+    """What the module of a gate returned, (batch, channels), whether or not it expanded it over positions."""
+    if is_feature_map(output):
+        output = output[:, :, 0, 0]
+    return output.reshape(-1, channels)
+
+
 @dataclass(frozen=True)
 class Product:
     """A feature map times one number per image and channel, as a pass makes it.
@@ -140,6 +157,14 @@ class Product:
     def channels(self) -> int:
         """Of the feature map."""
         return self.u.shape[1]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the operand has, by its shape, one number for each image and channel of the feature map."""
+        rows, factor = self.u.shape[:2], self.factor
+        if self.form == "diagonal":
+            return factor.shape == (*rows, self.channels)
+        return factor.shape[:2] == rows if factor.shape[1:2] == rows[1:] else factor.numel() == rows.numel()
 
     def gate(self) -> Tensor:
         """The number by which each channel is multiplied, (batch, channels); a view where it can be."""

@@ -26,8 +26,7 @@ from torch.overrides import TorchFunctionMode
 
 from seviz.errors import GatesNotSeenError
 from seviz.network.blocks import SEBlock
-from seviz.network.products import Product, is_constant_over_positions, map_tensors, operands, tensors_in
-from seviz.network.tracing import is_feature_map
+from seviz.network.products import Product, batch_of, gate_of_output, is_constant_over_positions, map_tensors, operands
 from seviz.network.wrappers import bare
 
 
@@ -82,7 +81,7 @@ class _Watcher:
         self.inside.clear()
         self._seen.clear()
         self._rows.clear()
-        self._batch = next((len(x) for x in tensors_in((args, kwargs)) if x.ndim), 0)
+        self._batch = batch_of((args, kwargs))
         self._before = sys.exception()
         return True
 
@@ -176,14 +175,14 @@ class _Watcher:
                 f"{block.name} has {block.channels} channels, and its product scales something of shape"
                 f" {tuple(u.shape)}; give the blocks that find_se_blocks finds in this network"
             )
-        if not self._traced and block.form != "diagonal" and not is_constant_over_positions(_over_positions(factor, u)):
-            raise GatesNotSeenError(f"what {block.name} multiplies by differs between positions in this pass")
-        if product.gate().shape != u.shape[:2]:
+        if not product.is_whole:
             raise GatesNotSeenError(
                 f"the product of {block.name} has an operand of shape {tuple(factor.shape)} in this pass, which is not"
                 f" one number for each of {len(u)} images and {u.shape[1]} channels; the network may do something else"
                 " in its place than when blocks were found"
             )
+        if not self._traced and block.form != "diagonal" and not is_constant_over_positions(_over_positions(factor, u)):
+            raise GatesNotSeenError(f"what {block.name} multiplies by differs between positions in this pass")
         key = path, block.product if first == 0 else first
         place = Place(slice(first, first + u.shape[1]), self._rows[key], self._batch)
         gate = self._at_product(block, product, place)
@@ -412,12 +411,12 @@ def module_outputs(model: nn.Module, blocks: Mapping[str, SEBlock], *, strict: b
         for outputs in calls.values():
             outputs.clear()
         values.clear()
-        batch = next((len(x) for x in tensors_in((args, kwargs)) if x.ndim), 0)
+        batch = batch_of((args, kwargs))
 
     def stop(called: nn.Module, args: Any, output: Any) -> None:
         for name, block in blocks.items():
             outputs = calls[str(block.gate_path)]
-            seen = [_row_by_row(each, block.channels) for each in outputs[block.call :: block.calls]]
+            seen = [gate_of_output(each, block.channels) for each in outputs[block.call :: block.calls]]
             rows = sum(map(len, seen))
             if len(outputs) != block.calls and (not seen or block.calls > 1 or rows != batch):
                 if not strict:
@@ -438,10 +437,3 @@ def module_outputs(model: nn.Module, blocks: Mapping[str, SEBlock], *, strict: b
             stack.callback(model.get_submodule(path).register_forward_hook(note).remove)
         stack.callback(model.register_forward_hook(stop).remove)
         yield values
-
-
-def _row_by_row(output: Tensor, channels: int) -> Tensor:
-    """What a gate's module returned, (batch, channels)."""
-    if is_feature_map(output):  # expanded over positions already
-        output = output[:, :, 0, 0]
-    return output.reshape(-1, channels)

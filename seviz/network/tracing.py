@@ -42,17 +42,14 @@ from seviz.network.products import (
     ELEMENTWISE_PRODUCTS,
     Form,
     Product,
+    batch_of,
     function_name,
     is_constant_over_positions,
+    is_feature_map,
     map_tensors,
     operands,
     tensors_in,
 )
-
-
-def is_feature_map(tensor: Tensor) -> bool:
-    """Whether this is (batch, channels, height, width) with more than one position."""
-    return tensor.ndim == 4 and tensor.shape[2] * tensor.shape[3] > 1
 
 
 @dataclass(frozen=True)
@@ -207,10 +204,9 @@ class Trace(TorchFunctionMode):
     def enter(self, path: str, args: Any, kwargs: Any) -> None:
         """A module is called."""
         if not self._stack:
-            given = list(_floats((args, kwargs)))
-            for tensor in given:
+            for tensor in _floats((args, kwargs)):
                 self._given(tensor)
-            self.batch = len(given[0]) if given and given[0].ndim else 0
+            self.batch = batch_of((args, kwargs))
         self._stack.append(_Frame(path, self.calls[path], (args, kwargs)))
         self.calls[path] += 1
 

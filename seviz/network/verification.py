@@ -15,9 +15,9 @@ from torch.func import functional_call
 from seviz.network.examples import Given, random_like
 from seviz.network.modes import undisturbed
 from seviz.network.origins import Origin
-from seviz.network.products import map_tensors
+from seviz.network.products import gate_of_output, is_feature_map, map_tensors
 from seviz.network.stages import is_exact
-from seviz.network.tracing import Find, Trace, is_feature_map, trace
+from seviz.network.tracing import Find, Trace, trace
 
 _DRAWS = 8  # of random input, to verify a find
 
@@ -134,6 +134,7 @@ def louder(model: nn.Module, given: Given, find: Find) -> list[tuple[Origin, Ten
 
 
 def lead_of(find: Find) -> Tensor:
+    """The factor that the find's origin is of, (batch, channels): of several products, that of the first."""
     return find.factor if find.lead is None else find.lead
 
 
@@ -167,12 +168,11 @@ def _is_output(find: Find, seen: list[Tensor]) -> bool:
     """Whether the factor is what the gate's module returned."""
     if find.gate is None or find.gate[1] >= len(seen):
         return False
-    gate = seen[find.gate[1]]
-    if is_feature_map(gate):  # already expanded over positions
-        gate = gate[:, :, 0, 0]
-    return gate.numel() == find.factor.numel() and torch.equal(
-        gate.reshape(find.factor.shape).to(find.factor.dtype), find.factor
-    )
+    output, (images, channels) = seen[find.gate[1]], find.factor.shape
+    if output.numel() != images * channels and not is_feature_map(output):
+        return False
+    gate = gate_of_output(output, channels)
+    return gate.shape == find.factor.shape and torch.equal(gate.to(find.factor.dtype), find.factor)
 
 
 def _holds(find: Find) -> bool:

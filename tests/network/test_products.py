@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seviz.network.products import (
+    Form,
     Product,
     function_name,
     is_constant_over_positions,
@@ -114,3 +115,30 @@ def test_a_gate_is_read_as_it_was_set(form: str, shape: tuple[int, ...]) -> None
     else:
         scaled = u * product.factor.reshape(2, 3, *product.factor.shape[2:] if len(shape) == 4 else (1, 1))
     torch.testing.assert_close(scaled, u * gate[:, :, None, None])
+
+
+@pytest.mark.parametrize(
+    ("shape", "form", "whole"),
+    [
+        ((3, 4, 1, 1), "factor", True),
+        ((3, 4, 5, 5), "factor", True),
+        ((3, 4), "factor", True),
+        ((3, 4), "divisor", True),
+        ((12,), "factor", True),
+        ((1, 4, 1, 1), "factor", False),
+        ((4, 1, 1), "factor", False),
+        ((1, 4), "factor", False),
+        ((3, 5), "factor", False),
+        ((), "factor", False),
+        ((3, 4, 4), "diagonal", True),
+        ((1, 4, 4), "diagonal", False),
+        ((3, 4), "diagonal", False),
+    ],
+)
+def test_an_operand_is_whole_if_a_gate_for_every_image_and_channel_can_be_read_from_it(
+    shape: tuple[int, ...], form: Form, whole: bool
+) -> None:
+    product = Product(torch.ones(3, 4, 5, 5), torch.ones(shape), form)
+    assert product.is_whole == whole
+    if whole:
+        assert product.gate().shape == (3, 4)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seviz.network.tracing import Scaling, is_feature_map, trace
+from seviz.network.products import is_feature_map
+from seviz.network.tracing import Scaling, trace
 from tests.network.forms import Excite, Gated, SELayer, images
 
 

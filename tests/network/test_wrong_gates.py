@@ -440,6 +440,31 @@ def test_a_factor_that_differs_between_positions() -> None:
             use(model, blocks)
 
 
+class ContractedInstead(Inline):
+    """Writes its product as a contraction, and takes learned numbers, in one row for all images, where it skips."""
+
+    skip = False
+
+    def __init__(self, *blocks: nn.Module) -> None:
+        super().__init__(*blocks)
+        self.scale = nn.Parameter(torch.full((1, 16), 0.5))
+
+    def step(self, x: Tensor, number: int) -> Tensor:
+        gate = self.scale if self.skip and number == 0 else self.blocks[number].gate(x).flatten(1)
+        return torch.einsum("bchw,bc->bchw", x, gate)
+
+
+def test_a_contraction_with_one_row_for_all_images_is_not_the_gate_of_a_block() -> None:
+    model = two_blocks(ContractedInstead)
+    blocks = find_se_blocks(model, SHAPE)
+    model.skip = True
+    for use in (captured, forced):
+        with pytest.raises(
+            GatesNotSeenError, match=r"SE_2_1 has an operand of shape \(1, 16\).* one number for each of"
+        ):
+            use(model, blocks)
+
+
 # What is raised inside
 
 
