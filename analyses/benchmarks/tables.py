@@ -37,6 +37,7 @@ TABLE = """
 import json, resource, sys, time
 from pathlib import Path
 import seviz
+from seviz.analysis.blocks import each
 from seviz.analysis.tables import OF_BLOCK, OF_RUN
 if sys.argv[4] and not Path(seviz.__file__).is_relative_to(sys.argv[4]):
     sys.exit(f"{seviz.__file__} is not of {sys.argv[4]}")
@@ -44,8 +45,7 @@ run, names, options = seviz.open_run(sys.argv[1]), sys.argv[2], json.loads(sys.a
 start = time.perf_counter()
 for name in names.split("+"):
     if name in OF_BLOCK:
-        for block in run.blocks:
-            OF_BLOCK[name](run, block=block, **options)
+        each(lambda block: OF_BLOCK[name](run, block=block, **options), run.blocks)
     else:
         OF_RUN[name](run, **options)
 print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))

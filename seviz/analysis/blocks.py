@@ -31,13 +31,21 @@ def each(make: Callable[[Item], Made], items: Sequence[Item], *, blas_threads: i
 
     Without `blas_threads` BLAS gets the cores that are left; products that are many and small are faster with 1.
     """
+    return list(one_by_one(make, items, blas_threads=blas_threads))
+
+
+def one_by_one(
+    make: Callable[[Item], Made], items: Sequence[Item], *, blas_threads: int | None = None
+) -> Iterator[Made]:
+    """As `each`, but each as soon as it and those before it are made."""
     cores = os.cpu_count() or 1
     if len(items) < 2 or cores < 2:
-        return [make(item) for item in items]
+        yield from map(make, items)
+        return
     with _blas_threads(blas_threads or max(cores // _AT_ONCE, 1)):
         executor = ThreadPoolExecutor(_AT_ONCE)
         try:
-            return list(executor.map(make, items))
+            yield from executor.map(make, items)
         finally:
             executor.shutdown(cancel_futures=True)
 

@@ -162,7 +162,7 @@ def mutual_information(
     plogp = special.xlogy(np.arange(images + 1), np.arange(images + 1)) / np.log(2)  # of each count
     for start in range(0, channels, SLICE):
         part = slice(start, start + SLICE)
-        x = by_channel(in_codes(gates[:, part]), slice(None))  # (channel, image)
+        x = in_codes(by_channel(gates, part))  # (channel, image)
         bin_of: NDArray[Any] = np.zeros(x.shape, np.uint8 if bins < 256 else np.int64)
         for edge in np.sort(x, axis=1, kind="stable" if x.dtype == np.uint16 else None)[:, edges].T:
             bin_of += x >= edge[:, None]

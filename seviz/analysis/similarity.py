@@ -18,7 +18,7 @@ from seviz.run.pairing import pair_runs
 from seviz.run.store import Run
 
 _SINGLE = 1e-6  # more than rounding in float32 does to a correlation
-_PAIRS = 8192  # at a time
+_PAIRS = 2048  # at a time
 CONFUSION, HIERARCHY = "confusion", "hierarchy"
 
 
@@ -112,14 +112,15 @@ def confusion(run: Run) -> pd.DataFrame:
 
 
 def mantel(
-    ones: NDArray[np.float64], others: NDArray[np.float64], *, permutations: int = 999, seed: int = 0
+    ones: NDArray[np.float64], others: NDArray[np.float64] | None = None, *, permutations: int = 999, seed: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Spearman correlation of distance matrices, each of some with each of others, and Mantel's test of it.
 
     Parameters
     ----------
     ones, others
-        (matrix, item, item), symmetric; the items are the same.
+        (matrix, item, item), symmetric; the items are the same. Without `others` each of `ones` is compared with
+        those after it.
     permutations
         Of the items of `ones`; 0 for no test.
     seed
@@ -130,7 +131,8 @@ def mantel(
     correlations, p
         (one, other): in [-1, 1], over pairs of items; and the share of permutations, the given order among them,
         that correlate at least as much. Both NaN where a matrix has a NaN or the same distance everywhere, as with
-        fewer than three items; p also without permutations.
+        fewer than three items; p also without permutations. Without `others` (one, one), and p NaN but for those
+        after it.
 
     References
     ----------
@@ -139,17 +141,21 @@ def mantel(
     items = ones.shape[1]
     rows, columns = np.triu_indices(items, 1)
     left = _ranks(ones[:, rows, columns])  # (matrix, pair)
-    right = left if others is ones else _ranks(others[:, rows, columns])
+    right = left if others is None else _ranks(others[:, rows, columns])
     correlations: NDArray[np.float64] = np.clip(left @ right.T, -1, 1)
     if not len(rows):
         correlations[:] = np.nan
-    square = np.zeros((items, items, len(ones)))  # the values of a pair beside each other
-    square[rows, columns] = square[columns, rows] = left.T
+    tested = np.ones(correlations.shape, bool) if others is not None else ~np.tri(len(ones), dtype=bool)
+    some, at = tested.any(1), tested.any(0)  # but the last, and but the first, without others
+    square = np.zeros((items, items, some.sum()))  # the values of a pair beside each other
+    square[rows, columns] = square[columns, rows] = left[some].T
     random = np.random.default_rng(seed)
     orders = [random.permutation(items) for _ in range(permutations)]
-    reached = 1 + _reached(square, right, correlations - 1e-9, orders)  # some orders change nothing but by rounding
-    p = reached / (permutations + 1) if permutations else np.full(reached.shape, np.nan)
-    return correlations, np.where(np.isnan(correlations), np.nan, p)
+    least = correlations[np.ix_(some, at)] - 1e-9  # some orders change nothing but by rounding
+    p = np.full(correlations.shape, np.nan)
+    if permutations:
+        p[np.ix_(some, at)] = (1 + _reached(square, right[at], least, orders)) / (permutations + 1)
+    return correlations, np.where(np.isnan(correlations) | ~tested, np.nan, p)
 
 
 def _reached(
@@ -299,7 +305,7 @@ def agreement(
     others = ones if other is None else of_blocks(other)
     remarks += _unranked(ones, "") + ([] if other is None else _unranked(others, " of the other run"))
     left = np.stack(list(ones.values()))
-    right = left if other is None else np.stack(list(others.values()))
+    right = None if other is None else np.stack(list(others.values()))
     correlations, p = mantel(left, right, permutations=permutations, seed=seed)
     table = pd.DataFrame(
         [

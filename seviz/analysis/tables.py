@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from seviz.analysis.alignment import cka
+from seviz.analysis.blocks import one_by_one
 from seviz.analysis.channels import channels
 from seviz.analysis.convergence import convergence, convergence_by_size
 from seviz.analysis.decoding import decoding
@@ -186,13 +188,16 @@ def analyse(run: Run, *, only: Sequence[str] | None = None) -> Iterator[Analysed
         If there is no such table.
     """
     names = list(only or [*OF_RUN, *OF_BLOCK])
-    wanted = [(name, block) for name in names for block in (run.blocks if name in OF_BLOCK else ("",))]
-    for name, block in wanted:
-        parameters = {"block": block} if block else {}
-        there = table_path(run, name, **parameters).is_file()
-        start, reason = time.perf_counter(), ""
-        try:
-            keep_table(run, name, **parameters)
-        except MissingSignalError as error:
-            reason = str(error)
-        yield Analysed(name, block, 0.0 if there else time.perf_counter() - start, reason)
+    for name in names:
+        yield from one_by_one(partial(_analysed, run, name), run.blocks if name in OF_BLOCK else ("",))
+
+
+def _analysed(run: Run, name: str, block: str) -> Analysed:
+    parameters = {"block": block} if block else {}
+    there = table_path(run, name, **parameters).is_file()
+    start, reason = time.perf_counter(), ""
+    try:
+        keep_table(run, name, **parameters)
+    except MissingSignalError as error:
+        reason = str(error)
+    return Analysed(name, block, 0.0 if there else time.perf_counter() - start, reason)

@@ -1,10 +1,12 @@
 """A run on disk: create it, open it, look at it through xarray and pandas."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from seviz.run.lock import lock
 from seviz.run.manifest import BlockRecord, Manifest
 from seviz.run.moments import Moments
 from seviz.run.samples import read_samples
+
+_verifying = Lock()
 
 
 @dataclass(frozen=True)
@@ -328,12 +332,18 @@ class Run:
         name = f"gates/{signal}/{block}"
         wanted = np.arange(len(kept)) if rows is None else rows
         gates = np.empty((len(wanted), self.block(block).channels), np.float32)
-        first = done = 0  # of the images that are kept, of those that are wanted
-        for path, count in zip(self.chunk_paths(), self._rows_of_chunks, strict=True):
-            last, first = first, first + count
-            inside = wanted[np.searchsorted(wanted, last) : np.searchsorted(wanted, first)] - last
-            if not len(inside):
-                continue
+        last = np.cumsum(self._rows_of_chunks)  # of the images that are kept
+        ends = np.searchsorted(wanted, last)  # of those that are wanted
+        parts = [
+            (path, wanted[start:end] - first)
+            for path, first, start, end in zip(
+                self.chunk_paths(), last - self._rows_of_chunks, np.append(0, ends[:-1]), ends, strict=True
+            )
+            if end > start
+        ]
+        self._verify([path for path, _ in parts])
+        done = 0
+        for path, inside in parts:
             stored = self._arrays(path, [name])[name]  # decoded one by one: what is at work stays small
             if rows is not None:
                 stored = stored[inside]
@@ -393,6 +403,11 @@ class Run:
         self._require_complete()
         prefix = f"{kind}/{signal}/"
         return Moments.from_arrays(self._arrays(self.moments_path(block), Moments.names(prefix)), prefix)
+
+    def _verify(self, paths: Sequence[Path]) -> None:
+        """Verify the files that were not yet: two at a time, and each once, however many threads ask for it."""
+        with _verifying, ThreadPoolExecutor(2) as executor:
+            list(executor.map(lambda path: self._arrays(path, []), [x for x in paths if x not in self._verified]))
 
     def _arrays(self, path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
         """Some arrays of a file, which is verified when it is read for the first time."""
