@@ -5,6 +5,9 @@ BIN = $(VENV)/bin
 WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 INSTALLED = $(VENV)/.installed
 
+# compiled tests and modules are kept: without them each test process, and each that it starts, compiles them anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick browser lint types format clean
 
 demo: $(INSTALLED)

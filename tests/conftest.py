@@ -1,6 +1,7 @@
 """A tiny SE network with known weights, folders of real image files, and runs that many tests read."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by inheritance, as behind `&` in a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started here shall hear of its end at once
     if config.getoption("touched"):
         config.pluginmanager.register(Touched.by(changed_files()))
 

@@ -293,15 +293,18 @@ class _Recorder(TorchFunctionMode):
         sources = frozenset(self._makers[x] for x in inputs if x in self._makers)
         before, finds = self._read(), len(self._state.finds)
         output = func(*args, **(kwargs or {}))
-        parameters = frozenset(self._names[x.data_ptr()] for x in inputs if x.data_ptr() in self._names)
-        self.steps.append(_Step(self._read() - before, parameters, sources))
-        for find in self._state.finds[finds:]:
-            self.products[find.path, find.product] = step
-        for tensor in tensors_in(output):
-            if self._state.origin(tensor).squeezed:
-                self._makers[tensor] = step
-            else:
-                self._makers.pop(tensor, None)
+        with torch._C.DisableTorchFunction():  # else the search looks at what is asked of tensors here
+            parameters = frozenset(self._names[x.data_ptr()] for x in inputs if x.data_ptr() in self._names)
+            after = self._read()
+            cost = Cost() if after == before else after - before
+            self.steps.append(_Step(cost, parameters, sources))
+            for find in self._state.finds[finds:]:
+                self.products[find.path, find.product] = step
+            for tensor in tensors_in(output):
+                if self._state.origin(tensor).squeezed:
+                    self._makers[tensor] = step
+                else:
+                    self._makers.pop(tensor, None)
         return output
 
     def shares(self, blocks: Mapping[str, SEBlock]) -> dict[str, Cost]:

@@ -30,6 +30,7 @@ _FIRST, _SECOND = ("input", "self"), ("other", "mat2", "tensor1", "tensor2")  # 
 ELEMENTWISE_PRODUCTS = frozenset({"mul", "addcmul"})
 CONTRACTIONS = frozenset({"einsum", "matmul"})
 _FAMILY = ELEMENTWISE_PRODUCTS | CONTRACTIONS | {"div"}
+_SEQUENCES = (list, tuple)
 
 
 @lru_cache(maxsize=4096)
@@ -41,13 +42,20 @@ def function_name(func: Callable[..., Any]) -> str:
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
     """All tensors in nested lists, tuples and dicts, in order."""
+    found: list[Tensor] = []
+    _gather(value, found)
+    return iter(found)
+
+
+def _gather(value: Any, found: list[Tensor]) -> None:  # a list is filled sooner than generators within generators
     if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from tensors_in(list(value.values()))
-    elif isinstance(value, list | tuple):
+        found.append(value)
+    elif isinstance(value, _SEQUENCES):
         for item in value:
-            yield from tensors_in(item)
+            _gather(item, found)
+    elif isinstance(value, dict):
+        for item in value.values():
+            _gather(item, found)
 
 
 def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
@@ -56,7 +64,7 @@ def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
         return function(value)
     if isinstance(value, dict):
         return {key: map_tensors(function, item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, _SEQUENCES):
         items = [map_tensors(function, item) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value

@@ -619,12 +619,14 @@ def trace(model: nn.Module, weights: Mapping[str, Tensor] = MappingProxyType({})
     state = Trace({tensor.data_ptr(): name for name, tensor in own.items()}, own)
     with ExitStack() as stack:
         for path, module in outside_torchscript(model):
-
+            # What is asked of tensors in the hooks is no part of the network, and slow where modes look at it.
             def enter(_: nn.Module, args: Any, kwargs: Any, path: str = path) -> None:
-                state.enter(path, args, kwargs)
+                with torch._C.DisableTorchFunction():
+                    state.enter(path, args, kwargs)
 
             def leave(module: nn.Module, args: Any, output: Any, path: str = path) -> None:
-                state.leave(path, output, partial(_matrices, module, path))
+                with torch._C.DisableTorchFunction():
+                    state.leave(path, output, partial(_matrices, module, path))
 
             stack.callback(module.register_forward_pre_hook(enter, with_kwargs=True, prepend=True).remove)
             stack.callback(module.register_forward_hook(leave, always_call=True).remove)

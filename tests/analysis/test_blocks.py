@@ -1,12 +1,12 @@
 import os
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from seviz.analysis.blocks import each, shared
+from seviz.analysis.blocks import each, one_by_one, shared
 from tests.made_runs import make_run
 
 
@@ -30,6 +30,30 @@ def test_two_are_worked_at_at_once_and_share_the_cores(monkeypatch: pytest.Monke
         return blas_threads()
 
     assert each(meet, [0, 1]) == [{1}, {1}]
+    assert blas_threads() == before
+
+
+def test_results_are_there_as_soon_as_they_can_be_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    before, third = blas_threads(), Event()
+
+    def make(item: int) -> int:
+        assert item < 2 or third.wait(timeout=60)
+        return item
+
+    made = one_by_one(make, [0, 1, 2])
+    assert [next(made), next(made)] == [0, 1]
+    third.set()
+    assert list(made) == [2]
+    assert blas_threads() == before
+
+
+def test_who_stops_early_gives_the_cores_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    before = blas_threads()
+    made = one_by_one(str, [0, 1, 2])
+    assert (next(made), blas_threads()) == ("0", {1})
+    made.close()
     assert blas_threads() == before
 
 

@@ -140,6 +140,21 @@ def test_p_is_uniform_where_nothing_agrees_and_least_where_all_does() -> None:
     assert p[0, 0] == 1 / 200
 
 
+def test_without_others_each_is_tested_with_those_after_it() -> None:
+    some = random_distances(7, 4, np.random.default_rng(4))
+    some[3] += some[1]
+    correlations, p = mantel(some, permutations=99)
+    all_correlations, all_p = mantel(some, some.copy(), permutations=99)
+    np.testing.assert_array_equal(correlations, all_correlations)
+    after = np.triu_indices(4, 1)
+    np.testing.assert_array_equal(p[after], all_p[after])
+    assert np.isnan(p[np.tril_indices(4)]).all()
+    for one in (some[:1], some[:0]):
+        correlations, p = mantel(one, permutations=9)
+        assert correlations.shape == p.shape == (len(one), len(one))
+        assert np.isnan(p).all()
+
+
 def test_what_cannot_be_ranked_correlates_with_nothing() -> None:
     random = np.random.default_rng(3)
     some = random_distances(6, 1, random)

@@ -2,7 +2,9 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from seviz.errors import (
     UnknownClassError,
 )
 from seviz.run.chunks import Chunk
-from seviz.run.files import read_arrays
+from seviz.run.files import checksum, read_arrays
 from seviz.run.merging import merge
 from seviz.run.store import Run
 from tests.made_runs import make_run
@@ -55,6 +57,32 @@ def test_dataset_holds_what_the_gates_say(tiny_run: Run) -> None:
         np.testing.assert_array_equal(total.count, [30])
         np.testing.assert_allclose(total.mean[0], gates.mean(0), rtol=0, atol=1e-5)
         np.testing.assert_allclose(np.sqrt(total.variance()[0]), gates.std(0, ddof=1), rtol=0, atol=1e-5)
+
+
+def test_chunks_are_verified_once_however_many_threads_ask(tiny_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified: list[int] = []
+
+    def counted(*content: Any) -> str:
+        verified.append(1)
+        return checksum(*content)
+
+    monkeypatch.setattr("seviz.run.files.checksum", counted)
+    run = seviz.open_run(tiny_run.path)
+    with ThreadPoolExecutor(3) as executor:
+        found = list(executor.map(run.gates, run.blocks))
+    assert len(verified) == len(run.chunk_paths()) == 3
+    for block, gates in zip(run.blocks, found, strict=True):
+        np.testing.assert_array_equal(gates, tiny_run.gates(block))
+
+
+def test_chunks_that_are_not_asked_for_are_not_read(tiny_run: Run) -> None:
+    tiny_run.chunk_path(1).write_bytes(b"damaged")  # images 11 to 21
+    run, shapes = seviz.open_run(tiny_run.path), [11, 11, 8]
+    object.__setattr__(run, "_rows_of_chunks", shapes)
+    assert run.gates("SE_2_1", rows=np.array([0, 10, 22, 29])).shape == (4, 8)
+    assert run.gates("SE_2_1", rows=np.array([], np.int64)).shape == (0, 8)
+    with pytest.raises(DamagedRunError, match=r"000001\.safetensors is damaged"):
+        run.gates("SE_2_1", rows=np.array([10, 11]))
 
 
 def test_other_signals_are_kept_image_by_image(tiny_run: Run) -> None:
