@@ -141,7 +141,8 @@ def complexity(
     input_size
         (channels, height, width) of the image.
     blocks
-        Its SE blocks, where they are known already; they are searched for otherwise.
+        Its SE blocks, where they are known already; they are searched for otherwise. Where only the whole network is
+        of interest, none (`{}`), which is the quickest.
 
     Returns
     -------
@@ -167,7 +168,7 @@ def complexity(
     try:
         if blocks is None:
             blocks = _blocks(model, input_size)
-        recorder = _record(model, input_size)
+        work, recorder = _record(model, input_size, attributed=bool(blocks))
     except ExampleError as error:
         raise _does_not_run(model, input_size, error.__cause__ or error) from error
     except SevizError:
@@ -175,16 +176,17 @@ def complexity(
     except (RuntimeError, AssertionError, ValueError, TypeError, IndexError) as error:
         raise _does_not_run(model, input_size, error) from error
 
-    if unseen := [name for name, block in blocks.items() if (block.path, block.product) not in recorder.products]:
+    products = recorder.products if recorder else {}
+    if unseen := [name for name, block in blocks.items() if (block.path, block.product) not in products]:
         raise OptionError(
             f"blocks has {unseen[0]!r}, which is not in this {type(model).__name__}; give blocks that find_se_blocks"
             " found in it, or none to search for them"
         )
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    shares = recorder.shares(blocks)
+    shares = recorder.shares(blocks) if recorder else {}
     return Complexity(
         input_size=input_size,
-        with_se=Cost(parameters=parameters) + total(step.cost for step in recorder.steps),
+        with_se=Cost(parameters=parameters) + work,
         blocks=shares,
         stages={
             stage: total(shares[name] for name, block in blocks.items() if block.stage == stage)
@@ -207,22 +209,28 @@ def _blocks(model: nn.Module, input_size: tuple[int, int, int]) -> dict[str, SEB
         return {}
 
 
-def _record(model: nn.Module, input_size: tuple[int, int, int]) -> "_Recorder":
+def _record(
+    model: nn.Module, input_size: tuple[int, int, int], *, attributed: bool
+) -> tuple[Cost, "_Recorder | None"]:
+    """What the whole network costs, parameters aside, and, if asked for, what each call of it does."""
     like = next(model.parameters(), torch.empty(0))
     image = torch.zeros(1, *input_size, device=like.device, dtype=like.dtype)
     with ExitStack() as stack:
         stack.enter_context(undisturbed(model))
-        state = stack.enter_context(trace(model))
+        state = stack.enter_context(trace(model)) if attributed else None
         # Without a formula for attention as the CPU computes it, the count would depend on the device.
         flops = FlopCounterMode(
             display=False, custom_mapping={aten._scaled_dot_product_flash_attention_for_cpu: _attention}
         )
         meter = _Meter(stack.enter_context(flops))
         stack.enter_context(meter)
+        if state is None:
+            model(image)
+            return meter.read(), None
         recorder = _Recorder(model, state, meter)
         stack.enter_context(recorder)
         model(image)
-    return recorder
+    return total(step.cost for step in recorder.steps), recorder  # the search itself does some work beside these
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

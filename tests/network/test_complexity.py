@@ -198,6 +198,18 @@ def test_blocks_that_are_known_are_not_searched_for(tiny_net: nn.Module) -> None
     assert one.with_se == complexity(tiny_net, (3, 16, 16)).with_se
 
 
+@pytest.mark.parametrize(
+    ("name", "side"), [("legacy_seresnet18", 64), ("mobilenetv3_small_050", 64), ("coatnet_0_rw_224", 224)]
+)
+def test_the_whole_costs_the_same_whether_its_blocks_are_asked_for_or_not(name: str, side: int) -> None:
+    """Pooling, attention and in-place functions among it."""
+    model = timm.create_model(name)
+    counted, whole = complexity(model, (3, side, side)), complexity(model, (3, side, side), blocks={})
+    assert counted.blocks
+    assert (whole.blocks, whole.stages) == ({}, {})
+    assert whole.with_se == whole.without_se == counted.with_se
+
+
 def test_blocks_of_another_network_are_told(tiny_net: nn.Module) -> None:
     blocks = seviz.find_se_blocks(Child(), (3, 16, 16))
     with pytest.raises(OptionError, match="blocks has 'SE_2_1', which is not in this TinyNet; give blocks"):
