@@ -152,10 +152,10 @@ def become(command: Sequence[str]) -> None:
 
     Windows has no such call: there this process waits for the command and ends with its exit code.
     """
-    if os.name != "nt":
-        os.execv(command[0], list(command))
-    ignore_interrupts()
-    sys.exit(subprocess.call(command))
+    if os.name == "nt":
+        ignore_interrupts()
+        sys.exit(subprocess.call(command))
+    os.execv(command[0], list(command))
 
 
 def typed(command: Sequence[str]) -> str:
