@@ -1,7 +1,7 @@
 """Work that takes longer than a page may: commands of `seviz` in processes of their own.
 
-A job is a subprocess, never a thread: it blocks no page, and to cancel it is to end all that it started. What it says of
-its progress is read from its stderr, which it writes to a file. Jobs are of one server; at most `LIMIT` run at once.
+A job is a subprocess, never a thread: it blocks no page, and to cancel it is to end all that it started. What it says
+of its progress is read from its stderr, which it writes to a file. Jobs are of one server; at most `LIMIT` run at once.
 """
 
 import atexit

@@ -4,6 +4,7 @@ No other module asks which system it runs on, or calls what one of them lacks; a
 what is asked wherever it can be done, and says in its docstring where it cannot.
 """
 
+import ctypes
 import errno
 import multiprocessing
 import os
@@ -69,6 +70,11 @@ def process_space() -> str:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""
+
+
+def c_library() -> ctypes.CDLL | None:
+    """The C library of this process on Linux, where it may be glibc; elsewhere None."""
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def worker_context() -> BaseContext:
@@ -137,6 +143,7 @@ def end(process: "subprocess.Popen[bytes]", patience: float) -> None:
     for each in family:
         with suppress(psutil.Error):
             each.kill()
+    psutil.wait_procs(family, timeout=patience)
 
 
 def _family(pid: int) -> list[psutil.Process]:
