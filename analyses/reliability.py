@@ -129,7 +129,7 @@ def start(work: Callable[[], object], environment: Mapping[str, str] | None = No
 
     def child() -> None:
         os.environ.update(environment or {})
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
             work()
 
     process = multiprocessing.get_context("fork").Process(target=child)
@@ -318,13 +318,13 @@ def interrupted(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) ->
 
         command.record = record
         sys.argv = arguments
-        with heard.open("w") as file, contextlib.redirect_stderr(file):
+        with heard.open("w", encoding="utf-8") as file, contextlib.redirect_stderr(file):
             main()
 
     if (code := apart(interrupt)) != 130:
         return f"seed {seed}: SIGINT after {at} images ended with {code}"
-    if "To continue: seviz capture" not in heard.read_text():
-        return f"seed {seed}: SIGINT was answered with {heard.read_text()!r}"
+    if "To continue: seviz capture" not in heard.read_text(encoding="utf-8"):
+        return f"seed {seed}: SIGINT was answered with {heard.read_text(encoding='utf-8')!r}"
     return finish(root, out, whole, f"seed {seed}, SIGINT after {at} images")
 
 

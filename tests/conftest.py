@@ -25,6 +25,17 @@ from tests.touched import Touched, changed_files
 torch.set_num_threads(1)
 
 
+# takes the place of `python -m seviz`: starts a process of its own, tells its progress, and waits for long
+WORK = """
+import json, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("begun", file=sys.stderr)
+print(json.dumps({"progress": "half", "done": 1, "total": 2}), file=sys.stderr)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--touched", action="store_true", help="run what the change touches, as far as a minute allows")
 
@@ -166,3 +177,12 @@ def bundled_run(make_once: Callable[[str, Callable[[Path], object]], Path]) -> R
         )
 
     return seviz.open_run(make_once("bundled", collect))
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`python -m seviz` is a module that does WORK."""
+    (tmp_path / "elsewhere" / "seviz").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "seviz" / "__init__.py").write_text("")
+    (tmp_path / "elsewhere" / "seviz" / "__main__.py").write_text(WORK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))

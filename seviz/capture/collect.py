@@ -29,6 +29,7 @@ from seviz.capture.keeping import (
 from seviz.capture.launch import Launch, this_launch
 from seviz.capture.records import block_record, data_record, model_record
 from seviz.capture.sources import Batch, Files, Memory, Part, Source
+from seviz.capture.workers import refuse_while_importing
 from seviz.errors import OptionError, RunExistsError, TooManyFailuresError
 from seviz.network.gates import SIGNALS, Signal
 from seviz.network.models import Network
@@ -136,6 +137,7 @@ def collect(
     UserWarning
         For each of `run.remarks`, such as an accuracy near chance.
     """
+    refuse_while_importing()
     out, tell = Path(out), tell or (lambda _: None)
     _check(batch_size=batch_size, chunk_size=chunk_size, max_failures=max_failures, signals=signals)
     check_keep_gates(keep_gates)

@@ -13,8 +13,6 @@ weights would change its gates.
 """
 
 import copy
-import ctypes
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -37,6 +35,7 @@ from seviz.network.products import map_tensors, tensors_in
 from seviz.network.reading import module_outputs
 from seviz.network.wrappers import refuse_compiled
 from seviz.run.manifest import EngineRecord
+from seviz.run.system import c_library
 
 _SHAPES = 8  # of which it is looked whether gates may be read at their modules
 ENGINES = ("eager", "folded", "compiled")
@@ -347,7 +346,7 @@ def _memory_from_heap() -> Iterator[None]:
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
 
 
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_LIBC = c_library()
 
 
 def _malloc(function: str, *arguments: int) -> None:

@@ -1,5 +1,7 @@
 """The `seviz` command: parse, call, print."""
 
+import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -22,6 +24,7 @@ from seviz.cli import (
     tables,
     zoo,
 )
+from seviz.run.system import heed_breaks
 
 app = typer.Typer(
     name="seviz",
@@ -85,5 +88,9 @@ def options(
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. What a console has no characters for is printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not where there is no console, or it was replaced
+            stream.reconfigure(errors="backslashreplace")
+    heed_breaks()
     app()

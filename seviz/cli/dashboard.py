@@ -1,6 +1,5 @@
 """`seviz dashboard`: the pages over runs, in the browser."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +26,7 @@ def dashboard(
     """
     from seviz.dashboard.opening import find_runs
     from seviz.dashboard.serving import command
+    from seviz.run.system import become
 
     places = runs or []
     if places:
@@ -36,6 +36,4 @@ def dashboard(
             f"note: whoever reaches {host}:{port} can look at these runs, and run jobs on this machine; there is no"
             " password"
         )
-    # in place of this process, so that what ends this ends the server
-    serve = command(places, host=host, port=port, allowed=allow_host or [])
-    os.execv(serve[0], serve)
+    become(command(places, host=host, port=port, allowed=allow_host or []))

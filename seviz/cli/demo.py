@@ -1,6 +1,5 @@
 """`seviz demo`: the whole line on the bundled network and images, offline."""
 
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -41,6 +40,7 @@ def demo(
 def _dashboard(out: Path) -> str:
     """The command that shows the run, as it can be typed here."""
     from seviz.dashboard.opening import DEMO
+    from seviz.run.system import typed
 
     program = "seviz" if shutil.which("seviz") else sys.argv[0]
-    return shlex.join([program, "dashboard", *([] if out == DEMO else [str(out)])])
+    return typed([program, "dashboard", *([] if out == DEMO else [str(out)])])

@@ -76,7 +76,7 @@ def draw(
             say(f"{drawn.name} is left out: {drawn.reason}")
             continue
         out.mkdir(parents=True, exist_ok=True)
-        drawn.data.to_csv(out / f"{drawn.name}.csv", index=False)
+        drawn.data.to_csv(out / f"{drawn.name}.csv", index=False, lineterminator="\n")
         typer.echo(out / f"{drawn.name}.csv")
         for kind in formats:
             save(drawn.figure, out / f"{drawn.name}.{kind}")

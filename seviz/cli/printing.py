@@ -34,7 +34,7 @@ def print_table(table: "pd.DataFrame", *, as_json: bool, as_csv: bool) -> None:
     if as_json:
         typer.echo(table.to_json(orient="records", indent=1, double_precision=15))
     elif as_csv:
-        typer.echo(table.to_csv(index=False), nl=False)
+        typer.echo(table.to_csv(index=False, lineterminator="\n"), nl=False)
     else:
         _for_people(table)
     for remark in remarks:

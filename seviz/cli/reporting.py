@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +27,9 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             say(f"error: {error}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            say(f"interrupted; what is done is kept. To continue: {shlex.join(['seviz', *sys.argv[1:]])}")
+            from seviz.run.system import typed
+
+            say(f"interrupted; what is done is kept. To continue: {typed(['seviz', *sys.argv[1:]])}")
             raise typer.Exit(130) from error
 
     return wrapper

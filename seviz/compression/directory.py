@@ -8,7 +8,6 @@ NAME.csv             tables
 figures/NAME.png     figures
 """
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from seviz.errors import EngineError, OptionError, WriteError
 from seviz.figures.style import save
 from seviz.network.models import Network
 from seviz.network.saving import save as save_network
+from seviz.run.system import typed
 
 _ROWS = 40  # of a table on the card
 
@@ -118,11 +118,11 @@ def write_compression(
             place.mkdir()
             exported = _write_network(compression.network, place, program=program, onnx=onnx, tell=tell)
             for name, (_, table) in compression.tables.items():
-                table.to_csv(place / f"{name}.csv", index=False)
+                table.to_csv(place / f"{name}.csv", index=False, lineterminator="\n")
             for name, figure in compression.figures.items():
                 (place / "figures").mkdir(exist_ok=True)
                 save(figure, place / "figures" / f"{name}.png")
-            (place / "README.md").write_text(card(compression, exported, directory))
+            (place / "README.md").write_text(card(compression, exported, directory), encoding="utf-8")
             if directory.exists():
                 directory.rmdir()
             place.rename(directory)
@@ -155,7 +155,10 @@ def card(compression: Compression, exported: list[Exported], directory: Path) ->
         lines += ["## Use", "", "```python", "import seviz", "", f"network = seviz.load({str(directory)!r})", "```", ""]
         for file in exported:
             lines += _use(file)
-        lines += [f"`seviz capture {shlex.quote(str(directory))} DATA -o RUN` records the gates that are left.", ""]
+        lines += [
+            f"`{typed(['seviz', 'capture', str(directory), 'DATA', '-o', 'RUN'])}` records the gates that are left.",
+            "",
+        ]
     for name, (title, table) in compression.tables.items():
         lines += [f"## {title}", "", *markdown(table.head(_ROWS)), ""]
         if len(table) > _ROWS:

@@ -80,7 +80,7 @@ def needed(run: Run, figure: str, blocks: Sequence[str]) -> list[tuple[str, str]
 
 def as_csv(table: pd.DataFrame) -> str:
     """A table as CSV, with its index where that says something."""
-    return str(table.to_csv(index=not isinstance(table.index, pd.RangeIndex)))
+    return str(table.to_csv(index=not isinstance(table.index, pd.RangeIndex), lineterminator="\n"))
 
 
 def tables_zip(tables: dict[str, Path]) -> bytes:

@@ -80,7 +80,7 @@ def read_record(directory: Path) -> SavedNetwork:
     """
     path = directory / RECORD
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if record["format"] != FORMAT:
             raise SavedNetworkError(
                 f"{str(path)!r} has format {record['format']!r}, expected {FORMAT}: it was written by another version"

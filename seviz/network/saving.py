@@ -50,7 +50,7 @@ def save(network: Network, directory: str | Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=directory, prefix=".writing-") as beside:
             safetensors.torch.save_file(state, Path(beside) / WEIGHTS)
-            (Path(beside) / RECORD).write_text(record.to_json())
+            (Path(beside) / RECORD).write_text(record.to_json(), encoding="utf-8")
             _compare(network, load(beside))
             for name in (WEIGHTS, RECORD):
                 (Path(beside) / name).replace(directory / name)

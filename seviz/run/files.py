@@ -1,6 +1,5 @@
 """Files that are whole or not there: written beside, synced, renamed; read back with their checksum verified."""
 
-import errno
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from seviz.errors import DamagedRunError, WriteError
+from seviz.run import system
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -54,14 +54,10 @@ def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> Non
             file.flush()
             os.fsync(file.fileno())
         if replace:
-            beside.replace(path)
+            system.replace(beside, path)
         else:
-            _put(beside, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            system.name_first(beside, path)
+        system.sync_directory(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -82,31 +78,8 @@ def sweep(directory: Path) -> None:
     """Delete what processes of this host have left half written when they were killed."""
     for path in directory.rglob(f".*.{socket.gethostname()}.*.tmp"):
         pid = path.name.split(".")[-2]
-        if pid.isdigit() and not alive(int(pid)):
+        if pid.isdigit() and not system.alive(int(pid)):
             path.unlink(missing_ok=True)
-
-
-def alive(pid: int) -> bool:
-    """Whether there is a process of that number on this host."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        pass
-    return True
-
-
-def _put(beside: Path, path: Path) -> None:
-    """Rename, unless there is a file of that name: by a hard link, which fails then, where the disk has links."""
-    try:
-        os.link(beside, path)
-    except OSError as error:
-        if isinstance(error, FileExistsError) or error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-            raise
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
-        beside.replace(path)
 
 
 def checksum(arrays: Arrays, facts: Mapping[str, Any]) -> str:

@@ -19,16 +19,6 @@ from tests.dashboard.drawing import Open, page_of
 from tests.dashboard.other_runs import CLASSES
 from tests.made_runs import make_run
 
-# takes the place of `python -m seviz`: starts a process of its own, tells its progress, and waits for long
-WORK = """
-import json, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print("begun", file=sys.stderr)
-print(json.dumps({"progress": "half", "done": 1, "total": 2}), file=sys.stderr)
-print(child.pid, flush=True)
-time.sleep(600)
-"""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _components_found_once() -> Iterator[None]:
@@ -64,15 +54,6 @@ def _planted(place: Path) -> None:
         noise = random.normal(0, 0.05, (len(labels), channels))
         gates[block] = np.clip(share * means[labels] + (1 - share) * 0.5 + noise, 0, 1)
     list(analyse(make_run(place, gates, labels, classes=CLASSES)))
-
-
-@pytest.fixture
-def endless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`python -m seviz` is a module that does WORK."""
-    (tmp_path / "elsewhere" / "seviz").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "seviz" / "__init__.py").write_text("")
-    (tmp_path / "elsewhere" / "seviz" / "__main__.py").write_text(WORK)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ def _from_npm(package: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.
             raise DataFormatError(f"{str(batch)!r} has {rows[-1].shape[1]} pixels a row, expected {SIDE**2}")
     pixels = np.concatenate(rows).reshape(-1, SIDE, SIDE, 3)  # (image, row, column, channel)
     try:
-        labels = np.array(json.loads(answers.read_text()), np.int64)
+        labels = np.array(json.loads(answers.read_text(encoding="utf-8")), np.int64)
     except (ValueError, TypeError) as error:
         raise DataFormatError(f"{str(answers)!r} is no list of numbers ({error})") from error
     if labels.shape != pixels.shape[:1] or not np.isin(labels, range(len(CIFAR10))).all():

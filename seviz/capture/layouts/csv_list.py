@@ -42,6 +42,7 @@ def open_listing(spec: str, file: Path, *, images: Path | None) -> Dataset:
     for line, path, label in _rows(file):
         if os.path.isabs(path):
             path = _below(file, line, path, root)
+        path = path.replace(os.sep, "/")  # as runs have it on every system
         plain = os.path.normpath(path)
         if plain in lines:
             raise DataFormatError(f"{str(file)!r}, line {line}: {path!r} stands in line {lines[plain]} already")
@@ -96,7 +97,10 @@ def _rows(file: Path) -> Iterator[tuple[int, str, str]]:
 
 def _below(file: Path, line: int, path: str, root: Path) -> str:
     """An absolute path, relative to the root that it lies in."""
-    relative = os.path.relpath(path, root)
+    try:
+        relative = os.path.relpath(path, root)
+    except ValueError:  # on another drive of Windows
+        relative = os.pardir
     if relative.split(os.sep)[0] == os.pardir:
         raise DataFormatError(
             f"{str(file)!r}, line {line}: {path!r} does not lie in {str(root)!r}, which paths are relative to; give a"

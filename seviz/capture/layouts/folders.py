@@ -15,6 +15,7 @@ from seviz.classes import Classes
 from seviz.errors import DataNotFoundError, EmptyDataError
 
 _SYNSET = re.compile(r"n\d{8}")
+_64_BITS = 2**64 - 1  # some file systems of Windows number files in 128
 
 
 def open_folder(spec: str, root: Path) -> Dataset:
@@ -100,8 +101,7 @@ class _Folder:
 def _walk(spec: str, root: Path) -> tuple[list[_Folder], int]:
     """The class folders, in no order, and how many files belong to no class or are no images."""
     folders, ignored = [], 0
-    status = root.stat()
-    waiting: list[tuple[str, bool, tuple[tuple[int, int], ...]]] = [("", False, ((status.st_dev, status.st_ino),))]
+    waiting: list[tuple[str, bool, tuple[tuple[int, int], ...]]] = [("", False, (_identity(root),))]
     while waiting:
         path, linked, chain = waiting.pop()  # the chain is the directory itself, last, and those it lies in
         images: list[tuple[bytes, tuple[int, int], bool]] = []
@@ -140,21 +140,25 @@ def _directory(entry: os.DirEntry[str]) -> tuple[int, int] | None:
     try:
         if not entry.is_dir():
             return None
-        status = entry.stat()
+        return _identity(entry.path)
     except OSError:  # a link to itself, or to where one may not look
         return None
-    return status.st_dev, status.st_ino
 
 
 def _file(entry: os.DirEntry[str], device: int) -> tuple[int, int]:
     """Device and inode of a file, or of what it links to; asks the file system only about links."""
     if entry.is_symlink():
         try:
-            status = entry.stat()
+            return _identity(entry.path)
         except OSError:  # broken: it is itself
-            return device, entry.inode()
-        return status.st_dev, status.st_ino
-    return device, entry.inode()
+            pass
+    return device, entry.inode() & _64_BITS
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    """Device and inode. An entry of a listing has none on Windows, so the file system is asked."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino & _64_BITS
 
 
 def _repeats(paths: Sequence[str], files: NDArray[np.uint64], linked: NDArray[np.bool_]) -> dict[int, str]:

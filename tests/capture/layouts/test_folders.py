@@ -1,5 +1,7 @@
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,38 @@ def test_a_folder_that_cannot_be_read(make_folder: Callable[..., Path], monkeypa
     monkeypatch.setattr(os, "scandir", forbidding)
     with pytest.raises(DataNotFoundError, match=r"data 'given': '.*/b' cannot be read \(Permission denied\). Make it"):
         open_folder("given", root)
+
+
+@dataclass
+class WindowsEntry:
+    """An entry of a listing as Windows gives it: without device and number of the file, or with one of 128 bits."""
+
+    entry: os.DirEntry[str]
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.entry, name)
+
+    def inode(self) -> int:
+        return (1 << 100) + self.entry.inode()
+
+    def stat(self) -> os.stat_result:
+        return os.stat_result((0o40755, *(0,) * 9))
+
+
+def test_listings_of_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write(tmp_path, "a/b/c/1.png", "a/b/2.png", "d/3.png")
+    (root / "d" / "again").symlink_to(root / "d", target_is_directory=True)
+    (root / "d" / "4.png").symlink_to(root / "d" / "3.png")
+    usual = open_folder("", root)
+    assert usual.paths == ("a/b/2.png", "a/b/c/1.png", "d/3.png", "d/4.png")
+    assert usual.remarks == {3: "the same file as d/3.png, through a link"}
+    scan = os.scandir
+
+    @contextmanager
+    def listing(path: str) -> Iterator[Iterator[WindowsEntry]]:
+        with scan(path) as entries:
+            yield map(WindowsEntry, entries)
+
+    monkeypatch.setattr("os.scandir", listing)
+    there = open_folder("", root)
+    assert (there.paths, there.remarks) == (usual.paths, usual.remarks)
