@@ -5,13 +5,17 @@ from typing import Annotated
 import typer
 
 from seviz.cli.reporting import reported, say
+from seviz.cli.trusting import Trust, trusting
 
 
 @reported
+@trusting
 def check(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, FILE.py:FUNCTION or a directory")],
     weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "none",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Check that the gates of a network can be read and forced.
 
@@ -24,7 +28,7 @@ def check(
     import seviz
     from seviz.compression.checking import check
 
-    checked = check(seviz.load(model, weights=weights))
+    checked = check(seviz.load(model, weights=weights, **trust))
     remarks = checked.survey.remarks()
     if as_json:
         record = {

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from seviz.cli.reporting import reported, say
+from seviz.cli.trusting import TrustCode
 
 
 @reported
@@ -20,6 +21,7 @@ def dashboard(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="a name that browsers may ask for it by, beside localhost; repeatable")
     ] = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Explore runs in the browser: excitation by class and depth, channels, your own images, smaller networks.
 
@@ -37,5 +39,5 @@ def dashboard(
             " password"
         )
     # in place of this process, so that what ends this ends the server
-    serve = command(places, host=host, port=port, allowed=allow_host or [])
+    serve = command(places, host=host, port=port, allowed=allow_host or [], trust_code=trust_code)
     os.execv(serve[0], serve)

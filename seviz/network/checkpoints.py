@@ -54,7 +54,17 @@ def load_checkpoint(model: nn.Module, path: Path, *, part: str = "") -> None:
     model.load_state_dict({**{name: own[name] for name in optional}, **state})
 
 
+def require_file(path: Path) -> None:
+    """Raise WeightsError unless there is a regular file: to open a pipe is to wait, and a device has no end."""
+    if not path.is_file():
+        raise WeightsError(
+            f"weights {str(path)!r} cannot be read: there is no regular file; expected a safetensors file, or a torch"
+            " file that holds tensors only"
+        )
+
+
 def _read(path: Path) -> dict[str, Tensor]:
+    require_file(path)
     try:
         state = timm.models.load_state_dict(str(path), use_ema=True, device="cpu", weights_only=True)
     except Exception as error:
