@@ -17,7 +17,7 @@ from PIL import Image
 from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
 from seviz.capture.images import decode
 from seviz.errors import DataNotFoundError, SevizError
-from seviz.run.inside import image_file
+from seviz.run.inside import OUTSIDE, image_path
 from seviz.run.store import Run
 
 SIDE = 96
@@ -82,10 +82,10 @@ def thumbnail(run: Run, row: int) -> Thumbnail:
     try:
         if run.manifest.data.root is None:
             return _of_packed(run, path)
-        file = image_file(_root(run), path)
+        file = image_path(_root(run), path)
         return _of_file(file, file.stat().st_mtime_ns, run.manifest.engine.rotate)
     except FileNotFoundError as error:
-        return grey(str(error) if isinstance(error, DataNotFoundError) else "file not found")
+        return grey(OUTSIDE if isinstance(error, DataNotFoundError) else "file not found")
     except (SevizError, OSError, ValueError) as error:
         return grey(getattr(error, "strerror", None) or str(error))
 

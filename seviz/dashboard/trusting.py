@@ -1,4 +1,4 @@
-"""What the network of a run would execute or fetch, which the dashboard does only if it was started with the word for it.
+"""What the network of a run would execute or fetch: the dashboard does that only if it was started with --trust-code.
 
 A run is text that anyone may have written, and whoever reaches the page can click. So a click is not enough.
 """
@@ -34,6 +34,6 @@ def untrusted(run: Run, *, trust_code: bool) -> str:
     if not made.acts:
         return ""
     return (
-        f"To run the network of this run, {made.spec}, {made.does} on the machine of this server. What a run names is not"
-        f" trusted by itself: where you trust it, start the dashboard with seviz dashboard {TRUST} {run.path}"
+        f"To run the network of this run, {made.spec}, {made.does} on the machine of this server. What a run names is"
+        f" not trusted by itself: where you trust it, start the dashboard with seviz dashboard {TRUST} {run.path}"
     )

@@ -30,7 +30,6 @@ from seviz.run.store import Run
 
 SHOWN = 512
 """Pixels of a side of the picture that is kept to be shown, at most."""
-_NESTED = 16  # saved networks that are made from saved networks, at most
 
 _ROUNDING = 1e-7  # of the greatest mean, in float32: less is no deviation
 _ONE = Classes(("image",), ("image",))

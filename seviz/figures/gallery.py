@@ -11,7 +11,7 @@ from seviz.capture.images import Decoded, decode
 from seviz.errors import DataNotFoundError, OptionError
 from seviz.figures.labels import shortened
 from seviz.figures.style import FAINT, WIDTHS, Width, style
-from seviz.run.inside import image_file
+from seviz.run.inside import OUTSIDE, image_path
 
 KINDS = ("most excited", "least excited")
 _SIDE = 160  # pixels of a tile at most
@@ -107,7 +107,9 @@ def _read(root: Path | None, path: str, rotate: bool) -> Decoded:
     if root is None:
         return Decoded(None, "failed", "not a file")
     try:
-        file = image_file(root, path)
+        file = image_path(root, path)
+        return decode(file, rotate=rotate) if file.exists() else Decoded(None, "failed", "file not found")
     except DataNotFoundError:
-        return Decoded(None, "failed", "path outside the data")
-    return decode(file, rotate=rotate) if file.exists() else Decoded(None, "failed", "file not found")
+        return Decoded(None, "failed", OUTSIDE)
+    except OSError as error:  # such as a name that is too long
+        return Decoded(None, "failed", error.strerror or str(error))

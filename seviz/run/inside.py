@@ -10,6 +10,9 @@ from urllib.parse import unquote_to_bytes
 
 from seviz.errors import DataNotFoundError
 
+OUTSIDE = "path outside the data"
+"""What is said of a name that is not followed."""
+
 
 def inside(root: Path, name: str) -> Path:
     """A name joined with a directory.
@@ -28,13 +31,13 @@ def inside(root: Path, name: str) -> Path:
     """
     if _leaves(name):
         raise DataNotFoundError(
-            f"path outside the data: {name[:300]!r} does not lie below {str(root)!r}, and is not followed; expected a"
+            f"{OUTSIDE}: {name[:300]!r} does not lie below {str(root)!r}, and is not followed; expected a"
             " relative path without '..'"
         )
     return root / name
 
 
-def image_file(root: Path, path: str) -> Path:
+def image_path(root: Path, path: str) -> Path:
     """Where an image of a run lies.
 
     Parameters
