@@ -12,7 +12,9 @@ from seviz.cli.trusting import Trust, trusting
 @trusting
 def check(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, FILE.py:FUNCTION or a directory")],
-    weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "none",
+    weights: Annotated[
+        str | None, typer.Option(help="pretrained, none, or a file; by default none, and of a saved network its own")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     *,
     trust: Trust,
@@ -27,7 +29,9 @@ def check(
 
     import seviz
     from seviz.compression.checking import check
+    from seviz.network.saved import structural_weights
 
+    weights = structural_weights(model) if weights is None else weights
     checked = check(seviz.load(model, weights=weights, **trust))
     remarks = checked.survey.remarks()
     if as_json:

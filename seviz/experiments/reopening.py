@@ -13,9 +13,10 @@ import numpy as np
 
 from seviz.capture.datasets import BUNDLED, Dataset, open_dataset, printable
 from seviz.errors import DataNotFoundError, OptionError, SevizWarning, WeightsError
+from seviz.network.checkpoints import weights_file_sha256
 from seviz.network.models import Network, load
 from seviz.network.saved import WEIGHTS
-from seviz.network.trust import factory_remark, file_sha256, is_saved_network, making, named, require_trust, shown, told
+from seviz.network.trust import factory_remark, is_saved_network, making, named, require_trust, shown, told
 from seviz.run.inside import inside
 from seviz.run.manifest import ChangeRecord, DataRecord
 from seviz.run.store import Run
@@ -85,9 +86,11 @@ def reopen_network(
     remark = factory_remark(made, record.factory_sha256, file=manifest)
     if remark:
         warnings.warn(remark, SevizWarning, stacklevel=2)
+    if weights is None:
+        weights = "pretrained" if is_saved_network(spec) and record.weights == "none" else record.weights
     network = load(
         spec,
-        weights=record.weights if weights is None else weights,
+        weights=weights,
         trust_code=trust_code,
         model=model if is_saved_network(spec) else None,
     )
@@ -116,7 +119,7 @@ def _compare_weights(run: Run, spec: str, weights: str | Path | None) -> None:
         raise WeightsError(f"{where}, which is no regular file. Give the file where they are as weights.")
     if record.weights_file_sha256 is None:
         return
-    digest = file_sha256(file)
+    digest = weights_file_sha256(file)
     if digest != record.weights_file_sha256:
         raise WeightsError(
             f"{where}, which is another file now: it has SHA-256 {digest[:12]}, there"

@@ -42,7 +42,7 @@ from seviz.network.backbones import (
 )
 from seviz.network.blocks import SEBlock, Survey, survey, why_none
 from seviz.network.changes import apply_changes
-from seviz.network.checkpoints import load_checkpoint, require_file
+from seviz.network.checkpoints import load_checkpoint, weights_file_sha256
 from seviz.network.identity import Identity, identity_of, weights_sha256
 from seviz.network.insertion import fresh_weights, insert_se
 from seviz.network.naming import Place, moved_names, names_of, with_names
@@ -53,7 +53,6 @@ from seviz.network.trust import (
     LIBRARIES,
     RECORD,
     factory_remark,
-    file_sha256,
     is_saved_network,
     making,
     require_trust,
@@ -293,7 +292,7 @@ def _load(spec: str, weights: str | Path, *, trust_code: bool = False, model: st
     file = None if kind in ("pretrained", "none") else Path(kind)
     if file is not None and not file.is_file():
         raise WeightsError(f"weights {kind!r} not found; expected pretrained, none, or the path of a file")
-    digest = None if file is None else file_sha256(file)
+    digest = None if file is None else weights_file_sha256(file)
     with fresh_weights():
         network = _load_base(base, kind)
         module = insert_se(network.model) if inserted else network.model
@@ -316,8 +315,7 @@ def _from_directory(spec: str, weights: str, *, trust_code: bool, model: str | N
         require_trust(record.base, file=path, field="base", trust_code=trust_code, model=model)
     own = weights == "pretrained"
     file = Path(spec) / WEIGHTS if own else Path(weights)
-    require_file(file)
-    digest = file_sha256(file)
+    digest = weights_file_sha256(file)
     if own and record.weights_file_sha256 not in (None, digest):  # before anything of it is built
         raise _other_weights(file)
     remark = factory_remark(made, record.factory_sha256, file=path)
@@ -415,7 +413,10 @@ def _from_file(spec: str, weights: str) -> Network:
     path, _, factory = spec.rpartition(":")
     if not Path(path).is_file():
         raise UnknownModelError(f"model {spec!r} not found: there is no file {path!r}")
-    loader = _AsRead(Path(path).stem, path)
+    try:
+        loader = _AsRead(Path(path).stem, path)
+    except OSError as error:
+        raise UnknownModelError(f"model {spec!r}: {path!r} cannot be read ({error.strerror or error})") from error
     module_spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
     if module_spec is None:
         raise UnknownModelError(f"model {spec!r} cannot be imported from {path!r}")

@@ -182,9 +182,12 @@ def factory_remark(made: Making, recorded: str | None, *, file: Path) -> str:
     file
         The record.
     """
-    if not made.code or recorded is None or not Path(made.code).is_file():
+    if not made.code or recorded is None:
         return ""
-    now = file_sha256(Path(made.code))
+    try:
+        now = file_sha256(Path(made.code))
+    except OSError:  # which is told where the file is to be executed
+        return ""
     if now == recorded:
         return ""
     return (
