@@ -5,6 +5,7 @@
     ├── MissingPackageError       (ImportError)        something needs a package that is not installed
     ├── ModelError
     │   ├── UnknownModelError     (LookupError)        no network of that name
+    │   ├── TrustError            (PermissionError)    a file names code, or a network of strangers, to be run
     │   ├── WeightsError          (ValueError)         weights not found, or not of this network
     │   ├── NoSEBlocksError       (ValueError)         the network has no SE block
     │   ├── ExampleError          (ValueError)         the network does not take that example
@@ -60,6 +61,10 @@ class ModelError(SevizError):
 
 class UnknownModelError(ModelError, LookupError):
     """No network of that name."""
+
+
+class TrustError(ModelError, PermissionError):
+    """A file names what would execute code or fetch from strangers, and the person did not say that it may."""
 
 
 class WeightsError(ModelError, ValueError):

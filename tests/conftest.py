@@ -20,6 +20,7 @@ from seviz.capture.datasets import open_dataset
 from seviz.classes import Classes
 from seviz.network.models import Network
 from seviz.run.store import Run
+from tests.network.evil import Evil, make_evil
 from tests.touched import Touched, changed_files
 
 torch.set_num_threads(1)
@@ -106,6 +107,12 @@ def tiny_network(tiny_net: TinyNet) -> Network:
         input_size=(3, 16, 16),
         classes=Classes(names, names),
     )
+
+
+@pytest.fixture
+def evil(tmp_path: Path) -> Evil:
+    """A Python file that must not be executed unasked."""
+    return make_evil(tmp_path / "evil")
 
 
 @pytest.fixture

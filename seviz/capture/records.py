@@ -38,6 +38,8 @@ def model_record(network: Network) -> ModelRecord:
             changes=None if changed.changes is None else changed.changes.to_json(),
             settings=changed.settings,
         ),
+        factory_sha256=network.factory_sha256,
+        weights_file_sha256=network.weights_file_sha256,
     )
 
 

@@ -5,15 +5,19 @@ from typing import Annotated
 import typer
 
 from seviz.cli.reporting import reported, say
+from seviz.cli.trusting import Trust, trusting
 
 
 @reported
+@trusting
 def blocks(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, seviz/NAME, or a saved network")],
     weights: Annotated[
         str | None, typer.Option(help="pretrained, none, or a file; by default none, and of a saved network its own")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    trust: Trust,
 ) -> None:
     """List the SE blocks of a network, in order of depth."""
     import dataclasses
@@ -24,7 +28,7 @@ def blocks(
     from seviz.network.bounds import bounds_to_json
     from seviz.network.saved import structural_weights
 
-    network = seviz.load(model, weights=structural_weights(model) if weights is None else weights)
+    network = seviz.load(model, weights=structural_weights(model) if weights is None else weights, **trust)
     found = network.require_blocks().values()
     if as_json:
         facts = [{**dataclasses.asdict(block), "bounds": bounds_to_json(block.bounds)} for block in found]

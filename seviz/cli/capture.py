@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seviz.cli.reporting import progress, reported, say, split_list
+from seviz.cli.trusting import Trust, trusting
 
 if TYPE_CHECKING:
     from seviz.network.models import Network
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 
 @reported
+@trusting
 def capture(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, hf-hub:OWNER/NAME, FILE.py:FACTORY, ...")],
     data: Annotated[
@@ -37,12 +39,14 @@ def capture(
     compile: Annotated[str, typer.Option(help="auto, on, off")] = "auto",
     workers: Annotated[int | None, typer.Option(help="processes that decode images")] = None,
     max_failures: Annotated[float, typer.Option(help="share of images that may fail")] = 0.01,
+    *,
+    trust: Trust,
 ) -> None:
     """Record the gates of every image; the same command continues an interrupted run."""
     import seviz
 
     run = record(
-        seviz.load(model, weights=weights),
+        seviz.load(model, weights=weights, **trust),
         data,
         out=out,
         classes=split_list(classes),

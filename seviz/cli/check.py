@@ -5,13 +5,19 @@ from typing import Annotated
 import typer
 
 from seviz.cli.reporting import reported, say
+from seviz.cli.trusting import Trust, trusting
 
 
 @reported
+@trusting
 def check(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, FILE.py:FUNCTION or a directory")],
-    weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "none",
+    weights: Annotated[
+        str | None, typer.Option(help="pretrained, none, or a file; by default none, and of a saved network its own")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Check that the gates of a network can be read and forced.
 
@@ -23,8 +29,10 @@ def check(
 
     import seviz
     from seviz.compression.checking import check
+    from seviz.network.saved import structural_weights
 
-    checked = check(seviz.load(model, weights=weights))
+    weights = structural_weights(model) if weights is None else weights
+    checked = check(seviz.load(model, weights=weights, **trust))
     remarks = checked.survey.remarks()
     if as_json:
         record = {

@@ -5,18 +5,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seviz.cli.reporting import reported, say
+from seviz.cli.trusting import Trust, trusting
 
 if TYPE_CHECKING:
     from seviz.network.complexity import Complexity, Cost
 
 
 @reported
+@trusting
 def complexity(
     model: Annotated[list[str], typer.Argument(help="timm/NAME, torchvision/NAME or seviz/NAME; several, if wanted")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     input_size: Annotated[
         int | None, typer.Option(min=1, help="Side of the image in pixels.", show_default="that of the network")
     ] = None,
+    *,
+    trust: Trust,
 ) -> None:
     """Count parameters, multiply-adds and element-wise work, with and without SE blocks, for one image.
 
@@ -32,7 +36,7 @@ def complexity(
 
     counts = {}
     for spec in model:
-        network = seviz.load(spec, weights=structural_weights(spec))
+        network = seviz.load(spec, weights=structural_weights(spec), **trust)
         size = network.input_size if input_size is None else (network.input_size[0], input_size, input_size)
         counts[spec] = complexity(network.model, size, blocks=network.blocks)
     if as_json:

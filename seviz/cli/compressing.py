@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seviz.cli.trusting import Trust
+
 if TYPE_CHECKING:
     from seviz.compression.splitting import Split
     from seviz.network.models import Network
@@ -54,6 +56,7 @@ def setting(
     batch_size: int,
     device: str,
     workers: int | None,
+    trust: Trust,
 ) -> Setting:
     """Open a run and what it was made from, and part its images."""
     import seviz
@@ -62,7 +65,7 @@ def setting(
     from seviz.experiments.reopening import reopen_data, reopen_network
 
     opened = seviz.open_run(run)
-    network = reopen_network(opened, weights=weights)
+    network = reopen_network(opened, weights=weights, **trust)
     images = reopen_data(opened, root=root)
     other = None if data is None else open_dataset(data)
     reading = {

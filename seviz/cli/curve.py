@@ -19,8 +19,9 @@ from seviz.cli.compressing import (
     Workers,
     setting,
 )
-from seviz.cli.printing import print_table
+from seviz.cli.printing import print_table, with_remarks
 from seviz.cli.reporting import progress, reported, say
+from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ CRITERIA = "gate_mean,gate_variance,gate_between,random,l1,l2,bn_gamma,taylor,ac
 
 
 @reported
+@trusting
 def curve(
     run: RunPath,
     out: Out,
@@ -51,6 +53,8 @@ def curve(
     workers: Workers = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Set the channels that a criterion scores lowest to zero, more and more of them: what is left of the accuracy.
 
@@ -65,7 +69,15 @@ def curve(
     shares = _numbers(fractions)
     check_free(out)
     made = setting(
-        run, data=data, root=root, weights=weights, seed=seed, batch_size=batch_size, device=device, workers=workers
+        run,
+        data=data,
+        root=root,
+        weights=weights,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        trust=trust,
     )
     scores = _scores(made, wanted, range(seed, seed + seeds))
     with progress("mask") as step:
@@ -78,13 +90,14 @@ def curve(
             progress=step,
             **made.reading,
         )
-    mean = curves.mean()
+    mean = with_remarks(curves.mean(), made.network.remarks)
     by_class = curves.by_class()
     compression = Compression(
         title=f"{made.network.spec}: accuracy with channels masked",
         made=(
             "The channels that each criterion scores lowest were set to zero where their SE block scales them. Seeds"
             " draw the images that scores come from; criteria of weights alone have one seed.",
+            *made.network.remarks,
         ),
         settings={
             "run": run,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from seviz.cli.reporting import reported, say
+from seviz.cli.trusting import TrustCode
 
 
 @reported
@@ -19,6 +20,7 @@ def dashboard(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="a name that browsers may ask for it by, beside localhost; repeatable")
     ] = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Explore runs in the browser: excitation by class and depth, channels, your own images, smaller networks.
 
@@ -36,4 +38,4 @@ def dashboard(
             f"note: whoever reaches {host}:{port} can look at these runs, and run jobs on this machine; there is no"
             " password"
         )
-    become(command(places, host=host, port=port, allowed=allow_host or []))
+    become(command(places, host=host, port=port, allowed=allow_host or [], trust_code=trust_code))

@@ -24,8 +24,9 @@ from seviz.cli.compressing import (
     Workers,
     setting,
 )
-from seviz.cli.printing import print_table
+from seviz.cli.printing import print_table, with_remarks
 from seviz.cli.reporting import progress, reported, say, split_list
+from seviz.cli.trusting import Trust, trusting
 from seviz.errors import FoldingError, OptionError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 @reported
+@trusting
 def fold(
     run: RunPath,
     out: Out,
@@ -61,6 +63,8 @@ def fold(
     workers: Workers = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Replace the gates of SE blocks by constants, folded into the weights: the blocks are gone, at no other cost.
 
@@ -76,7 +80,15 @@ def fold(
         raise OptionError("of --blocks, --count and --max-drop more than one was given, expected one or none")
     check_free(out)
     made = setting(
-        run, data=data, root=root, weights=weights, seed=seed, batch_size=batch_size, device=device, workers=workers
+        run,
+        data=data,
+        root=root,
+        weights=weights,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        trust=trust,
     )
     network, wanted = made.network, split_list(classes)
     gates = _constants(made, split_list(blocks), wanted, remove=remove)
@@ -92,7 +104,7 @@ def fold(
         networks["folded, recalibrated"] = smaller
     with progress("measure") as step:
         measured = measure(networks, made.split.final, classes=wanted, progress=step, **made.reading)
-    table = measured.side_by_side(latency=latency)
+    table = with_remarks(measured.side_by_side(latency=latency), network.remarks)
     places = folding.foldable(network)
     places["folded"] = places["block"].isin(list(gates))
     tables = {
@@ -107,7 +119,10 @@ def fold(
     what = "taken out (gates of 1)" if remove else "folded (gates held at their means)"
     compression = Compression(
         title=f"{network.spec} with {len(gates)} of {len(network.blocks)} SE blocks {what}",
-        made=(_sentence(len(gates), order if front is not None else None, wanted, remove, recalibrate),),
+        made=(
+            _sentence(len(gates), order if front is not None else None, wanted, remove, recalibrate),
+            *network.remarks,
+        ),
         settings={
             "run": run,
             "network": network.spec,

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seviz.cli.printing import print_table
+from seviz.cli.printing import print_table, with_remarks
 from seviz.cli.reporting import progress, reported, split_list
+from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
 
 
 @reported
+@trusting
 def intervene(
     run: RunPath,
     by: Annotated[str, typer.Option(help="block or class")] = "block",
@@ -53,6 +55,8 @@ def intervene(
     figure: FigurePath = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Run the network of a run again with the gates of each block replaced: what becomes of its accuracy."""
     import seviz
@@ -69,7 +73,7 @@ def intervene(
         raise OptionError("--figure is for --by block and --swap")
     _check_figure(figure)
     opened = seviz.open_run(run)
-    network, images = _again(opened, data, root, weights)
+    network, images = _again(opened, data, root, weights, trust)
     with progress("swap" if swap else "intervene") as step:
         if swap is not None:
             table = causal.swap(
@@ -105,6 +109,7 @@ def intervene(
 
 
 @reported
+@trusting
 def attribute(
     run: RunPath,
     by: Annotated[str, typer.Option(help="block, channel or image")] = "block",
@@ -125,6 +130,8 @@ def attribute(
     figure: FigurePath = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Attribute the logit of a class to the gates of each block, of the images of a run."""
     import seviz
@@ -140,7 +147,7 @@ def attribute(
         raise OptionError("--figure is for --by block")
     _check_figure(figure)
     opened = seviz.open_run(run)
-    network, images = _again(opened, data, root, weights)
+    network, images = _again(opened, data, root, weights, trust)
     base: attribution.Baseline = 1.0 if baseline == "identity" else 0.0
     if baseline == "mean":
         check_blocks(network, opened)
@@ -162,17 +169,20 @@ def attribute(
             progress=step,
         )
     table = {"block": found.by_block, "channel": found.by_channel, "image": found.by_image}[by]()
+    table = with_remarks(table, network.remarks)
     if figure is not None:
         _draw(attribution_by_depth(table), figure)
     print_table(table, as_json=as_json, as_csv=as_csv)
 
 
-def _again(run: "Run", data: str | None, root: Path | None, weights: str | None) -> "tuple[Network, Dataset]":
+def _again(
+    run: "Run", data: str | None, root: Path | None, weights: str | None, trust: Trust
+) -> "tuple[Network, Dataset]":
     """The network of a run, and its images or others."""
     from seviz.capture.datasets import open_dataset
     from seviz.experiments.reopening import reopen_data, reopen_network
 
-    network = reopen_network(run, weights=weights)
+    network = reopen_network(run, weights=weights, **trust)
     return network, reopen_data(run, root=root) if data is None else open_dataset(data, root=root)
 
 

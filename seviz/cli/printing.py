@@ -1,5 +1,6 @@
 """How commands print a table: for people, as JSON, as CSV."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -39,6 +40,12 @@ def print_table(table: "pd.DataFrame", *, as_json: bool, as_csv: bool) -> None:
         _for_people(table)
     for remark in remarks:
         say(f"note: {remark}")
+
+
+def with_remarks(table: "pd.DataFrame", remarks: Sequence[str]) -> "pd.DataFrame":
+    """A table with remarks before its own."""
+    table.attrs["remarks"] = [*remarks, *table.attrs.get("remarks", [])]
+    return table
 
 
 def _for_people(table: "pd.DataFrame") -> None:

@@ -24,8 +24,9 @@ from seviz.cli.compressing import (
     Workers,
     setting,
 )
-from seviz.cli.printing import print_table
+from seviz.cli.printing import print_table, with_remarks
 from seviz.cli.reporting import progress, reported, say, split_list
+from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError, PruningError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ KINDS = ("gated", "inner", "branch", "stream")
 
 
 @reported
+@trusting
 def prune(
     run: RunPath,
     out: Out,
@@ -68,6 +70,8 @@ def prune(
     workers: Workers = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Take the channels that are worth least out of a network for good, down to a budget.
 
@@ -85,7 +89,15 @@ def prune(
         raise OptionError("--epochs and --train go together: so many epochs on those images")
     check_free(out)
     made = setting(
-        run, data=data, root=root, weights=weights, seed=seed, batch_size=batch_size, device=device, workers=workers
+        run,
+        data=data,
+        root=root,
+        weights=weights,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        trust=trust,
     )
     network, wanted = made.network, split_list(classes)
     criterion = _of_classes(criterion, wanted)
@@ -122,7 +134,7 @@ def prune(
         networks["pruned, fine-tuned"] = smaller
     with progress("measure") as step:
         measured = measure(networks, made.split.final, classes=wanted, progress=step, **made.reading)
-    table = measured.side_by_side(latency=latency)
+    table = with_remarks(measured.side_by_side(latency=latency), network.remarks)
     removed = pruning.pruning_table(network, smaller)
     budget = next(
         f"{value:g} of the {name} {'go' if name == 'channels' else 'remain'}"
@@ -134,6 +146,7 @@ def prune(
         made=(
             f"Channels of kind {kind!r} were taken out for good, those with the least {criterion} first, until"
             f" {budget}.",
+            *network.remarks,
         ),
         settings={
             "run": run,

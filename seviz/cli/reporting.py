@@ -4,14 +4,15 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import typer
 
-from seviz.errors import SevizError
+from seviz.errors import SevizError, SevizWarning
 
 P = ParamSpec("P")
 
@@ -22,7 +23,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with _warnings_as_notes():
+                command(*args, **kwargs)
         except SevizError as error:
             say(f"error: {error}")
             raise typer.Exit(error.exit_code) from error
@@ -33,6 +35,23 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(130) from error
 
     return wrapper
+
+
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """What seviz warns of is told as a line on stderr, without the place in its code."""
+    with warnings.catch_warnings():
+        otherwise = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *more: Any) -> None:
+            if issubclass(category, SevizWarning):
+                say(f"note: {message}")
+            else:
+                otherwise(message, category, *more)
+
+        warnings.simplefilter("always", SevizWarning)
+        warnings.showwarning = tell  # type: ignore[assignment]
+        yield
 
 
 def say(message: str) -> None:

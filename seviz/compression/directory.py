@@ -23,6 +23,7 @@ from seviz.errors import EngineError, OptionError, WriteError
 from seviz.figures.style import save
 from seviz.network.models import Network
 from seviz.network.saving import save as save_network
+from seviz.network.trust import making
 from seviz.run.system import typed
 
 _ROWS = 40  # of a table on the card
@@ -153,6 +154,9 @@ def card(compression: Compression, exported: list[Exported], directory: Path) ->
     lines = [f"# {compression.title}", "", *compression.made, ""]
     if compression.network is not None:
         lines += ["## Use", "", "```python", "import seviz", "", f"network = seviz.load({str(directory)!r})", "```", ""]
+        made = making(compression.network.base or compression.network.spec)
+        if made.acts:
+            lines += [f"That takes `trust_code=True`, since making the network {made.does}.", ""]
         for file in exported:
             lines += _use(file)
         lines += [

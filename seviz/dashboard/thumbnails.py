@@ -1,15 +1,13 @@
 """The images of a run, small, read from where the run says that they lie and from nowhere else.
 
-What a run says is text that anyone may have written. A path is followed only down from the root of the run's data: one
-that is absolute, or goes up, is refused before any file is looked at. Links within the root are followed, since data
-sets are made of such. A file that is no image, or not there, becomes a grey tile with the reason.
+What a run says is text that anyone may have written. A path is followed only down from the root of the run's data
+(`seviz.run.inside`). A file that is no image, or not there, becomes a grey tile with the reason.
 """
 
 import threading
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path, PurePath
-from urllib.parse import unquote_to_bytes
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
@@ -19,6 +17,7 @@ from PIL import Image
 from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
 from seviz.capture.images import decode
 from seviz.errors import DataNotFoundError, SevizError
+from seviz.run.inside import OUTSIDE, image_path
 from seviz.run.store import Run
 
 SIDE = 96
@@ -83,38 +82,12 @@ def thumbnail(run: Run, row: int) -> Thumbnail:
     try:
         if run.manifest.data.root is None:
             return _of_packed(run, path)
-        file = inside(_root(run), path)
+        file = image_path(_root(run), path)
         return _of_file(file, file.stat().st_mtime_ns, run.manifest.engine.rotate)
     except FileNotFoundError as error:
-        return grey(str(error) if isinstance(error, DataNotFoundError) else "file not found")
+        return grey(OUTSIDE if isinstance(error, DataNotFoundError) else "file not found")
     except (SevizError, OSError, ValueError) as error:
         return grey(getattr(error, "strerror", None) or str(error))
-
-
-def inside(root: Path, path: str) -> Path:
-    """Where an image lies.
-
-    Parameters
-    ----------
-    root
-        Of the data.
-    path
-        As the run tells it: percent-encoded where the file's name is no UTF-8.
-
-    Raises
-    ------
-    DataNotFoundError
-        If the path leads, or would when it is decoded, out of the root.
-    """
-    texts = [path]
-    if "%" in path:
-        texts.append(unquote_to_bytes(path).decode("utf-8", "surrogateescape"))
-    for text in texts:
-        parts = PurePath(text)
-        if not parts.parts or parts.anchor or ".." in parts.parts or "\0" in text:
-            raise DataNotFoundError("path outside the data")
-    files = [root / text for text in texts]
-    return next((file for file in files if file.exists()), files[0])
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:

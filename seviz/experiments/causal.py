@@ -315,7 +315,7 @@ def _reading(
 
 
 def _remarks(network: Network, run: Run, there: NDArray[np.bool_], failed: int) -> tuple[str, ...]:
-    remarks = []
+    remarks = [*network.remarks]
     if not network.trained:
         remarks.append("The weights of the SE blocks are untrained: the gates say nothing of learned features.")
     if network.weights_sha256 != run.manifest.model.weights_sha256:

@@ -18,20 +18,18 @@ from seviz.analysis.embedding import Metric
 from seviz.capture.datasets import Dataset
 from seviz.capture.sources import read_batches
 from seviz.classes import Classes
-from seviz.errors import ImageFormatError, OptionError, SavedNetworkError
+from seviz.errors import ImageFormatError, OptionError
 from seviz.experiments.attribution import Attributions, Baseline, Method, attribute
 from seviz.experiments.evaluation import classes_of, on_device
 from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates
 from seviz.network.models import Network
-from seviz.network.saved import is_saved_network, read_record
 from seviz.run.chunks import Chunk, decode_gates
 from seviz.run.files import damaged, read_some
 from seviz.run.store import Run
 
 SHOWN = 512
 """Pixels of a side of the picture that is kept to be shown, at most."""
-_NESTED = 16  # saved networks that are made from saved networks, at most
 
 _ROUNDING = 1e-7  # of the greatest mean, in float32: less is no deviation
 _ONE = Classes(("image",), ("image",))
@@ -92,34 +90,6 @@ class OneImage:
                 "probability": (likely / likely.sum())[chosen],
             }
         )
-
-
-def code_of(spec: str) -> str:
-    """The Python file that is executed when a network is loaded by its spec; empty where none is.
-
-    Raises
-    ------
-    SavedNetworkError
-        If the spec is the directory of a network that cannot be read, or leads from one to another without end.
-    """
-    base = _base(spec)
-    return "" if base.startswith("hf-hub:") or ".py:" not in base else base.rpartition(":")[0]
-
-
-def of_a_library(spec: str) -> bool:
-    """Whether a network is made by what is installed, and nothing else is executed or asked of a hub for its making."""
-    return not code_of(spec) and _base(spec).startswith(("timm/", "torchvision/", "seviz/"))
-
-
-def _base(spec: str) -> str:
-    """What a network is made from in the end, looked at in the order of `seviz.network.models.load`."""
-    for _ in range(_NESTED):
-        if not is_saved_network(spec):
-            return spec.removesuffix("+se")
-        spec = read_record(Path(spec)).base
-    raise SavedNetworkError(
-        f"the network in {spec!r} is made from another, and that from another, {_NESTED} times over"
-    )
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from seviz.figures.saturation import saturation_by_block
 from seviz.figures.similarity import classes_across_depth
 from seviz.figures.specificity import specificity_by_depth
 from seviz.figures.style import Width
+from seviz.network.trust import named, told
 from seviz.run.pairing import Match, pair_runs
 from seviz.run.store import Run
 
@@ -255,6 +256,8 @@ def _embedding(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
 
 def _gallery(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
     data = album.run.manifest.data
+    if data.root:
+        told(named("images", data.root, album.run.path / "manifest.json"))
     for block, called in album.each(name):
         table = channels(album.run, block, only=_most_specific(album.run, block, GALLERY))
         if not table["kind"].str.endswith("excited").any():

@@ -1,7 +1,6 @@
 """The images that excite a channel most, and least."""
 
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pandas as pd
@@ -9,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seviz.capture.images import Decoded, decode
-from seviz.errors import OptionError
+from seviz.errors import DataNotFoundError, OptionError
 from seviz.figures.labels import shortened
 from seviz.figures.style import FAINT, WIDTHS, Width, style
+from seviz.run.inside import OUTSIDE, image_path
 
 KINDS = ("most excited", "least excited")
 _SIDE = 160  # pixels of a tile at most
@@ -106,8 +106,10 @@ def _read(root: Path | None, path: str, rotate: bool) -> Decoded:
     """An image by the path that the run tells, which is percent-encoded where the file's name is no UTF-8."""
     if root is None:
         return Decoded(None, "failed", "not a file")
-    file = root / path
-    if not file.exists() and "%" in path:
-        encoded = Path(str(root)) / unquote_to_bytes(path).decode("utf-8", "surrogateescape")
-        file = encoded if encoded.exists() else file
-    return decode(file, rotate=rotate) if file.exists() else Decoded(None, "failed", "file not found")
+    try:
+        file = image_path(root, path)
+        return decode(file, rotate=rotate) if file.exists() else Decoded(None, "failed", "file not found")
+    except DataNotFoundError:
+        return Decoded(None, "failed", OUTSIDE)
+    except OSError as error:  # such as a name that is too long
+        return Decoded(None, "failed", error.strerror or str(error))

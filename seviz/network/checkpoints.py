@@ -1,13 +1,16 @@
 """Read weights from a file into a model: tensors only, whatever they are wrapped in, and only if they fit."""
 
+import stat
 from pathlib import Path
 
 import timm.models
 from torch import Tensor, nn
 
 from seviz.errors import WeightsError
+from seviz.network.trust import file_sha256
 
 _WRAPPERS = ("module.", "model.", "_orig_mod.")
+_LARGEST = 2**40  # bytes; what the system makes up as it is read can say more
 _SHOWN = 3  # names of each kind in a message
 
 
@@ -54,8 +57,30 @@ def load_checkpoint(model: nn.Module, path: Path, *, part: str = "") -> None:
     model.load_state_dict({**{name: own[name] for name in optional}, **state})
 
 
+def weights_file_sha256(path: Path) -> str:
+    """SHA-256 of a file of weights; raises WeightsError if it cannot be read, or is no regular file of a usual size."""
+    try:
+        _check_file(path)
+        return file_sha256(path)
+    except OSError as error:
+        raise WeightsError(
+            f"weights {str(path)!r} cannot be read ({error.strerror or error}); expected a safetensors file, or a torch"
+            " file that holds tensors only"
+        ) from error
+
+
+def _check_file(path: Path) -> None:
+    """Raise OSError unless there is a file with an end: to open a pipe is to wait, and a device gives for ever."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("no regular file")
+    if not 0 < status.st_size <= _LARGEST:
+        raise OSError(f"it has {status.st_size:,} bytes")
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     try:
+        _check_file(path)
         state = timm.models.load_state_dict(str(path), use_ema=True, device="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

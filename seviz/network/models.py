@@ -1,25 +1,38 @@
 """From a model spec ("timm/legacy_seresnet50") to a network: model, preprocessing, class names, SE blocks."""
 
 import difflib
+import hashlib
 import importlib.util
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
+from urllib.parse import urlparse
 
 import timm
 import timm.data
+import torch
 import torchvision
+from huggingface_hub import try_to_load_from_cache
 from PIL import Image
 from torch import Tensor, nn
 
 from seviz.classes import CIFAR10, Classes
-from seviz.errors import NoSEBlocksError, SavedNetworkError, UnknownModelError, WeightsError
+from seviz.errors import (
+    NoSEBlocksError,
+    OptionError,
+    SavedNetworkError,
+    SevizWarning,
+    UnknownModelError,
+    WeightsError,
+)
 from seviz.network import reference
 from seviz.network.backbones import (
     DetectionPreprocess,
@@ -29,13 +42,25 @@ from seviz.network.backbones import (
 )
 from seviz.network.blocks import SEBlock, Survey, survey, why_none
 from seviz.network.changes import apply_changes
-from seviz.network.checkpoints import load_checkpoint
+from seviz.network.checkpoints import load_checkpoint, weights_file_sha256
 from seviz.network.identity import Identity, identity_of, weights_sha256
 from seviz.network.insertion import fresh_weights, insert_se
 from seviz.network.naming import Place, moved_names, names_of, with_names
-from seviz.network.saved import RECORD, WEIGHTS, is_saved_network, read_record
+from seviz.network.saved import WEIGHTS, read_record, structural_weights
+from seviz.network.trust import (
+    HUB,
+    INSERTED,
+    LIBRARIES,
+    RECORD,
+    factory_remark,
+    is_saved_network,
+    making,
+    require_trust,
+    told,
+)
 from seviz.network.wrappers import uncompiled
 
+_WEIGHTS_ON_THE_HUB = ("model.safetensors", "pytorch_model.bin")
 _SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
 
 
@@ -74,6 +99,13 @@ class Network:
     loaded
         What the model was when it was loaded: where it is something else now, it was changed since. None where it was
         not loaded by a spec; then it is taken to be what its spec and weights give.
+    base
+        The spec that it is made from, where it was loaded from the directory of a saved network; else None.
+    factory_sha256, weights_file_sha256
+        SHA-256 of the Python file that made it, and of the file that its weights were read from; None where there was
+        no such file.
+    remarks
+        What to know of how it was loaded, a sentence each, such as that the Python file was changed since.
     """
 
     spec: str
@@ -88,6 +120,10 @@ class Network:
     fixed_size: bool = True
     names: Mapping[Place, str] | None = None
     loaded: "Loaded | None" = field(default=None, repr=False)
+    base: str | None = None
+    factory_sha256: str | None = None
+    weights_file_sha256: str | None = None
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", uncompiled(self.model))
@@ -183,7 +219,9 @@ class Loaded:
         return cls(identity_of(network.model), settings)
 
 
-def load(spec: str, weights: str | Path = "pretrained") -> Network:
+def load(
+    spec: str, weights: str | Path = "pretrained", *, trust_code: bool = False, model: str | None = None
+) -> Network:
     """Load a network by its spec.
 
     Parameters
@@ -200,12 +238,18 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
           `class_names`, the classes are called so.
 
         and "+se" after any of them but a directory: with SE blocks inserted (where there is a backbone, into it), see
-        `seviz.insert_se`.
+        `seviz.insert_se`. What is given here is executed; what a directory names is not, see `trust_code`.
     weights
         "pretrained": what its library offers, or the factory returns; "none": freshly drawn, the same at every
         call; else the path of a safetensors file or of a torch file that holds tensors only. With "+se",
         "pretrained" weights are those of the network without SE blocks, a file those of the network with them. A
         file for a backbone is that of the whole network, or of the backbone alone.
+    trust_code
+        Of a directory: whether its `network.json` may name a Python file to execute, or a network of the hub to
+        fetch. By default only what is made from a network of timm, torchvision or seviz is loaded.
+    model
+        Of a directory: the spec that it is made from, given by you; it is trusted. Another than that in
+        `network.json` takes its place.
 
     Returns
     -------
@@ -216,41 +260,76 @@ def load(spec: str, weights: str | Path = "pretrained") -> Network:
     ------
     UnknownModelError
         If there is no such network.
+    TrustError
+        If a directory names what executes code or fetches from strangers, and that was not allowed.
     WeightsError
         If the weights are not there, do not fit, or would run code when read.
     SavedNetworkError
-        If the directory of a network is damaged.
+        If the directory of a network is damaged; its weights are compared before anything is built.
+    OptionError
+        If `model` is given and the spec is no directory.
+
+    Warns
+    -----
+    SevizWarning
+        If the Python file that makes the network of a directory was changed since the directory was written.
     """
-    network = _load(spec, weights)
+    if model is not None and not is_saved_network(spec):
+        raise OptionError(
+            f"model is {model!r}, but {spec!r} is no directory of a saved network, which could be made from it; leave"
+            " model out"
+        )
+    network = _load(spec, weights, trust_code=trust_code, model=model)
     return replace(network, loaded=Loaded.of(network))
 
 
-def _load(spec: str, weights: str | Path) -> Network:
+def _load(spec: str, weights: str | Path, *, trust_code: bool = False, model: str | None = None) -> Network:
     """As `load`, without what tells later whether the model was changed."""
     if is_saved_network(spec):
-        return _from_directory(spec, str(weights))
-    base, inserted = spec.removesuffix("+se"), spec.endswith("+se")
+        return _from_directory(spec, str(weights), trust_code=trust_code, model=model)
+    base, inserted = spec.removesuffix(INSERTED), spec.endswith(INSERTED)
     kind = str(weights)
-    if kind not in ("pretrained", "none") and not Path(kind).is_file():
+    file = None if kind in ("pretrained", "none") else Path(kind)
+    if file is not None and not file.is_file():
         raise WeightsError(f"weights {kind!r} not found; expected pretrained, none, or the path of a file")
+    digest = None if file is None else weights_file_sha256(file)
     with fresh_weights():
         network = _load_base(base, kind)
-        model = insert_se(network.model) if inserted else network.model
-    if kind not in ("pretrained", "none"):
-        load_checkpoint(model, Path(kind), part="" if network.task == "classification" else "backbone")
+        module = insert_se(network.model) if inserted else network.model
+    if file is not None:
+        load_checkpoint(module, file, part="" if network.task == "classification" else "backbone")
     trained = kind != "none" and not (inserted and kind == "pretrained")
-    return replace(network, spec=spec, trained=trained, model=model.eval())
+    return replace(network, spec=spec, trained=trained, model=module.eval(), weights_file_sha256=digest)
 
 
-def _from_directory(spec: str, weights: str) -> Network:
+def _from_directory(spec: str, weights: str, *, trust_code: bool, model: str | None) -> Network:
     if weights == "none":
         raise WeightsError(f"{spec!r} is a network with weights of its own; leave weights out, or give a file")
+    path = Path(spec) / RECORD
     record = read_record(Path(spec))
-    base = _load(record.base, weights="none")
+    made = making(record.base)
+    origin = record.base
+    if model is not None and model != made.spec:
+        origin, made, model = model, making(model), None  # in the place of what the file names
+    else:
+        require_trust(record.base, file=path, field="base", trust_code=trust_code, model=model)
+    own = weights == "pretrained"
+    file = Path(spec) / WEIGHTS if own else Path(weights)
+    digest = weights_file_sha256(file)
+    if own and record.weights_file_sha256 not in (None, digest):  # before anything of it is built
+        raise _other_weights(file)
+    remark = factory_remark(made, record.factory_sha256, file=path)
+    if remark:
+        warnings.warn(remark, SevizWarning, stacklevel=4)
+    base = _load(
+        origin,
+        structural_weights(origin),
+        trust_code=trust_code,
+        model=model if is_saved_network(origin) else None,
+    )
     apply_changes(base.model, record.changes)
     _check_names(base.model, record.names or {}, Path(spec))
-    own = weights == "pretrained"
-    load_checkpoint(base.model, Path(spec) / WEIGHTS if own else Path(weights))
+    load_checkpoint(base.model, file)
     network = replace(
         base,
         spec=spec,
@@ -258,12 +337,17 @@ def _from_directory(spec: str, weights: str) -> Network:
         trained=record.trained if own else True,
         model=base.model.eval(),
         names=record.names,
+        base=origin,
+        weights_file_sha256=digest,
+        remarks=(*base.remarks, *([remark] if remark else [])),
     )
     if own and network.weights_sha256 != record.weights_sha256:
-        raise SavedNetworkError(
-            f"{str(Path(spec) / WEIGHTS)!r} is damaged: its weights are not those that were written with {RECORD}"
-        )
+        raise _other_weights(file)
     return network
+
+
+def _other_weights(file: Path) -> SavedNetworkError:
+    return SavedNetworkError(f"{str(file)!r} is damaged: its weights are not those that were written with {RECORD}")
 
 
 def _check_names(model: nn.Module, names: Mapping[Place, str], directory: Path) -> None:
@@ -278,7 +362,7 @@ def _check_names(model: nn.Module, names: Mapping[Place, str], directory: Path) 
 
 
 def _load_base(spec: str, weights: str) -> Network:
-    if spec.startswith("hf-hub:"):
+    if spec.startswith(HUB):
         return _from_hub(spec, weights)
     if ".py:" in spec:
         return _from_file(spec, weights)
@@ -319,7 +403,7 @@ def _from_timm(spec: str, name: str, weights: str) -> Network:
 
 
 def _from_hub(spec: str, weights: str) -> Network:
-    wanted = f"https://huggingface.co/{spec.removeprefix('hf-hub:')}/resolve/main/ (config.json, model.safetensors)"
+    wanted = f"https://huggingface.co/{spec.removeprefix(HUB)}/resolve/main/ (config.json, model.safetensors)"
     with _fetching(spec, "pretrained", wanted):  # the config, too, is on the hub
         model = timm.create_model(spec, pretrained=weights == "pretrained")
     return _like_timm(spec, weights, model)
@@ -329,11 +413,15 @@ def _from_file(spec: str, weights: str) -> Network:
     path, _, factory = spec.rpartition(":")
     if not Path(path).is_file():
         raise UnknownModelError(f"model {spec!r} not found: there is no file {path!r}")
-    module_spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    if module_spec is None or module_spec.loader is None:
+    try:
+        loader = _AsRead(Path(path).stem, path)
+    except OSError as error:
+        raise UnknownModelError(f"model {spec!r}: {path!r} cannot be read ({error.strerror or error})") from error
+    module_spec = importlib.util.spec_from_file_location(loader.name, path, loader=loader)
+    if module_spec is None:
         raise UnknownModelError(f"model {spec!r} cannot be imported from {path!r}")
     module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
+    loader.exec_module(module)
     make = getattr(module, factory, None)
     if not callable(make):
         some = ", ".join(name for name, value in vars(module).items() if callable(value) and not name.startswith("_"))
@@ -343,7 +431,20 @@ def _from_file(spec: str, weights: str) -> Network:
         raise UnknownModelError(
             f"model {spec!r}: {factory}() gave a {type(model).__name__}, expected a torch.nn.Module"
         )
-    return _like_timm(spec, weights, model)
+    return replace(_like_timm(spec, weights, model), factory_sha256=loader.sha256)
+
+
+class _AsRead(SourceFileLoader):
+    """Executes the bytes that its fingerprint is of, never a compiled copy that lies beside them."""
+
+    def __init__(self, name: str, path: str) -> None:
+        super().__init__(name, path)
+        self._source = Path(path).read_bytes()
+        self.sha256 = hashlib.sha256(self._source).hexdigest()
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = self.source_to_code(self._source, self.path)
+        return code
 
 
 def _from_torchvision(spec: str, name: str, weights: str) -> Network:
@@ -440,11 +541,9 @@ _TASKS: dict[Task, ModuleType] = {
 }
 """Where torchvision keeps the networks of each task."""
 
-_LIBRARIES: dict[str, Callable[[str, str, str], Network]] = {
-    "timm": _from_timm,
-    "torchvision": _from_torchvision,
-    "seviz": _from_seviz,
-}
+_LIBRARIES: dict[str, Callable[[str, str, str], Network]] = dict(
+    zip(LIBRARIES, (_from_timm, _from_torchvision, _from_seviz), strict=True)
+)
 
 
 def _like_timm(spec: str, weights: str, model: nn.Module) -> Network:
@@ -493,8 +592,10 @@ def imagenet_names(synsets: Sequence[str]) -> tuple[str, ...]:
 
 @contextmanager
 def _fetching(spec: str, weights: str, wanted: str) -> Iterator[None]:
-    """Say which file was wanted where pretrained weights cannot be had."""
+    """Say what is downloaded before it is, and which file was wanted where pretrained weights cannot be had."""
     try:
+        if weights == "pretrained" and not _cached(wanted):
+            told(f"model {spec}: downloading {wanted}")
         yield
     except Exception as error:
         if weights != "pretrained":
@@ -505,3 +606,13 @@ def _fetching(spec: str, weights: str, wanted: str) -> Iterator[None]:
             f" fetched ({type(error).__name__}: {reason}). Download it elsewhere and give the file's path as weights,"
             " or give weights none."
         ) from error
+
+
+def _cached(wanted: str) -> bool:
+    """Whether what lies at an address was downloaded before."""
+    address = urlparse(wanted)
+    owner, name, *rest = [*address.path.split("/")[1:], "", ""]
+    if address.netloc == "huggingface.co" and rest[:2] == ["resolve", "main"]:
+        known = (try_to_load_from_cache(f"{owner}/{name}", file) for file in _WEIGHTS_ON_THE_HUB)
+        return any(isinstance(path, str) for path in known)
+    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(address.path).name).is_file()

@@ -1,7 +1,7 @@
 """A changed network on disk: spec, changes and weights, read back without pickle.
 
-network.json         the spec that it is made from, what was changed, the names of its SE blocks, the fingerprint of
-                     its weights
+network.json         the spec that it is made from, what was changed, the names of its SE blocks, the fingerprints of
+                     its weights and of the Python file that makes it, if one does
 weights.safetensors  its parameters and buffers
 """
 
@@ -14,10 +14,12 @@ from typing import Any
 from seviz.errors import SavedNetworkError
 from seviz.network.changes import Changes
 from seviz.network.naming import Place, numbers
+from seviz.network.trust import RECORD, is_saved_network, record_text
 
-RECORD = "network.json"
 WEIGHTS = "weights.safetensors"
 FORMAT = 1
+_DIGESTS = ("factory_sha256", "weights_file_sha256")
+"""Of files; not in what older versions wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,10 @@ class SavedNetwork:
         Of its parameters and buffers, as `Network.weights_sha256`.
     names
         Of its SE blocks, by place; None in files written before names were kept.
+    factory_sha256
+        Of the Python file that makes the base; None where none does, and in files written before it was kept.
+    weights_file_sha256
+        Of the file of its weights; None in files written before it was kept.
     """
 
     base: str
@@ -43,26 +49,26 @@ class SavedNetwork:
     trained: bool
     weights_sha256: str
     names: Mapping[Place, str] | None = None
+    factory_sha256: str | None = None
+    weights_file_sha256: str | None = None
 
     def to_json(self) -> str:
         """The content of the file."""
-        record = {
+        record: dict[str, Any] = {
             "format": FORMAT,
             "base": self.base,
             "trained": self.trained,
             "weights_sha256": self.weights_sha256,
             "changes": self.changes.to_json(),
         }
+        for name in _DIGESTS:
+            if (digest := getattr(self, name)) is not None:
+                record[name] = digest
         if self.names is not None:
             record["names"] = [
                 {"name": name, "path": path, "product": product} for (path, product), name in self.names.items()
             ]
         return json.dumps(record, indent=1) + "\n"
-
-
-def is_saved_network(spec: str) -> bool:
-    """Whether a spec is the directory of a saved network."""
-    return (Path(spec) / RECORD).is_file()
 
 
 def structural_weights(spec: str) -> str:
@@ -80,7 +86,7 @@ def read_record(directory: Path) -> SavedNetwork:
     """
     path = directory / RECORD
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record: dict[str, Any] = json.loads(record_text(path))
         if record["format"] != FORMAT:
             raise SavedNetworkError(
                 f"{str(path)!r} has format {record['format']!r}, expected {FORMAT}: it was written by another version"
@@ -92,10 +98,11 @@ def read_record(directory: Path) -> SavedNetwork:
             trained=bool(record["trained"]),
             weights_sha256=str(record["weights_sha256"]),
             names=_names(record["names"], path) if "names" in record else None,
+            **{name: str(record[name]) for name in _DIGESTS if record.get(name) is not None},
         )
     except KeyError as error:
         raise SavedNetworkError(f"{str(path)!r} is damaged: it has no field {error}") from error
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, SavedNetworkError):
             raise
         raise SavedNetworkError(f"{str(path)!r} is damaged: {error}") from error

@@ -1,6 +1,6 @@
 """Write a changed network down, so that `load` gives it back; and tell what was changed in one since it was loaded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +14,8 @@ from seviz.network.models import Loaded, Network, load
 from seviz.network.modes import undisturbed
 from seviz.network.naming import names_of
 from seviz.network.products import tensors_in
-from seviz.network.saved import RECORD, WEIGHTS, SavedNetwork, is_saved_network, read_record
+from seviz.network.saved import WEIGHTS, SavedNetwork, read_record, structural_weights
+from seviz.network.trust import RECORD, file_sha256, is_saved_network, require_trust
 
 
 def save(network: Network, directory: str | Path) -> None:
@@ -38,20 +39,23 @@ def save(network: Network, directory: str | Path) -> None:
     """
     directory = Path(directory)
     base = _base_of(network)
+    plain = _again(network, base)
     record = SavedNetwork(
         base=base,
-        changes=changes_between(load(base, weights="none").model, network.model),
+        changes=changes_between(plain.model, network.model),
         trained=network.trained,
         weights_sha256=weights_sha256(network.model),
         names=names_of(network.blocks),
+        factory_sha256=plain.factory_sha256,
     )
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.model.state_dict().items()}
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=directory, prefix=".writing-") as beside:
             safetensors.torch.save_file(state, Path(beside) / WEIGHTS)
+            record = replace(record, weights_file_sha256=file_sha256(Path(beside) / WEIGHTS))
             (Path(beside) / RECORD).write_text(record.to_json(), encoding="utf-8")
-            _compare(network, load(beside))
+            _compare(network, load(beside, trust_code=True))
             for name in (WEIGHTS, RECORD):
                 (Path(beside) / name).replace(directory / name)
     except OSError as error:
@@ -96,7 +100,7 @@ def changes_since_loaded(network: Network) -> Changed | None:
     spec = network.spec
     try:
         spec = _base_of(network)
-        base = load(spec, weights="none").model
+        base = _again(network, spec).model
         changes = changes_between(base, network.model)
         apply_changes(base, changes)
     except Exception as error:  # a person's own file may raise anything
@@ -110,7 +114,18 @@ def changes_since_loaded(network: Network) -> Changed | None:
 
 
 def _base_of(network: Network) -> str:
-    return read_record(Path(network.spec)).base if is_saved_network(network.spec) else network.spec
+    if network.base is not None:
+        return network.base
+    if not is_saved_network(network.spec):
+        return network.spec
+    base = read_record(Path(network.spec)).base
+    require_trust(base, file=Path(network.spec) / RECORD, field="base")
+    return base
+
+
+def _again(network: Network, base: str) -> Network:
+    """What a network is made from, built once more; what a directory named was allowed when it was loaded."""
+    return load(base, weights=structural_weights(base), trust_code=network.base is not None)
 
 
 def _compare(network: Network, again: Network) -> None:

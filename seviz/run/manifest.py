@@ -58,6 +58,9 @@ class ModelRecord:
         "classification"; else, as "detection", the model is the backbone of such a network and gives no logits.
     changed
         What was changed after it was loaded: then spec and weights give another network. None if nothing was.
+    factory_sha256, weights_file_sha256
+        SHA-256 of the Python file that makes it, and of the file that its weights were read from; None where there was
+        no such file, or it was not written down.
     """
 
     spec: str
@@ -71,6 +74,8 @@ class ModelRecord:
     task: str = "classification"
     search: tuple[str, ...] = ()
     changed: ChangeRecord | None = None
+    factory_sha256: str | None = None
+    weights_file_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,12 +66,14 @@ def finish(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job], None]:
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
     """Opens a page, `open_page("channel", run, channel="3")`: draws it with that address, and gives what it shows.
+    `trust_code` is that of the dashboard.
 
     The first run is the one that opens; others can be chosen by their names. An exception of a page fails the test.
     """
 
-    def opened(path: str, *runs: Run | Path, **address: str) -> AppTest:
-        places = [str(run.path if isinstance(run, Run) else run) for run in runs]
+    def opened(path: str, *runs: Run | Path, trust_code: bool = False, **address: str) -> AppTest:
+        places = ["--trust-code"] if trust_code else []
+        places += [str(run.path if isinstance(run, Run) else run) for run in runs]
         monkeypatch.setattr("sys.argv", ["app.py", *places])
         st.cache_data.clear()
         test = page_of(path)

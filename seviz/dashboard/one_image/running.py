@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from seviz.capture.datasets import Dataset
 from seviz.dashboard.reading import fingerprint
-from seviz.dashboard.thumbnails import TURN, inside
+from seviz.dashboard.thumbnails import TURN
 from seviz.errors import ImageFormatError, OptionError, SevizError, UnknownModelError
 from seviz.experiments.attribution import Attributions, Method
 from seviz.experiments.belonging import check_blocks
 from seviz.experiments.one_image import OneImage, attribute_image, image_file, kept_gates_of, likeness, run_image
 from seviz.experiments.reopening import reopen_data, reopen_network
 from seviz.network.models import Network
+from seviz.run.inside import inside
 from seviz.run.store import Run
 
 LARGEST = 20
@@ -29,9 +30,9 @@ METHODS: dict[str, Method] = {"gradient": "gradient_x_activation", "integrated":
 """Of attribution, by what an address calls them."""
 
 
-def opened(run: Run) -> Network:
+def opened(run: Run, *, trust_code: bool = False) -> Network:
     """The network of a run; raises what `reopen_network` and `check_blocks` raise; UnknownModelError from its code."""
-    return _opened(run.path, fingerprint(run.path), run)
+    return _opened(run.path, fingerprint(run.path), trust_code, run)
 
 
 def run_row(run: Run, row: int, network: Network) -> OneImage:
@@ -138,10 +139,10 @@ def _check_blocks(run: Run, one: OneImage) -> None:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _opened(path: Path, mark: str, _run: Run) -> Network:
+def _opened(path: Path, mark: str, trust_code: bool, _run: Run) -> Network:
     with TURN:
         try:
-            network = reopen_network(_run)
+            network = reopen_network(_run, trust_code=trust_code)
             check_blocks(network, _run)  # found here, where nobody else runs the network
         except SevizError:
             raise

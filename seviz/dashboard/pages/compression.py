@@ -25,6 +25,7 @@ from seviz.dashboard.lab.plans import (
 from seviz.dashboard.lab.results import check_writable, free_directory, read_results
 from seviz.dashboard.lab.showing import ACTIONS, masking, one_result, side_by_side
 from seviz.dashboard.selection import choose, choose_number, choose_some, select, value
+from seviz.dashboard.trusting import acts, untrusted
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, tell, watch
 from seviz.errors import SevizError
@@ -79,12 +80,15 @@ def _lab(view: View) -> None:
         "specialise": _specialise,
     }
     try:
+        if reason := untrusted(view.run, trust_code=view.trust_code):
+            st.info(escaped(reason), icon=":material/shield:")
+            return
         plan = draw[action](view)
         if plan is None:
             return
         running = [job.result.name for job in jobs().of(view.run.path) if job.state == "running" and job.result]
         out = free_directory(view.run.path, action, running)
-        arguments = plan.arguments(view.run.path, out)
+        arguments = plan.arguments(view.run.path, out, trust_code=view.trust_code and acts(view.run))
         st.markdown(f"{escaped(plan.says)} On two processor cores it takes about {duration(plan.seconds(view.run))}.")
         st.code(typed(["seviz", *arguments]), language=None, wrap_lines=True)
         if st.button("Start", key="start_compression", type="primary", icon=":material/play_arrow:"):
