@@ -28,12 +28,13 @@ def scan(
     """Decode every image of a data set, and tell which are not in order; exit code 1 if any failed."""
     import json
 
-    from seviz.capture.datasets import open_dataset, printable
+    from seviz.capture.datasets import open_dataset
     from seviz.capture.scan import STATUSES, reasons, scan
+    from seviz.texts import path_text
 
     opened = open_dataset(data, split=split, root=root)
     try:
-        with progress(printable(data)) as step:
+        with progress(path_text(data)) as step:
             scanned = scan(opened, workers=workers, progress=step)
     except KeyboardInterrupt as error:
         say("interrupted; a scan begins anew")
@@ -41,12 +42,12 @@ def scan(
     counts = {status: int((scanned["status"] == status).sum()) for status in STATUSES}
     if as_json:
         told = scanned[(scanned["status"] != "ok") | (scanned["reason"] != "")]
-        facts = {"data": printable(data), "classes": len(opened.classes), "found": len(scanned), **counts}
+        facts = {"data": path_text(data), "classes": len(opened.classes), "found": len(scanned), **counts}
         lists = {"reasons": reasons(scanned).to_dict("records"), "files": told.to_dict("records")}
         typer.echo(json.dumps({**facts, "ignored": opened.ignored, **lists}, indent=1))
     else:
         listed = ", ".join(f"{count} {status}" for status, count in counts.items())
-        typer.echo(f"data: {printable(data)} ({len(opened.classes)} classes)")
+        typer.echo(f"data: {path_text(data)} ({len(opened.classes)} classes)")
         typer.echo(f"images: {len(scanned)} found ({listed}); {opened.ignored} other files ignored")
         _tell_reasons(reasons(scanned))
         _tell_failed(scanned[scanned["status"] == "failed"])

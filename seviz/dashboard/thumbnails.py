@@ -5,11 +5,11 @@ that is absolute, or goes up, is refused before any file is looked at. Links wit
 sets are made of such. A file that is no image, or not there, becomes a grey tile with the reason.
 """
 
+import os
 import threading
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePath
-from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import streamlit as st
@@ -20,6 +20,7 @@ from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
 from seviz.capture.images import decode
 from seviz.errors import DataNotFoundError, SevizError
 from seviz.run.store import Run
+from seviz.texts import path_of
 
 SIDE = 96
 """Pixels of a tile."""
@@ -106,15 +107,13 @@ def inside(root: Path, path: str) -> Path:
     DataNotFoundError
         If the path leads, or would when it is decoded, out of the root.
     """
-    texts = [path]
-    if "%" in path:
-        texts.append(unquote_to_bytes(path).decode("utf-8", "surrogateescape"))
+    texts = [path_of(path), path]  # the second as older versions wrote it
     for text in texts:
         parts = PurePath(text)
         if not parts.parts or parts.anchor or ".." in parts.parts or "\0" in text:
             raise DataNotFoundError("path outside the data")
     files = [root / text for text in texts]
-    return next((file for file in files if file.exists()), files[0])
+    return next((file for file in files if os.path.exists(file)), files[0])  # `Path.exists` raises where it is too long
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from seviz.capture.datasets import BUNDLED, Dataset, open_dataset, printable
+from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
 from seviz.errors import DataNotFoundError, OptionError, WeightsError
 from seviz.network.models import Network, load
 from seviz.run.manifest import ChangeRecord, DataRecord
 from seviz.run.store import Run
+from seviz.texts import path_text
 
 
 def reopen_network(run: Run, *, weights: str | Path | None = None) -> Network:
@@ -105,4 +106,4 @@ def _of_spec(spec: str, paths: tuple[str, ...]) -> Dataset:
     split = paths[0].partition("/")[0] if spec != BUNDLED and paths else None  # as cifar10 calls its images
     data = open_dataset(spec, split=split)
     wanted = set(paths)
-    return data.take(np.array([k for k, path in enumerate(data.paths) if printable(path) in wanted], np.int64))
+    return data.take(np.array([k for k, path in enumerate(data.paths) if path_text(path) in wanted], np.int64))

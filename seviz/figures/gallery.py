@@ -1,7 +1,7 @@
 """The images that excite a channel most, and least."""
 
+import os
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from seviz.capture.images import Decoded, decode
 from seviz.errors import OptionError
 from seviz.figures.labels import shortened
 from seviz.figures.style import FAINT, WIDTHS, Width, style
+from seviz.texts import path_of
 
 KINDS = ("most excited", "least excited")
 _SIDE = 160  # pixels of a tile at most
@@ -103,11 +104,9 @@ def _tile(axes: Axes, image: pd.Series, root: Path | None, rotate: bool, inches:
 
 
 def _read(root: Path | None, path: str, rotate: bool) -> Decoded:
-    """An image by the path that the run tells, which is percent-encoded where the file's name is no UTF-8."""
+    """An image by the path that the run tells."""
     if root is None:
         return Decoded(None, "failed", "not a file")
-    file = root / path
-    if not file.exists() and "%" in path:
-        encoded = Path(str(root)) / unquote_to_bytes(path).decode("utf-8", "surrogateescape")
-        file = encoded if encoded.exists() else file
-    return decode(file, rotate=rotate) if file.exists() else Decoded(None, "failed", "file not found")
+    files = [os.path.join(root, each) for each in (path_of(path), path)]  # the second as older versions wrote it
+    file = next((each for each in files if os.path.exists(each)), None)
+    return Decoded(None, "failed", "file not found") if file is None else decode(Path(file), rotate=rotate)
