@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePath
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import streamlit as st
@@ -108,7 +109,7 @@ def inside(root: Path, path: str) -> Path:
         If the path leads, or would when it is decoded, out of the root.
     """
     texts = [path_of(path), path]  # the second as older versions wrote it
-    for text in texts:
+    for text in (path, os.fsdecode(unquote_to_bytes(path))):
         parts = PurePath(text)
         if not parts.parts or parts.anchor or ".." in parts.parts or "\0" in text:
             raise DataNotFoundError("path outside the data")

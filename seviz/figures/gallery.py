@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from seviz.capture.images import Decoded, decode
 from seviz.errors import OptionError
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
 from seviz.figures.style import FAINT, WIDTHS, Width, style
 from seviz.texts import path_of
@@ -54,7 +55,7 @@ def exciting_images(
     ratios = [1.0] * number + ([0.25] + [1.0] * number if side_by_side else [])
     tile = (WIDTHS[width] - 0.5) / sum(ratios)
     with style():
-        figure = Figure(
+        figure = Sheet(
             figsize=(WIDTHS[width], 0.35 + rows * (tile + (0.34 if side_by_side else 0.48))), layout="constrained"
         )
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.01)  # type: ignore[union-attr, call-arg]

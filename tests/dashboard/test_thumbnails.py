@@ -1,6 +1,8 @@
 """Thumbnails: the image that the run means, small; and none from elsewhere."""
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,11 +130,14 @@ def test_a_link_in_the_folder_is_followed(tmp_path: Path, root: Path) -> None:
     assert np.array_equal(thumbnail(run, 3).image, thumbnail(run, 0).image)
 
 
-def test_a_name_that_is_percent_encoded(tmp_path: Path, root: Path) -> None:
-    Image.fromarray(noise(32, 32)).save(root / "grün.png")
-    Image.fromarray(noise(16, 16)).save(root / "50%25.png")
-    assert inside(root, "gr%C3%BCn.png") == root / "grün.png"
-    assert inside(root, "50%25.png") == root / "50%25.png"  # a file that is called so comes first
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are UTF-8 there")
+def test_a_name_that_is_percent_encoded(root: Path) -> None:
+    for name in (b"gr\xc3\xbcn\xff.png", b"%FF.png", b"\xff.png", b"50%25.png"):
+        Path(os.fsdecode(os.fsencode(root) + b"/" + name)).touch()
+    assert os.fsencode(inside(root, "gr%C3%BCn%FF.png").name) == b"gr\xc3\xbcn\xff.png"
+    assert inside(root, "50%25.png") == root / "50%25.png"
+    assert os.fsencode(inside(root, "%FF.png").name) == b"\xff.png"
+    assert inside(root, "%25FF.png") == root / "%FF.png"  # a file that is called so
 
 
 def test_bundled_images_come_with_seviz(bundled_run: Run) -> None:
