@@ -6,15 +6,24 @@ Each medium has one function that such text is led through, and all of these beg
 `as_utf8`, paths by `path_text`.
 """
 
+import csv
 import os
 import re
+import shlex
 import urllib.parse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NONCHARACTERS = "".join(chr(plane << 16 | low) for plane in range(17) for low in (0xFFFE, 0xFFFF))
 # Invisible marks are the soft hyphen, zero-width spaces, the byte order mark, and all that set the direction of text.
 # Joiners and variation selectors are none of these: emoji, Persian and Indic scripts are written with them.
 _MARKS = "\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
 _HIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}{_MARKS}]")
+# What can begin something in Markdown wherever it stands; an underscore only where a word begins or ends.
+_MARKDOWN = re.compile(r"[\\`*\[\]<>|&~$]|(?<![^\W_])_|_(?![^\W_])|^[#+-]|(?<=^\d)[.)]|:(?=\w+:)")
 _ESCAPES = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
@@ -48,6 +57,21 @@ def named(text: str) -> str:
     return shown if shown.strip() else f"'{shown}'"
 
 
+def markdown_text(text: str) -> str:
+    """A text that Markdown shows as it is, in a line or in the cell of a table."""
+    return _MARKDOWN.sub(r"\\\g<0>", visible(text))
+
+
+def of_markdown(text: str) -> str:
+    """The text, as it is seen, that `markdown_text` was given."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
+
+
+def command_line(arguments: Iterable[str]) -> str:
+    """A command as it can be typed into a shell, in one line; what is not shown is written as $'...' takes it."""
+    return " ".join(map(_quoted, arguments))
+
+
 def as_utf8(text: str) -> str:
     """A text as it is stored: itself, or percent-encoded where it holds lone surrogates, which UTF-8 has no place for.
 
@@ -69,17 +93,35 @@ def path_of(text: str) -> str:
     return os.fsdecode(urllib.parse.unquote_to_bytes(text)) if _encoded(text) else text
 
 
+def csv_text(table: "pd.DataFrame", *, index: bool = False) -> str:
+    """A table as comma-separated values in full precision, from which each text is read again as it was.
+
+    Texts are quoted where they need it; all of them where one holds a carriage return, which pandas does not quote.
+    """
+    text: str = table.to_csv(index=index, lineterminator="\n")
+    if "\r" in text:
+        text = table.to_csv(index=index, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    return text
+
+
 def _encoded(text: str) -> bool:
     """Whether a text is what `path_text` makes of another."""
-    if "%" not in text or not _is_utf8(text):
-        return False
-    content = urllib.parse.unquote_to_bytes(text)
-    if urllib.parse.quote_from_bytes(content) != text:
-        return False
-    try:
-        return _encoded(content.decode())
-    except UnicodeDecodeError:
-        return True
+    while "%" in text and _is_utf8(text):
+        content = urllib.parse.unquote_to_bytes(text)
+        if urllib.parse.quote_from_bytes(content) != text:
+            return False
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            return True
+    return False
+
+
+def _quoted(argument: str) -> str:
+    if visible(argument) == argument:
+        return shlex.quote(argument)
+    shown = "".join(c if visible(c) == c else "".join(f"\0{byte:02x}" for byte in _bytes(c)) for c in argument)
+    return "$'{}'".format(shown.replace("\\", r"\\").replace("'", r"\'").replace("\0", r"\x"))
 
 
 def _is_utf8(text: str) -> bool:

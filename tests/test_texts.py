@@ -1,10 +1,19 @@
+import csv
+import html
+import io
 import os
+import re
+import shutil
+import subprocess
 import unicodedata
 
+import numpy as np
+import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 
 from seviz.classes import Classes
-from seviz.texts import as_utf8, named, path_of, path_text, visible
+from seviz.texts import as_utf8, command_line, csv_text, markdown_text, named, of_markdown, path_of, path_text, visible
 from tests.odd_names import NAMES
 
 KEPT = ("$x_$y", r"$\frac{1}{0$", "100 %", "</style>", "*a*", "👩‍👩‍👧", "é", "中文", "دب قطبي", "می‌خواهم", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "")
@@ -69,3 +78,35 @@ def test_stored_text_is_utf8_and_stays_so() -> None:
     assert as_utf8("caf%E9") == "caf%E9"
     assert Classes(("caf\udce9", "b"), ("\udc80", "b")).ids == ("caf%E9", "b")
     assert Classes(("a", "b"), ("\udc80", "b")).names == ("%80", "b")
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_markdown_shows_a_text_as_it_is(name: str) -> None:
+    marked = markdown_text(named(name))
+    assert of_markdown(marked) == named(name)
+    cells = MarkdownIt().enable("table").render(f"| a | b |\n|---|---|\n| {marked} | {marked} |\n")
+    assert re.findall(r"<td>(.*?)</td>", cells) == [html.escape(named(name)).replace("&#x27;", "'").strip()] * 2
+    heading = MarkdownIt().render(f"# {marked}").removeprefix("<h1>").removesuffix("</h1>\n")
+    assert html.unescape(heading) == named(name).strip()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_a_command_is_one_line_that_the_shell_reads_as_it_was() -> None:
+    names = [name for name in NAMES.values() if "\x00" not in name and "\ud83d" not in name]  # no argument can be so
+    lines = [command_line(["printf", r"%s\0", name]) for name in names]
+    assert list(map(visible, lines)) == lines
+    bash = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, check=True)
+    assert bash.stdout.split(b"\0")[:-1] == list(map(os.fsencode, names))
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_csv_is_read_as_it_was(index: bool) -> None:
+    names = [as_utf8(name) for name in NAMES.values()]
+    table = pd.DataFrame({"name": names, "value": np.linspace(0, 1, len(names))}, index=pd.Index(names, name="id"))
+    text = csv_text(table, index=index)
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert [row[-2] for row in rows] == ["name", *names]
+    assert [float(row[-1]) for row in rows[1:]] == table["value"].tolist()
+    again = pd.read_csv(io.StringIO(text), keep_default_na=False, dtype={"name": object})
+    assert again["name"].tolist() == names
+    assert csv_text(pd.DataFrame({"a": ["x,y", 'q"'], "b": [0.5, 1]})) == 'a,b\n"x,y",0.5\n"q""",1.0\n'

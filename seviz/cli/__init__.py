@@ -1,5 +1,6 @@
 """The `seviz` command: parse, call, print."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -22,6 +23,7 @@ from seviz.cli import (
     tables,
     zoo,
 )
+from seviz.cli.reporting import encode_all
 
 app = typer.Typer(
     name="seviz",
@@ -86,4 +88,5 @@ def options(
 
 def main() -> None:
     """Run the command line."""
+    encode_all(sys.stdout, sys.stderr)
     app()

@@ -7,7 +7,6 @@ its progress is read from its stderr, which it writes to a file. Jobs are of one
 import atexit
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from seviz.errors import OptionError
+from seviz.texts import command_line
 
 LIMIT = 2
 """Jobs that run at once."""
@@ -116,7 +116,7 @@ class Job:
     @property
     def shown(self) -> str:
         """The command as one would type it."""
-        return shlex.join(self.command)
+        return command_line(self.command)
 
     def cancel(self) -> None:
         """End it, and whatever it started; returns when it has ended."""

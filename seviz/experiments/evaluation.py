@@ -19,7 +19,7 @@ from seviz.capture.engines import home_of
 from seviz.capture.keeping import kept
 from seviz.capture.sources import read_batches
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import EmptyDataError, OptionError, SevizWarning
 from seviz.experiments.shares import share_interval
 from seviz.network.dtype import as_taken
 from seviz.network.models import Network
@@ -330,7 +330,7 @@ def evaluate(
             loss.append(losses[known])
             width = logits.shape[1]
     if odd:
-        warnings.warn(not_finite(network.spec, odd), stacklevel=2)
+        warnings.warn(not_finite(network.spec, odd), SevizWarning, stacklevel=2)
     return Evaluation(
         labels=_joined(labels, np.int64),
         predicted=_joined(predicted, np.int64),
