@@ -65,8 +65,8 @@ def table(rows: pd.DataFrame, columns: Sequence[Column], *, name: str, title: st
             tag = 'th scope="row"' if position == 0 else "td"
             value, words = _cell(row, column)
             key = "" if column.form == "text" else f' data-value="{value}"'
-            shown = isolated(words) if column.form == "text" and words else text(words)
-            cells.append(f"<{tag}{_class(column)}{key}>{shown}</{tag.split()[0]}>")
+            content = isolated(words) if column.form == "text" and words else text(words)
+            cells.append(f"<{tag}{_class(column)}{key}>{content}</{tag.split()[0]}>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(lines)
     said = f"<strong>{text(title)}.</strong> {text(caption)}"
