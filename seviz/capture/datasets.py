@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seviz.capture.indexed import Dataset, printable
+from seviz.capture.indexed import Dataset
 from seviz.capture.layouts.cifar10 import open_cifar10
 from seviz.capture.layouts.coco import open_coco
 from seviz.capture.layouts.csv_list import open_listing
@@ -17,7 +17,7 @@ from seviz.capture.layouts.imagenet import open_imagenet
 from seviz.capture.layouts.places365 import open_places365
 from seviz.errors import DataNotFoundError, EmptyDataError, OptionError
 
-__all__ = ["BUNDLED", "GRAMMAR", "LAYOUTS", "Dataset", "open_dataset", "printable"]
+__all__ = ["BUNDLED", "GRAMMAR", "LAYOUTS", "Dataset", "open_dataset"]
 
 _FOLDER = "folder"
 BUNDLED = "bundled"

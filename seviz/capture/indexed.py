@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from seviz.capture.images import Decoded, decode
 from seviz.classes import Classes
+from seviz.texts import path_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Dataset:
                 size = os.stat(self._file(index)).st_size
             except (OSError, ValueError):
                 size = -1
-            digest.update(f"{printable(path)}\0{size}\0{self._label(index)}\n".encode())
+            digest.update(f"{path_text(path)}\0{size}\0{self._label(index)}\n".encode())
         return digest.hexdigest()
 
     def take(self, indices: NDArray[np.int64]) -> Self:
@@ -118,12 +118,3 @@ def in_order(paths: Sequence[str], labels: NDArray[Any]) -> tuple[tuple[str, ...
     if labels.ndim == 1:
         order = order[np.argsort(labels[order], kind="stable")]
     return tuple(paths[k] for k in order.tolist()), labels[order]
-
-
-def printable(path: str) -> str:
-    """A path as text: itself, or percent-encoded where it is no UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return urllib.parse.quote_from_bytes(os.fsencode(path))
-    return path

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seviz.capture.datasets import Dataset, printable
+from seviz.capture.datasets import Dataset
 from seviz.capture.images import too_long
 from seviz.capture.keeping import kept
 from seviz.capture.workers import KILLED, read_in_order
@@ -20,6 +20,7 @@ from seviz.network.models import Network
 from seviz.run.chunks import Chunk
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
+from seviz.texts import path_text
 
 _Read = tuple[Tensor | None, str, str]  # pixels as the network takes them, status, reason
 
@@ -108,7 +109,7 @@ class Files:
         for index, rows in chunks.items():
             yield Part(
                 index,
-                tuple(printable(path) for path in self.data.paths[rows.start : rows.stop]),
+                tuple(path_text(path) for path in self.data.paths[rows.start : rows.stop]),
                 self.data.labels[rows.start : rows.stop],
                 self._kept[rows.start : rows.stop],
                 (next(batches) for _ in range(0, len(rows), batch_size)),

@@ -1,7 +1,6 @@
 """The `seviz` command: parse, call, print."""
 
 import sys
-from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -24,6 +23,7 @@ from seviz.cli import (
     tables,
     zoo,
 )
+from seviz.cli.reporting import encode_all
 from seviz.run.system import heed_breaks
 
 app = typer.Typer(
@@ -88,9 +88,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command line. What a console has no characters for is printed as escapes."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # not where there is no console, or it was replaced
-            stream.reconfigure(errors="backslashreplace")
+    """Run the command line."""
+    encode_all(sys.stdout, sys.stderr)
     heed_breaks()
     app()

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from seviz.cli.printing import print_grid
 from seviz.cli.reporting import reported, say
 from seviz.cli.trusting import Trust, trusting
 
@@ -22,7 +23,6 @@ def blocks(
     """List the SE blocks of a network, in order of depth."""
     import dataclasses
     import json
-    import sys
 
     import seviz
     from seviz.network.bounds import bounds_to_json
@@ -35,17 +35,10 @@ def blocks(
         typer.echo(json.dumps(facts, indent=1))
         return
 
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("block", "channels", "squeezed to", "gate", "stride", "module", box=None, pad_edge=False)
-    for column in (1, 2, 4):
-        table.columns[column].justify = "right"
+    rows = []
     for block in found:
         gate = block.gate if block.gate_path else f"{block.gate} (a function call)"
-        table.add_row(
-            block.name, str(block.channels), str(block.squeezed_channels), gate, str(block.stride), block.path
-        )
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+        rows.append((block.name, block.channels, block.squeezed_channels, gate, block.stride, block.path))
+    print_grid(("block", "channels", "squeezed to", "gate", "stride", "module"), rows, right=(1, 2, 4))
     for remark in network.survey.remarks():
         say(remark)

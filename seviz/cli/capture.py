@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seviz.cli.reporting import progress, reported, say, split_list
+from seviz.cli.reporting import progress, put, reported, say, split_list
 from seviz.cli.trusting import Trust, trusting
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def tell(run: "Run") -> None:
     """Print what came out on stdout, and what to know of it on stderr."""
     samples, accuracy = run.samples, run.accuracy
     counts = ", ".join(f"{n} {status}" for status, n in samples["status"].value_counts().items())
-    typer.echo(f"run: {run.path} ({run.manifest.model.spec}, {len(run.blocks)} SE blocks)")
-    typer.echo(f"images: {len(samples)} ({counts}) of {samples['label'].nunique()} classes")
+    put(f"run: {run.path} ({run.manifest.model.spec}, {len(run.blocks)} SE blocks)")
+    put(f"images: {len(samples)} ({counts}) of {samples['label'].nunique()} classes")
     if accuracy is not None:
-        typer.echo(f"accuracy: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%} on {accuracy.images} images")
+        put(f"accuracy: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%} on {accuracy.images} images")
     for remark in run.remarks:
         say(f"note: {remark}")

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from seviz.cli.reporting import reported, say, split_list
+from seviz.cli.reporting import put, reported, say, split_list
 from seviz.errors import OptionError
+from seviz.texts import csv_text
 
 if TYPE_CHECKING:
     from seviz.run.store import Run
@@ -76,8 +77,8 @@ def draw(
             say(f"{drawn.name} is left out: {drawn.reason}")
             continue
         out.mkdir(parents=True, exist_ok=True)
-        drawn.data.to_csv(out / f"{drawn.name}.csv", index=False, lineterminator="\n")
-        typer.echo(out / f"{drawn.name}.csv")
+        (out / f"{drawn.name}.csv").write_text(csv_text(drawn.data), encoding="utf-8", newline="\n")
+        put(out / f"{drawn.name}.csv")
         for kind in formats:
             save(drawn.figure, out / f"{drawn.name}.{kind}")
-            typer.echo(out / f"{drawn.name}.{kind}")
+            put(out / f"{drawn.name}.{kind}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from seviz.cli.capture import tell
-from seviz.cli.reporting import reported, say
+from seviz.cli.reporting import put, reported, say
 
 
 @reported
@@ -27,9 +27,9 @@ def verify(
         typer.echo(json.dumps({"run": str(run), "damaged": found}, indent=1))
     else:
         for damage in damages:
-            typer.echo(f"{damage.path}: {damage.what}; {damage.remedy}")
+            put(f"{damage.path}: {damage.what}; {damage.remedy}")
         if not damages:
-            typer.echo(f"{run}: {len(opened.chunk_paths())} chunks, {len(opened.blocks)} blocks, all as written")
+            put(f"{run}: {len(opened.chunk_paths())} chunks, {len(opened.blocks)} blocks, all as written")
     if damages:
         raise typer.Exit(1)
 

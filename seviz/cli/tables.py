@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seviz.cli.printing import print_table
-from seviz.cli.reporting import reported, say, split_list
+from seviz.cli.reporting import put, reported, say, split_list
 from seviz.errors import OptionError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def analyse(
         if done.reason:
             say(f"{what} is left out: {done.reason}")
         else:
-            typer.echo(f"{what}: {f'{done.seconds:.1f} s' if done.seconds else 'kept before'}")
+            put(f"{what}: {f'{done.seconds:.1f} s' if done.seconds else 'kept before'}")
 
 
 @reported

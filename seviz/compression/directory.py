@@ -24,7 +24,7 @@ from seviz.figures.style import save
 from seviz.network.models import Network
 from seviz.network.saving import save as save_network
 from seviz.network.trust import making
-from seviz.run.system import typed
+from seviz.texts import command_line, csv_text, markdown_text
 
 _ROWS = 40  # of a table on the card
 
@@ -119,11 +119,11 @@ def write_compression(
             place.mkdir()
             exported = _write_network(compression.network, place, program=program, onnx=onnx, tell=tell)
             for name, (_, table) in compression.tables.items():
-                table.to_csv(place / f"{name}.csv", index=False, lineterminator="\n")
+                (place / f"{name}.csv").write_text(csv_text(table), encoding="utf-8", newline="\n")
             for name, figure in compression.figures.items():
                 (place / "figures").mkdir(exist_ok=True)
                 save(figure, place / "figures" / f"{name}.png")
-            (place / "README.md").write_text(card(compression, exported, directory), encoding="utf-8")
+            (place / "README.md").write_text(card(compression, exported, directory), encoding="utf-8", newline="\n")
             if directory.exists():
                 directory.rmdir()
             place.rename(directory)
@@ -151,7 +151,7 @@ def _write_network(
 
 def card(compression: Compression, exported: list[Exported], directory: Path) -> str:
     """The card in Markdown."""
-    lines = [f"# {compression.title}", "", *compression.made, ""]
+    lines = [f"# {markdown_text(compression.title)}", "", *map(markdown_text, compression.made), ""]
     if compression.network is not None:
         lines += ["## Use", "", "```python", "import seviz", "", f"network = seviz.load({str(directory)!r})", "```", ""]
         made = making(compression.network.base or compression.network.spec)
@@ -159,10 +159,8 @@ def card(compression: Compression, exported: list[Exported], directory: Path) ->
             lines += [f"That takes `trust_code=True`, since making the network {made.does}.", ""]
         for file in exported:
             lines += _use(file)
-        lines += [
-            f"`{typed(['seviz', 'capture', str(directory), 'DATA', '-o', 'RUN'])}` records the gates that are left.",
-            "",
-        ]
+        again = command_line(["seviz", "capture", str(directory), "DATA", "-o", "RUN"])
+        lines += ["The gates that are left are recorded by", "", "```sh", again, "```", ""]
     for name, (title, table) in compression.tables.items():
         lines += [f"## {title}", "", *markdown(table.head(_ROWS)), ""]
         if len(table) > _ROWS:
@@ -199,7 +197,7 @@ def markdown(table: pd.DataFrame) -> list[str]:
     kinds = [table[column].dtype for column in table.columns]
     numeric = [pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in kinds]
     lines = [
-        "| " + " | ".join(map(str, table.columns)) + " |",
+        "| " + " | ".join(markdown_text(str(column)) for column in table.columns) + " |",
         "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
     ]
     return lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in table.itertuples(index=False)]
@@ -214,4 +212,4 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value).replace("|", r"\|").replace("\n", " ")
+    return markdown_text(str(value))

@@ -2,12 +2,14 @@
 
 import re
 
+from seviz.texts import visible
+
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def escaped(text: str) -> str:
     """The text with a backslash before each mark that Markdown, or Streamlit in it, could read as its own."""
-    return _PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
+    return _PUNCTUATION.sub(r"\\\1", visible(" ".join(text.split())))
 
 
 def listed(names: list[str], most: int = 5) -> str:

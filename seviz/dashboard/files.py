@@ -14,6 +14,7 @@ from seviz.analysis.excitation import default_blocks
 from seviz.figures.album import Album, Drawing
 from seviz.figures.style import save
 from seviz.run.store import Run
+from seviz.texts import csv_text
 
 _OF_IMAGES = ("decoding", "principal_components", "convergence_by_size")
 # matplotlib's settings are the process's: two sessions that draw at once would mix them
@@ -80,7 +81,7 @@ def needed(run: Run, figure: str, blocks: Sequence[str]) -> list[tuple[str, str]
 
 def as_csv(table: pd.DataFrame) -> str:
     """A table as CSV, with its index where that says something."""
-    return str(table.to_csv(index=not isinstance(table.index, pd.RangeIndex), lineterminator="\n"))
+    return csv_text(table, index=not isinstance(table.index, pd.RangeIndex))
 
 
 def tables_zip(tables: dict[str, Path]) -> bytes:

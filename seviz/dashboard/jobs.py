@@ -22,6 +22,7 @@ import streamlit as st
 
 from seviz.errors import OptionError
 from seviz.run import system
+from seviz.texts import command_line
 
 LIMIT = 2
 """Jobs that run at once."""
@@ -114,7 +115,7 @@ class Job:
     @property
     def shown(self) -> str:
         """The command as one would type it."""
-        return system.typed(self.command)
+        return command_line(self.command)
 
     def cancel(self) -> None:
         """End it, and whatever it started; returns when it has ended."""

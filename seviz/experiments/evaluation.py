@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seviz.capture.collect import usable_device, worker_count
-from seviz.capture.datasets import Dataset, open_dataset, printable
+from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.engines import home_of
 from seviz.capture.keeping import kept
 from seviz.capture.sources import read_batches
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import EmptyDataError, OptionError, SevizWarning
 from seviz.experiments.shares import share_interval
 from seviz.network.dtype import as_taken
 from seviz.network.models import Network
 from seviz.network.modes import undisturbed
+from seviz.texts import path_text
 
 Images = Dataset | str | Path | Iterable[tuple[Tensor, Any]]
 """A data set or its spec; or batches of images as the network takes them, and labels as indices of its classes."""
@@ -133,7 +134,7 @@ def _of_dataset(network: Network, data: Dataset, batch_size: int, rotate: bool, 
     for rows, batch in zip(cut, read_batches(data, network, cut, rotate=rotate, workers=workers), strict=True):
         good = [row for row, status in zip(rows, batch.statuses, strict=True) if status != "failed"]
         images = torch.stack(tuple(batch.images)) if good else torch.empty(0, *network.input_size)
-        yield Labelled(images, labels[good], tuple(printable(data.paths[row]) for row in good), len(rows) - len(good))
+        yield Labelled(images, labels[good], tuple(path_text(data.paths[row]) for row in good), len(rows) - len(good))
 
 
 def _of_memory(network: Network, data: Iterable[tuple[Tensor, Any]]) -> Iterator[Labelled]:
@@ -329,7 +330,7 @@ def evaluate(
             loss.append(losses[known])
             width = logits.shape[1]
     if odd:
-        warnings.warn(not_finite(network.spec, odd), stacklevel=2)
+        warnings.warn(not_finite(network.spec, odd), SevizWarning, stacklevel=2)
     return Evaluation(
         labels=_joined(labels, np.int64),
         predicted=_joined(predicted, np.int64),

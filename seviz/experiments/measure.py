@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.keeping import kept
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import EmptyDataError, OptionError, SevizWarning
 from seviz.experiments.evaluation import (
     Images,
     Progress,
@@ -227,7 +227,7 @@ def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Rea
             passes.append(tuple(np.stack(part)[:, known] for part in zip(*outcomes, strict=True)))
     for name, count in odd.items():
         if count:
-            warnings.warn(not_finite(name, count), stacklevel=2)
+            warnings.warn(not_finite(name, count), SevizWarning, stacklevel=2)
     if not any(map(len, labels)):
         unread = f"; {failed} could not be read, or have logits that are not finite" if failed else ""
         of = "" if indices is None else "of the classes asked for "

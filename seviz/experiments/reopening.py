@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seviz.capture.datasets import BUNDLED, Dataset, open_dataset, printable
+from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
 from seviz.errors import DataNotFoundError, OptionError, SevizWarning, WeightsError
 from seviz.network.checkpoints import weights_file_sha256
 from seviz.network.models import Network, load
@@ -20,6 +20,7 @@ from seviz.network.trust import factory_remark, is_saved_network, making, named,
 from seviz.run.inside import inside
 from seviz.run.manifest import ChangeRecord, DataRecord
 from seviz.run.store import Run
+from seviz.texts import path_text
 
 _PACKED = "cifar10:"  # the layout whose images are no files
 
@@ -201,4 +202,4 @@ def _of_spec(run: Run, paths: tuple[str, ...], tell: Callable[[str], None]) -> D
     split = paths[0].partition("/")[0] if spec != BUNDLED and paths else None  # as cifar10 calls its images
     data = open_dataset(spec, split=split)
     wanted = set(paths)
-    return data.take(np.array([k for k, path in enumerate(data.paths) if printable(path) in wanted], np.int64))
+    return data.take(np.array([k for k, path in enumerate(data.paths) if path_text(path) in wanted], np.int64))

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seviz.figures.blocks import axis_of_depth, whiskers
-from seviz.figures.labels import shortened
+from seviz.figures.fonts import Sheet
+from seviz.figures.labels import entries, entry
 from seviz.figures.style import COLOURS, FAINT, WIDTHS, Width, style
 
 ALARM = "#B00020"
@@ -33,9 +34,9 @@ def shift_by_depth(
         both, the change with its interval between them. Beneath: standard deviation over all images of both; a cross
         and the name of the run mark gates that have collapsed to a constant.
     """
-    x, names = np.arange(len(table)), (shortened(names[0]), shortened(names[1]))
+    x, names = np.arange(len(table)), (entry(names[0]), entry(names[1]))
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 4.6), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 4.6), layout="constrained")
         shift, share, size = panels = list(figure.subplots(3, 1, sharex=True))
 
         whiskers(shift, table["shift"], table["low"], table["high"], color=COLOURS[0], label="_")
@@ -63,9 +64,9 @@ def shift_by_depth(
         axis_of_depth(panels, table, inches=WIDTHS[width] - (2.1 if width == "page" else 0.6))
         for axes in panels:
             if width == "page":
-                axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+                axes.legend(*entries(axes), loc="center left", bbox_to_anchor=(1.0, 0.5))
             else:
-                axes.legend(loc="best", fontsize=5.5)
+                axes.legend(*entries(axes), loc="best", fontsize=5.5)
         if remark:
             figure.supxlabel(remark, fontsize=7)
     return figure

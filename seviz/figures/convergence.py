@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from seviz.analysis.convergence import RELIABLE, SPREAD
 from seviz.errors import OptionError
+from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, INK, LINES, MARKERS, WIDTHS, Width, style
 
 _PANELS = (
@@ -44,7 +45,7 @@ def convergence_curves(table: pd.DataFrame, *, width: Width = "page", remark: st
     beside = width == "page"
     with style():
         size = (WIDTHS[width], 2.6 if beside else 5.4)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Sheet(figsize=size, layout="constrained")
         panels = figure.subplots(1, 3) if beside else figure.subplots(3, 1, sharex=True)
         for axes, (column, title, label, threshold) in zip(panels, _PANELS, strict=True):
             for block, rows in table.groupby("block", sort=False):

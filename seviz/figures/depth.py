@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seviz.figures.blocks import axis_of_depth, whiskers
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
 from seviz.figures.specificity import specificity_interval
 from seviz.figures.style import COLOURS, FAINT, LINES, WIDTHS, Width, style
@@ -90,7 +91,7 @@ def depth_profile(table: pd.DataFrame, *, width: Width = "page", remark: str = "
     parts += [_decoding] * bool(table["accuracy"].notna().any())
     parts += [_saturation] * bool(table[list(_SATURATED)].notna().any(axis=None))
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 1.1 + 1.25 * len(parts)), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 1.1 + 1.25 * len(parts)), layout="constrained")
         grid = figure.subplots(len(parts), len(runs), sharey="row", sharex="col", squeeze=False)
         for k, run in enumerate(runs):
             rows = table[table["run"] == run].reset_index(drop=True)

@@ -7,6 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from seviz.figures.fonts import Sheet
+from seviz.figures.labels import entries, entry, legend_columns
 from seviz.figures.style import COLOURS, INK, LINES, WIDTHS, Width, style
 
 _REST = "all classes"
@@ -38,7 +40,7 @@ def excitation_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: s
             x = range(len(everyone))
             axes.plot(x, everyone["mean"], color=INK, lw=1.6, alpha=0.35, label="mean of all classes")
             for k, (class_id, name) in enumerate(_classes(table)):
-                axes.plot(x, rows.loc[rows["class"] == class_id, "mean"], **_look(k), label=name)
+                axes.plot(x, rows.loc[rows["class"] == class_id, "mean"], **_look(k), label=entry(name))
         _legend(figure, width)
     return figure
 
@@ -61,7 +63,7 @@ def spread_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: str =
                 own, look = rows[rows["class"] == class_id], _look(k)
                 x, low, high = range(len(own)), own["mean"] - own["std"], own["mean"] + own["std"]
                 axes.fill_between(x, low, high, color=look["color"], alpha=0.22, lw=0)
-                axes.plot(x, own["mean"], **look, label=f"{name}, mean ± one standard deviation")
+                axes.plot(x, own["mean"], **look, label=f"{entry(name)}, mean ± one standard deviation")
         _legend(figure, width)
     return figure
 
@@ -80,7 +82,7 @@ def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dic
     blocks = list(table["block"].unique())
     columns = min(len(blocks), 3 if width == "page" else 2)
     rows = math.ceil(len(blocks) / columns)
-    figure = Figure(figsize=(WIDTHS[width], 0.55 + 1.45 * rows), layout="constrained")
+    figure = Sheet(figsize=(WIDTHS[width], 0.55 + 1.45 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
     low, high = (table["mean"] - table["std"].fillna(0)).min(), (table["mean"] + table["std"].fillna(0)).max()
     bounded = table["mean"].min() >= 0 and table["mean"].max() <= 1
@@ -102,8 +104,6 @@ def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dic
 
 
 def _legend(figure: Figure, width: Width) -> None:
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    columns = min(len(labels), 5 if width == "page" else 2)
-    if max(map(len, labels), default=0) > 30:
-        columns = min(columns, 2 if width == "page" else 1)
+    handles, labels = entries(figure.axes[0])
+    columns = min(legend_columns(labels, WIDTHS[width]), 5)
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=2.8, columnspacing=1.4)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from seviz.capture.images import Decoded, decode
 from seviz.errors import DataNotFoundError, OptionError
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
 from seviz.figures.style import FAINT, WIDTHS, Width, style
 from seviz.run.inside import OUTSIDE, image_path
@@ -53,7 +54,7 @@ def exciting_images(
     ratios = [1.0] * number + ([0.25] + [1.0] * number if side_by_side else [])
     tile = (WIDTHS[width] - 0.5) / sum(ratios)
     with style():
-        figure = Figure(
+        figure = Sheet(
             figsize=(WIDTHS[width], 0.35 + rows * (tile + (0.34 if side_by_side else 0.48))), layout="constrained"
         )
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.01)  # type: ignore[union-attr, call-arg]
@@ -103,7 +104,7 @@ def _tile(axes: Axes, image: pd.Series, root: Path | None, rotate: bool, inches:
 
 
 def _read(root: Path | None, path: str, rotate: bool) -> Decoded:
-    """An image by the path that the run tells, which is percent-encoded where the file's name is no UTF-8."""
+    """An image by the path that the run tells."""
     if root is None:
         return Decoded(None, "failed", "not a file")
     try:

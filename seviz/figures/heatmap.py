@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from seviz.errors import OptionError
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened, thinned
 from seviz.figures.style import LEVELS, SIGNED, WIDTHS, Width, style
 
@@ -59,7 +60,7 @@ def class_by_channel(
     limit = max(float(np.nanmax(np.abs(apart.to_numpy()))), 1e-3)
     height = float(np.clip(_ROW * len(means), *_HEIGHTS))
     with style():
-        figure = Figure(figsize=(WIDTHS[width], height + 1.15), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], height + 1.15), layout="constrained")
         grid = figure.subplots(2, 2, width_ratios=(40, 1), height_ratios=(0.2, height))
         (strip, level), (main, difference) = grid
         ends = min(0.0, everyone.min()), max(1.0, everyone.max())

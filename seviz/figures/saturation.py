@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seviz.figures.blocks import axis_of_depth
+from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, FAINT, INK, WIDTHS, Width, style
 
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.85}
@@ -36,7 +37,7 @@ def saturation_by_block(
     x = range(len(table))
     with style():
         parts = 2 if channels is None else 3
-        figure = Figure(figsize=(WIDTHS[width], 1.2 + 1.3 * parts), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 1.2 + 1.3 * parts), layout="constrained")
         panels = list(figure.subplots(parts, 1, sharex=True))
         if channels is not None:
             _violins(panels[0], table, channels)

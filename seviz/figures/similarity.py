@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from seviz.analysis.embedding import tree
 from seviz.errors import OptionError
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened, thinned
 from seviz.figures.style import INK, LEVELS, WIDTHS, Width, style
 
@@ -57,7 +58,7 @@ def classes_across_depth(
     rows = math.ceil(len(tables) / columns)
     with style():
         side = _SIDE[width]
-        figure = Figure(figsize=(WIDTHS[width], 0.5 + (side + 0.7) * rows), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 0.5 + (side + 0.7) * rows), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.02, hspace=0.01)  # type: ignore[union-attr, call-arg]
         grid = figure.subplots(2 * rows, columns, height_ratios=[0.4, side] * rows, squeeze=False)
         matrices = []

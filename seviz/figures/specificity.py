@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from seviz.figures.blocks import axis_of_depth, whiskers
+from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, FAINT, WIDTHS, Width, style
 
 
@@ -29,7 +30,7 @@ def specificity_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: 
     x = list(range(len(table)))
     low, high, what = specificity_interval(table)
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 3.3), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 3.3), layout="constrained")
         share, size = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
 
         share.plot(x, table["omega_squared"], "-o", color=COLOURS[0], ms=3.5, label="bias-corrected (ω²)")

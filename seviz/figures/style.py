@@ -8,6 +8,8 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from seviz.figures.fonts import FAMILY
+
 Width = Literal["column", "page"]
 WIDTHS: dict[Width, float] = {"column": 3.4, "page": 7.0}
 """Inches: a column and a page of a two-column paper."""
@@ -28,7 +30,7 @@ LEVELS, SIGNED = "cividis", "RdBu_r"
 """Colour maps of amounts, and of differences to either side of 0."""
 
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FAMILY,
     "font.size": 7,
     "axes.labelsize": 7,
     "axes.titlesize": 7.5,
@@ -45,6 +47,7 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.5,
     "axes.axisbelow": True,
     "text.color": INK,
+    "text.parse_math": False,  # a class name with dollars in it is no formula
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 6.5,

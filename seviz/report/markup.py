@@ -2,15 +2,15 @@
 
 import html
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
+from seviz.texts import visible
+
 Form = Literal["text", "count", "share", "figure", "interval"]
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,13 @@ class Column:
 
 
 def text(value: object) -> str:
-    """Anything as text that stands in a page or in a quoted attribute; what HTML forbids becomes U+FFFD."""
-    return html.escape(_FORBIDDEN.sub("\ufffd", str(value)))
+    """Anything as text that stands in a page or in a quoted attribute; see `seviz.texts.visible`."""
+    return html.escape(visible(str(value), keep="\n\t"))
+
+
+def isolated(value: object) -> str:
+    """The same for text from data in its own element, whose direction of writing reaches no further."""
+    return f"<bdi>{text(value)}</bdi>"
 
 
 def table(rows: pd.DataFrame, columns: Sequence[Column], *, name: str, title: str, caption: str) -> str:
@@ -60,7 +65,8 @@ def table(rows: pd.DataFrame, columns: Sequence[Column], *, name: str, title: st
             tag = 'th scope="row"' if position == 0 else "td"
             value, words = _cell(row, column)
             key = "" if column.form == "text" else f' data-value="{value}"'
-            cells.append(f"<{tag}{_class(column)}{key}>{text(words)}</{tag.split()[0]}>")
+            content = isolated(words) if column.form == "text" and words else text(words)
+            cells.append(f"<{tag}{_class(column)}{key}>{content}</{tag.split()[0]}>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(lines)
     said = f"<strong>{text(title)}.</strong> {text(caption)}"
@@ -73,7 +79,7 @@ def table(rows: pd.DataFrame, columns: Sequence[Column], *, name: str, title: st
 
 def facts(pairs: Sequence[tuple[str, object]]) -> str:
     """A list of names and what they stand for; those without a value are left out."""
-    lines = [f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in pairs if value not in (None, "")]
+    lines = [f"<dt>{text(name)}</dt><dd>{isolated(value)}</dd>" for name, value in pairs if value not in (None, "")]
     return '<dl class="facts">\n{}\n</dl>'.format("\n".join(lines))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
-from seviz.run.system import typed
+from seviz.texts import command_line
 
 _PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _DEFAULT_BATCH = 64
@@ -92,7 +92,7 @@ def capture_command(run: Run) -> str:
     if engine.precision != "float32":
         options += ["--precision", _PRECISIONS.get(engine.precision, engine.precision)]
     options += ["--compile", "on" if engine.name == "compiled" else "off"]
-    return typed(["seviz", "capture", model.spec, manifest.data.spec, "-o", str(run.path), *options])
+    return command_line(["seviz", "capture", model.spec, manifest.data.spec, "-o", str(run.path), *options])
 
 
 def no_command(run: Run) -> str:
@@ -113,7 +113,7 @@ def no_command(run: Run) -> str:
 
 def report_command(run: Run) -> str:
     """The command that makes this page again."""
-    return typed(["seviz", "report", str(run.path), "-o", "report.html"])
+    return command_line(["seviz", "report", str(run.path), "-o", "report.html"])
 
 
 def _classes(run: Run) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from seviz.report.contents import Contents, gather
 from seviz.report.drawing import Picture, pictures
 from seviz.report.listing import tables
-from seviz.report.markup import facts, text
+from seviz.report.markup import facts, isolated, text
 from seviz.report.origin import (
     PAPER,
     PAPER_DOI,
@@ -71,7 +71,7 @@ def report(run: Run, *, title: str | None = None, tell: Tell | None = None) -> s
             f"<style>\n{css}</style>",
             "</head>",
             "<body>",
-            f"<header>\n<h1>{text(title)}</h1>\n{_about(run)}\n</header>",
+            f"<header>\n<h1>{isolated(title)}</h1>\n{_about(run)}\n</header>",
             "<main>",
             _remarks(run.remarks),
             f'<p class="lead">{text(contents.headlines[0].sentence)}</p>',
@@ -129,7 +129,7 @@ def _about(run: Run) -> str:
 def _remarks(remarks: Sequence[str]) -> str:
     if not remarks:
         return ""
-    lines = "\n".join(f"<li>{text(remark)}</li>" for remark in remarks)
+    lines = "\n".join(f"<li>{isolated(remark)}</li>" for remark in remarks)
     return f'<section class="remarks">\n<h2>Before you believe it</h2>\n<ul>\n{lines}\n</ul>\n</section>'
 
 

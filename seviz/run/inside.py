@@ -5,10 +5,12 @@ absolute, has a drive letter, or goes up is refused before any file is looked at
 Links that lie in the directory are followed: data sets are made of such, and only who can write there can lay them.
 """
 
+import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from urllib.parse import unquote_to_bytes
 
 from seviz.errors import DataNotFoundError
+from seviz.texts import path_of
 
 OUTSIDE = "path outside the data"
 """What is said of a name that is not followed."""
@@ -52,11 +54,10 @@ def image_path(root: Path, path: str) -> Path:
     DataNotFoundError
         If the path leads, or would when it is decoded, out of the root.
     """
-    texts = [path]
-    if "%" in path:
-        texts.append(unquote_to_bytes(path).decode("utf-8", "surrogateescape"))
+    inside(root, os.fsdecode(unquote_to_bytes(path)))
+    texts = dict.fromkeys((path_of(path), path))  # the second as older versions wrote it
     files = [inside(root, text) for text in texts]
-    return next((file for file in files if file.exists()), files[0])
+    return next((file for file in files if os.path.exists(file)), files[0])  # `Path.exists` raises if it is too long
 
 
 def _leaves(name: str) -> bool:

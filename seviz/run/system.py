@@ -8,7 +8,6 @@ import ctypes
 import errno
 import multiprocessing
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -163,11 +162,6 @@ def become(command: Sequence[str]) -> None:
         ignore_interrupts()
         sys.exit(subprocess.call(command))
     os.execv(command[0], list(command))
-
-
-def typed(command: Sequence[str]) -> str:
-    """A command as one would type it."""
-    return subprocess.list2cmdline(command) if os.name == "nt" else shlex.join(command)
 
 
 # Files

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seviz.capture.datasets import Dataset, open_dataset, printable
+from seviz.capture.datasets import Dataset, open_dataset
 from seviz.classes import CIFAR10
 from seviz.errors import DataNotFoundError, EmptyDataError, OptionError, UnknownClassError
+from seviz.texts import path_text
 from tests.capture.layouts.made_layouts import GOLDFISH, PUG, make_coco, make_listing, make_npm, make_places365
 
 SPECS = ("folder", "bundled", "imagenet", "places365", "coco", "coco file", "cifar10", "csv")
@@ -235,5 +236,5 @@ def test_names_that_are_no_utf_8_are_percent_encoded(make_folder: Callable[..., 
     root = make_folder({"a": 1})
     os.rename(os.fsencode(root / "a" / "000.png"), os.fsencode(root / "a") + b"/\xff\xe9.png")
     data = open_dataset(root)
-    assert [printable(path) for path in data.paths] == ["a/%FF%E9.png"]
+    assert [path_text(path) for path in data.paths] == ["a/%FF%E9.png"]
     assert len(data.fingerprint()) == 64

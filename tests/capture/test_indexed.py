@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seviz.capture.indexed import Dataset, in_order, printable
+from seviz.capture.indexed import Dataset, in_order
 from seviz.classes import Classes
+from seviz.texts import path_text
 
 CLASSES = Classes(("a", "b", "c"), ("a", "b", "c"))
 ONE = np.array([0, 1, 1], np.int64)
@@ -88,5 +89,5 @@ def test_order_is_by_class_and_by_bytes() -> None:
 
 
 def test_names_that_are_no_utf_8_are_percent_encoded() -> None:
-    assert printable(os.fsdecode(b"a/\xff\xe9.png")) == "a/%FF%E9.png"
-    assert printable("zürich/1.png") == "zürich/1.png"
+    assert path_text(os.fsdecode(b"a/\xff\xe9.png")) == "a/%FF%E9.png"
+    assert path_text("zürich/1.png") == "zürich/1.png"

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from seviz.capture.datasets import open_dataset, printable
+from seviz.capture.datasets import open_dataset
 from seviz.capture.scan import reasons, scan
 from seviz.classes import Classes
 from seviz.cli import app
 from seviz.errors import OptionError, WorkerError
+from seviz.texts import path_text
 from tests.capture.deadly_images import Deadly, deadly
 from tests.capture.odd_images import FLAT, ODD
 
@@ -54,7 +55,7 @@ def test_every_odd_file_is_reported_with_its_status(workers: int, odd_folder: Pa
 
     files = {file["path"]: file for file in found["files"]}
     for name, odd in ODD.items():
-        path = printable(f"odd/{name}")
+        path = path_text(f"odd/{name}")
         if odd.status == "ok" and not odd.reason:
             assert path not in files
         else:
@@ -64,7 +65,7 @@ def test_every_odd_file_is_reported_with_its_status(workers: int, odd_folder: Pa
     assert {(row["status"], row["reason"]): row["images"] for row in found["reasons"]} == told
     for row in found["reasons"]:
         assert (files[row["example"]]["status"], files[row["example"]]["reason"]) == (row["status"], row["reason"])
-    assert set(files) <= {printable(f"odd/{name}") for name in ODD}
+    assert set(files) <= {path_text(f"odd/{name}") for name in ODD}
 
 
 def test_text_lists_counts_reasons_and_failed_files(odd_folder: Path) -> None:

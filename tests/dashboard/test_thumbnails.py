@@ -1,6 +1,8 @@
 """Thumbnails: the image that the run means, small; and none from elsewhere."""
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from seviz.capture.datasets import open_dataset
 from seviz.capture.images import Decoded
 from seviz.dashboard import thumbnails
 from seviz.dashboard.thumbnails import SIDE, grey, small, thumbnail, unseen
+from seviz.run.inside import image_path
 from seviz.run.store import Run
 from tests.made_runs import make_run
 
@@ -123,6 +126,16 @@ def test_a_link_in_the_folder_is_followed(tmp_path: Path, root: Path) -> None:
     (root / "000003.png").symlink_to(root / "000000.png")
     run = made(tmp_path / "run", root=str(root))
     assert np.array_equal(thumbnail(run, 3).image, thumbnail(run, 0).image)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are UTF-8 there")
+def test_a_name_that_is_percent_encoded(root: Path) -> None:
+    for name in (b"gr\xc3\xbcn\xff.png", b"%FF.png", b"\xff.png", b"50%25.png"):
+        Path(os.fsdecode(os.fsencode(root) + b"/" + name)).touch()
+    assert os.fsencode(image_path(root, "gr%C3%BCn%FF.png").name) == b"gr\xc3\xbcn\xff.png"
+    assert image_path(root, "50%25.png") == root / "50%25.png"
+    assert os.fsencode(image_path(root, "%FF.png").name) == b"\xff.png"
+    assert image_path(root, "%25FF.png") == root / "%FF.png"  # a file that is called so
 
 
 def test_bundled_images_come_with_seviz(bundled_run: Run) -> None:

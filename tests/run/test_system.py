@@ -3,7 +3,6 @@
 import errno
 import multiprocessing
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -156,14 +155,6 @@ def test_on_windows_a_command_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(SystemExit) as ended:
         system.become([sys.executable, "-c", "raise SystemExit(7)"])
     assert ended.value.code == 7
-
-
-def test_commands_as_they_are_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    command = ["seviz", "blocks", r"C:\my nets\net.py:make", "it's"]
-    assert shlex.split(system.typed(command)) == command
-    assert system.typed(command).startswith(r"seviz blocks 'C:\my nets\net.py:make' ")
-    monkeypatch.setattr(system, "os", SimpleNamespace(name="nt"))
-    assert system.typed(command) == r"""seviz blocks "C:\my nets\net.py:make" it's"""
 
 
 def test_a_file_that_is_being_read_is_replaced_when_it_is_closed(

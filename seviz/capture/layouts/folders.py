@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seviz.capture.images import EXTENSIONS
-from seviz.capture.indexed import Dataset, printable
+from seviz.capture.indexed import Dataset
 from seviz.classes import Classes
 from seviz.errors import DataNotFoundError, EmptyDataError
+from seviz.texts import path_text
 
 _SYNSET = re.compile(r"n\d{8}")
 _64_BITS = 2**64 - 1  # some file systems of Windows number files in 128
@@ -54,7 +55,7 @@ def open_folder(spec: str, root: Path) -> Dataset:
     return Dataset(
         spec=spec,
         root=root,
-        classes=Classes(tuple(printable(class_id) for class_id in ids), _names(ids)),
+        classes=Classes(tuple(path_text(class_id) for class_id in ids), _names(ids)),
         paths=paths,
         labels=np.repeat(np.arange(len(folders), dtype=np.int64), [len(folder.names) for folder in folders]),
         remarks=_repeats(
@@ -119,7 +120,7 @@ def _walk(spec: str, root: Path) -> tuple[list[_Folder], int]:
                         below += 1
         except OSError as error:
             raise DataNotFoundError(
-                f"data {spec!r}: {printable(error.filename or path)!r} cannot be read ({error.strerror}). Make it"
+                f"data {spec!r}: {path_text(error.filename or path)!r} cannot be read ({error.strerror}). Make it"
                 " readable, or move it out of the data."
             ) from error
         if path and (images or not below):
@@ -171,7 +172,7 @@ def _repeats(paths: Sequence[str], files: NDArray[np.uint64], linked: NDArray[np
     new[1:] = (files[order[1:]] != files[order[:-1]]).any(axis=1)
     first = order[np.maximum.accumulate(np.where(new, np.arange(len(order)), 0))]
     return {
-        index: f"the same file as {printable(paths[original])}, through a link"
+        index: f"the same file as {path_text(paths[original])}, through a link"
         for index, original in sorted(zip(order.tolist(), first.tolist(), strict=True))
         if index != original and linked[index]
     }
@@ -186,7 +187,7 @@ def _without_common_end(paths: Sequence[str]) -> list[str]:
 
 def _names(ids: Sequence[str]) -> tuple[str, ...]:
     if not are_synsets(ids):
-        return tuple(printable(class_id) for class_id in ids)
+        return tuple(path_text(class_id) for class_id in ids)
     from seviz.network.models import imagenet_names  # here, since torch takes seconds to import
 
     return imagenet_names(ids)

@@ -18,6 +18,7 @@ import streamlit as st
 
 from seviz.dashboard.files import zipped
 from seviz.errors import WriteError
+from seviz.texts import of_markdown
 
 FOLDER = "compressions"
 """Of a run, where its compressions lie."""
@@ -298,7 +299,7 @@ def _result(place: Path) -> Result:
         path=place,
         kind=kind,
         action=_action(place.name, kind, settings),
-        title=card.partition("\n")[0].removeprefix("#").strip(),
+        title=of_markdown(card.partition("\n")[0].removeprefix("#").strip()),
         card=card,
         settings=settings,
         main=main,
@@ -354,7 +355,7 @@ def _settings(card: str) -> dict[str, str]:
     behind = card.partition("\n## How it was made\n")[2].lstrip("\n")
     lines = behind.partition("\n\n")[0].splitlines()[2:]
     rows = [re.fullmatch(r"\| (.*?) \| (.*) \|", line) for line in lines]
-    return {row[1]: row[2].replace(r"\|", "|") for row in rows if row}
+    return {row[1]: of_markdown(row[2]) for row in rows if row}
 
 
 def _action(name: str, kind: Kind, settings: dict[str, str]) -> str:

@@ -30,7 +30,7 @@ from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, tell, watch
 from seviz.errors import SevizError
 from seviz.run.store import Run
-from seviz.run.system import typed
+from seviz.texts import command_line
 
 FRACTIONS = ("0.05", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9")
 DROPS = ("0.002", "0.005", "0.01", "0.02", "0.05", "0.1")
@@ -90,7 +90,7 @@ def _lab(view: View) -> None:
         out = free_directory(view.run.path, action, running)
         arguments = plan.arguments(view.run.path, out, trust_code=view.trust_code and acts(view.run))
         st.markdown(f"{escaped(plan.says)} On two processor cores it takes about {duration(plan.seconds(view.run))}.")
-        st.code(typed(["seviz", *arguments]), language=None, wrap_lines=True)
+        st.code(command_line(["seviz", *arguments]), language=None, wrap_lines=True)
         if st.button("Start", key="start_compression", type="primary", icon=":material/play_arrow:"):
             check_writable(out.parent)
             select(result=None)  # the new one is shown when it is there

@@ -21,7 +21,7 @@ from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, offer, tell, watch
 from seviz.figures.album import Album
 from seviz.run.store import Run
-from seviz.run.system import typed
+from seviz.texts import command_line
 
 TITLES = {
     "excitation": "Excitation of some classes, block by block",
@@ -222,7 +222,7 @@ def _report(view: View) -> None:
 def _job(view: View, command: str, title: str, label: str, options: list[str], name: str) -> Job | None:
     """The last job of a kind: shown while it runs, offered again after it; given back if it is done."""
     run = view.run
-    st.code(typed(["seviz", command, str(run.path), "-o", name, *options]), language=None, wrap_lines=True)
+    st.code(command_line(["seviz", command, str(run.path), "-o", name, *options]), language=None, wrap_lines=True)
     own = jobs().of(run.path, command)
     if own and own[0].state == "running":
         watch(own[0])
