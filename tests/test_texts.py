@@ -6,12 +6,14 @@ import re
 import shutil
 import subprocess
 import unicodedata
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 
+from seviz import texts
 from seviz.classes import Classes
 from seviz.texts import as_utf8, command_line, csv_text, markdown_text, named, of_markdown, path_of, path_text, visible
 from tests.odd_names import NAMES

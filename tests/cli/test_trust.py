@@ -155,7 +155,7 @@ def test_a_network_is_saved_with_a_card_that_says_what_it_takes(made: tuple[Evil
 
 def test_in_a_notebook(made: tuple[Evil, Run, Path]) -> None:
     evil, of, _ = made
-    with pytest.raises(TrustError, match="has model.spec"):
+    with pytest.raises(TrustError, match=r"has model\.spec"):
         reopen_network(of)
     assert not evil.ran
     told: list[str] = []
