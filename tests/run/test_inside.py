@@ -43,7 +43,7 @@ IN = (
 
 @pytest.mark.parametrize("name", OUT)
 def test_names_that_lead_out_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(DataNotFoundError, match="path outside the data: .* is not followed; expected a relative path"):
+    with pytest.raises(DataNotFoundError, match=r"path outside the data: .* is not followed; expected a relative path"):
         inside(tmp_path, name)
 
 
