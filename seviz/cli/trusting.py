@@ -3,9 +3,12 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import typer
+
+from seviz.errors import SevizError, TrustError
 
 TrustCode = Annotated[
     bool,
@@ -30,7 +33,10 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {"trust_code": (TrustCode, False), "given
 
 
 def trusting(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with both options, which it gets as one argument, `trust`."""
+    """A command with both options, which it gets as one argument, `trust`.
+
+    Of a command with a RUN, what the run names is judged before the command begins, and so before it imports torch.
+    """
     signature = inspect.signature(command)
     own = [parameter for name, parameter in signature.parameters.items() if name != "trust"]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -38,9 +44,26 @@ def trusting(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapper(*args: Any, trust_code: bool = False, given_model: str | None = None, **kwargs: Any) -> None:
-        command(*args, **kwargs, trust=Trust(trust_code=trust_code, model=given_model))
+        trust = Trust(trust_code=trust_code, model=given_model)
+        if "run" in kwargs and given_model is None:
+            _refuse_untrusted(kwargs["run"], trust)
+        command(*args, **kwargs, trust=trust)
 
     wrapper.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
     hints = {name: hint for name, hint in command.__annotations__.items() if name != "trust"}
     wrapper.__annotations__ = hints | {name: hint for name, (hint, _) in _OPTIONS.items()}
     return wrapper
+
+
+def _refuse_untrusted(run: Path, trust: Trust) -> None:
+    """Raise TrustError for what opening the network of a run would raise; what else is wrong is told there."""
+    from seviz.network.trust import require_trust
+    from seviz.run.store import Run
+
+    try:
+        manifest = Run(run).manifest
+        require_trust(manifest.model.spec, file=run / "manifest.json", field="model.spec", **trust)
+    except TrustError:
+        raise
+    except SevizError:
+        return
