@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeVar
 
 import torch
@@ -155,7 +157,25 @@ def _follow(parent: int, began: float) -> None:
     os._exit(1)
 
 
-def _work(step: Sequence[int]) -> Any:
+def _work(step: Sequence[int]) -> "_Packed":
     assert _given is not None
     read, together = _given
-    return together([read(index) for index in step]) if step else None
+    return _Packed.of(together([read(index) for index in step]) if step else None)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """What a worker hands back: it is unpacked on arrival."""
+
+    content: bytes
+
+    @classmethod
+    def of(cls, result: object) -> "_Packed":
+        """Tensors lie in shared memory, or, where that is full, in the content."""
+        try:
+            return cls(bytes(ForkingPickler.dumps(result)))
+        except RuntimeError:  # containers often have 64 MiB of it
+            return cls(pickle.dumps(result))
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+        return pickle.loads, (self.content,)

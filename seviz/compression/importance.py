@@ -314,7 +314,7 @@ def _of_images(network: Network, data: Images, name: str, device: str, options: 
     with on_device(network.model, device) as place:
         for batch in _readable(labelled_batches(network, data, **options)):
             for block, values in of_batch(network, batch, place).items():
-                sums[block] += values.double().sum(0).cpu().numpy()
+                sums[block] += values.cpu().double().sum(0).numpy()
             images += len(batch)
     if not images:
         raise EmptyDataError("there is no image that can be read")
@@ -354,7 +354,8 @@ def _size(product: Product, _: Tensor) -> Tensor:
 
 
 def _on(product: Product, gate: Tensor) -> Tensor:
-    return (product.u.flatten(2) * gate[:, :, None] > 0).double().mean(2)
+    on = product.u.flatten(2) * gate[:, :, None] > 0  # (image, channel, position)
+    return on.sum(2).cpu().double() / on.shape[2]
 
 
 def scores_by_block(scores: pd.DataFrame) -> dict[str, pd.Series]:

@@ -2,9 +2,11 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import pytest
+import torch
 
 from seviz.capture.collect import collect
 from seviz.capture.workers import _follow, read_in_order
@@ -58,6 +60,21 @@ def test_a_script_without_a_guard_is_told_of_it(monkeypatch: pytest.MonkeyPatch)
         list(read_in_order(squared, STEPS, workers=1, lost=-1, together=list))
     with pytest.raises(WorkerError, match=message):
         collect(None, "", "")  # before anything is looked at, or locked
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_tensors_come_whole_where_shared_memory_is_full(full: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shared:
+        @staticmethod
+        def dumps(value: object) -> object:
+            if full:
+                raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+            return ForkingPickler.dumps(value)
+
+    monkeypatch.setattr("seviz.capture.workers.ForkingPickler", Shared)
+    read = list(read_in_order(torch.tensor, STEPS, workers=2, lost=torch.tensor(-1), together=torch.stack))
+    assert [step.tolist() for step in read] == STEPS
+    assert {step.is_shared() for step in read} == {not full}
 
 
 def test_workers_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
