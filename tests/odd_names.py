@@ -1,5 +1,13 @@
 """Names that people have, and those that only a stranger's file has: each a class, an image or a folder."""
 
+from pathlib import Path
+
+import numpy as np
+
+from seviz.analysis.tables import analyse
+from seviz.run.store import Run
+from tests.made_runs import make_run
+
 NAMES = {
     "dollars": "$x_$y",
     "even dollars": r"$x$ $\alpha$",
@@ -42,3 +50,18 @@ NAMES = {
     "formula": "=1+1",
 }
 """By what is odd of each."""
+
+
+def odd_run(path: Path) -> Run:
+    """A finished run of which all classes, and the folders of all images, are called so; its tables are computed."""
+    random = np.random.default_rng(0)
+    names = list(NAMES.values())
+    labels = np.repeat(np.arange(len(names)), 3)
+    gates = {}
+    for block, channels in (("SE_2_1", 4), ("SE_3_1", 5)):
+        means = random.uniform(0.2, 0.8, (len(names), channels))
+        gates[block] = np.clip(means[labels] + random.normal(0, 0.05, (len(labels), channels)), 0, 1)
+    paths = [f"{names[label]}/{k}.png" for k, label in enumerate(labels)]
+    run = make_run(path, gates, labels, classes=names, paths=paths, failed=[0, 40])
+    list(analyse(run))
+    return run

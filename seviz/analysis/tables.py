@@ -118,7 +118,8 @@ def kept_table(run: Run, name: str, **parameters: Any) -> pd.DataFrame:
     """
     path = table_path(run, name, **parameters)
     try:
-        return pd.read_parquet(path)
+        with path.open("rb") as file:  # pyarrow takes no path that is not UTF-8
+            return pd.read_parquet(file)
     except (OSError, ValueError) as error:
         given = f" of {', '.join(f'{k} {v}' for k, v in parameters.items())}" if parameters else ""
         why = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"

@@ -1,5 +1,6 @@
 """How commands print a table: for people, as JSON, as CSV."""
 
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +27,7 @@ def print_table(table: "pd.DataFrame", *, as_json: bool, as_csv: bool) -> None:
     as_json
         As a list of objects; what is not a number is null.
     as_csv
-        As comma-separated values, in full precision.
+        As comma-separated values, in full precision; exact where stdout is no terminal.
     """
     if as_json and as_csv:
         raise OptionError("--json and --csv were both given, expected one of them, or neither")
@@ -36,7 +37,9 @@ def print_table(table: "pd.DataFrame", *, as_json: bool, as_csv: bool) -> None:
     if as_json:
         typer.echo(table.to_json(orient="records", indent=1, double_precision=15))
     elif as_csv:
-        typer.echo(csv_text(table), nl=False)
+        text = csv_text(table)
+        # click would take escape sequences out of it, but on a terminal they are not to be obeyed either
+        typer.echo(visible(text, keep="\n") if sys.stdout.isatty() else text, nl=False, color=True)
     else:
         _for_people(table)
     for remark in remarks:
@@ -75,8 +78,6 @@ def print_grid(
     width
         Where stdout is no terminal, after which a row is broken.
     """
-    import sys
-
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

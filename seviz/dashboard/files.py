@@ -91,7 +91,7 @@ def tables_zip(tables: dict[str, Path]) -> bytes:
         for name, path in tables.items():
             entry = zipfile.ZipInfo(f"{name}.csv", (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, as_csv(pd.read_parquet(path)))
+            archive.writestr(entry, as_csv(pd.read_parquet(io.BytesIO(path.read_bytes()))))
     return made.getvalue()
 
 

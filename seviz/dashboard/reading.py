@@ -4,6 +4,7 @@ Everything that is kept is kept by the fingerprint of its run, and no more of it
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def fingerprint(path: Path) -> str:
     for file in (path / "manifest.json", path / "samples.parquet"):
         digest.update(file.read_bytes() if file.name == "manifest.json" else b"")
         stat = file.stat()
-        digest.update(f"{file} {stat.st_mtime_ns} {stat.st_size}".encode())
+        digest.update(os.fsencode(file) + f" {stat.st_mtime_ns} {stat.st_size}".encode())
     return digest.hexdigest()
 
 

@@ -4,6 +4,8 @@ Which characters are missing is seen when a figure is drawn, since only then all
 text, and whoever shows it finds a font: there nothing is changed, so that the file is the same on every machine.
 """
 
+import logging
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,9 +48,13 @@ def _fitted(figure: Figure) -> Iterator[None]:
     for text in before:
         text.set_fontfamily([FAMILY, *families])
     _note(missing)
+    log = logging.getLogger("matplotlib.font_manager")  # says that a fallback has no bold face
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         yield
     finally:
+        log.setLevel(level)
         for text, family in before.items():
             text.set_fontfamily(family)
 
@@ -66,7 +72,7 @@ def fallbacks(lacking: str) -> tuple[tuple[str, ...], str]:
     for entry in _installed():
         if not missing:
             break
-        found = missing & _characters(entry.name)
+        found = missing & _characters(entry)
         if found:
             families.append(entry.name)
             missing -= found
@@ -78,16 +84,19 @@ def _installed() -> list[font_manager.FontEntry]:
     upright = {
         entry.name: entry
         for entry in font_manager.fontManager.ttflist
-        if entry.style == "normal" and entry.name != FAMILY and not entry.name.startswith("Last Resort")
+        if (entry.style, entry.stretch) == ("normal", "normal")
+        and entry.weight in (400, "normal", "regular", "book")
+        and not entry.name.startswith((FAMILY, "Last Resort"))  # the last of these has a box for each character
     }
     return sorted(upright.values(), key=lambda entry: ("Sans" not in entry.name, entry.name))
 
 
 @cache
-def _characters(family: str) -> frozenset[str]:
-    """Those that a family has outlines of: none of coloured pictures, which matplotlib cannot draw."""
+def _characters(entry: font_manager.FontEntry) -> frozenset[str]:
+    """Those that a font has outlines of: none of coloured pictures, which matplotlib cannot draw."""
+    wanted = font_manager.FontProperties(family=entry.name, weight=entry.weight)
     try:
-        font = font_manager.get_font(font_manager.findfont(family, fallback_to_default=False))
+        font = font_manager.get_font(font_manager.findfont(wanted, fallback_to_default=False))
         font.set_size(7, 100)
     except (OSError, RuntimeError, ValueError):
         return frozenset()
@@ -95,7 +104,8 @@ def _characters(family: str) -> frozenset[str]:
 
 
 def _lacking(text: str) -> frozenset[str]:
-    return frozenset(character for character in set(text) - _characters(FAMILY) if not character.isspace())
+    own = _characters(font_manager.FontEntry(name=FAMILY, weight=400))
+    return frozenset(c for c in set(text) - own if not c.isspace() and unicodedata.category(c) != "Cf")
 
 
 def _note(missing: str) -> None:

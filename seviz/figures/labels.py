@@ -1,6 +1,7 @@
 """Labels that stay legible: names from data are drawn literally, long ones shortened, of too many only some written."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from matplotlib.artist import Artist
@@ -11,6 +12,9 @@ from seviz.texts import named
 
 NAME = 24
 """Columns of a name that are written at most; a Chinese character takes two."""
+# Three marks on one letter are all that a script needs; more would grow out of the line.
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_PILES = re.compile(f"({_MARK}{{3}}){_MARK}+")
 _GUARD = "\N{ZERO WIDTH SPACE}"
 
 
@@ -24,8 +28,8 @@ def shortened(name: str, length: int = NAME) -> str:
     length
         How many columns it takes at most; a Chinese character takes two, a combining mark none.
     """
-    text = named(name)
-    cut = text[: 4 * length]  # marks without width may be any number
+    text = _PILES.sub(r"\1", named(name))
+    cut = text[: 4 * length]  # marks without width may be as many
     if cut == text and cell_len(text) <= length:
         return text
     while cell_len(cut) > length - 1:

@@ -34,7 +34,7 @@ class Column:
 
 def text(value: object) -> str:
     """Anything as text that stands in a page or in a quoted attribute; see `seviz.texts.visible`."""
-    return html.escape(visible(str(value), keep="\n\t"))
+    return html.escape(visible(str(value)))
 
 
 def isolated(value: object) -> str:

@@ -207,7 +207,7 @@ class Manifest:
         facts = dataclasses.asdict(self)
         for block in facts["blocks"]:
             block["bounds"] = bounds_to_json(block["bounds"])
-        return json.dumps(facts, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(facts, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> "Manifest":

@@ -69,7 +69,8 @@ def samples_bytes(table: pd.DataFrame) -> bytes:
 def read_samples(path: Path) -> pd.DataFrame:
     """Read the table of images; raises DamagedRunError if it is not what was written."""
     try:
-        table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True).to_pandas()
+        with path.open("rb") as file:  # pyarrow takes no path that is not UTF-8
+            table: pd.DataFrame = pq.read_table(file, page_checksum_verification=True).to_pandas()
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, f"it cannot be read: {error}") from error
     return table

@@ -21,6 +21,7 @@ def test_names_are_one_line_without_controls_and_seen_where_they_are_blank() -> 
 def test_wide_characters_take_two_columns_and_marks_none() -> None:
     assert shortened("熊" * 12) == "熊" * 12
     assert shortened("熊" * 13) == "熊" * 11 + "…"
+    assert shortened("Z" + "\u0338\u0322\u0359\u034e\u0303" + "a") == "Z\u0338\u0322\u0359a"  # no pile
     assert shortened("e\u0301" * 24) == "e\u0301" * 24
     assert len(shortened("e" + "\u0301" * 1000)) < 100
 

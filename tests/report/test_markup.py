@@ -33,7 +33,7 @@ class Cells(HTMLParser):
 
 def test_text_is_escaped_and_holds_nothing_that_html_forbids() -> None:
     assert text(NASTY) == "&lt;script&gt;alert(&quot;1 &amp; 2&quot;)&lt;/script&gt;\\x00\\ud800"
-    assert text("it's 5 µm, 鱼\n\tε") == "it&#x27;s 5 µm, 鱼\n\tε"
+    assert text("it's 5 µm, 鱼\n\tε") == r"it&#x27;s 5 µm, 鱼\n\tε"
 
 
 def test_cells_show_what_they_are_sorted_by() -> None:
