@@ -36,7 +36,7 @@ def test_a_whole_run_has_no_damage(tiny_run: Run) -> None:
         ("moments/SE_3_1.safetensors", flip, "its checksum does not match its content"),
         ("moments/SE_3_1.safetensors", Path.unlink, "is missing"),
         ("moments/SE_3_1.safetensors", lambda path: path.write_bytes(b""), "it cannot be read: "),
-        ("samples.parquet", flip, "is not what the chunks give"),
+        ("samples.parquet", flip, "it cannot be read: "),
         ("samples.parquet", Path.unlink, "is missing"),
     ],
 )
@@ -56,7 +56,11 @@ def test_every_damage_is_named_with_its_remedy(
 def test_moments_of_another_run_are_noticed(tiny_run: Run) -> None:
     path = tiny_run.moments_path("SE_3_1")
     path.write_bytes(tiny_run.moments_path("SE_2_1").read_bytes())  # whole, but of another block
-    assert [(d.path, d.what) for d in verify(tiny_run)] == [(path, "is not what the chunks give")]
+    [damage] = verify(tiny_run)
+    assert damage.path == path
+    assert damage.what.endswith(" is of shape (3, 8), expected (3, 12)")
+    shutil.copy(tiny_run.moments_path("SE_2_1"), tiny_run.moments_path("SE_2_2"))
+    assert "block is 'SE_2_1', expected 'SE_2_2'" in [damage.what for damage in verify(tiny_run)]
 
 
 @pytest.mark.parametrize(("of", "at"), [(0, 1), (2, 1)])
