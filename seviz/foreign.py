@@ -32,20 +32,29 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _FIELD = re.compile(r"\.([^.\[]+)|\[(\d+)\]|\[\.\.\.\]")
 
+_WORDS: dict[str, str] = {}
+
+
+def matching(pattern: str, words: str) -> msgspec.Meta:
+    """What a text must look like: a regular expression, and the same in words for messages."""
+    _WORDS[pattern] = words
+    return msgspec.Meta(pattern=pattern)
+
+
 Text = Annotated[str, msgspec.Meta(max_length=10_000)]
 """A text of a file, such as a name or a path."""
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-BlockName = Annotated[str, msgspec.Meta(pattern=r"^SE_[0-9]{1,6}_[0-9]{1,6}\Z")]
-"""SE_stage_block, as SE blocks are named."""
+Sha256 = Annotated[str, matching(r"^[0-9a-f]{64}\Z", "64 hex digits")]
+BlockName = Annotated[str, matching(r"^SE_[0-9]{1,6}_[0-9]{1,6}\Z", "SE_stage_block, such as SE_2_1")]
 
 
 def shown(value: object, longest: int = 60) -> str:
     """A value out of a file as a message shows it: on one line, printable and short."""
     if isinstance(value, str):
-        text = value[: longest + 1]
+        text = value[:longest]
         text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-        text = f"'{text}'"
-    elif isinstance(value, list | tuple):
+        cut = len(value) > longest or len(text) > longest
+        return f"'{text[: longest - 5]}...'" if cut else f"'{text}'"
+    if isinstance(value, list | tuple):
         text = f"a list of {len(value):,}"
     elif isinstance(value, dict):
         text = f"an object of {len(value):,} fields"
@@ -204,10 +213,10 @@ def as_type(raw: Any, kind: type[T], *, other: str = "") -> T:
 def _unfit(raw: Any, expected: str, place: str, other: str) -> str:
     value, name = raw, ""
     if "key" in place:  # of a dict
-        return f"{other}{place} is not as expected: {expected}"
+        return f"{other}{place} does not fit: {_lower(expected)}"
     for key, index in _FIELD.findall(place):
         if not key and not index:  # which entry of a dict it is, is not said
-            return f"{other}{name} has an entry that is not as expected: {expected}"
+            return f"{other}{name.lstrip('.')} has an entry that does not fit: {_lower(expected)}"
         value = value[key] if key else value[int(index)]
         name += f"[{index}]" if index else f".{key}"
     name = f"{other}{name.lstrip('.')}" or "its content"
@@ -216,9 +225,15 @@ def _unfit(raw: Any, expected: str, place: str, other: str) -> str:
         return f"{missing} is missing"
     wanted = re.sub(r"^Expected (.*?)(, got .*)?$", r"expected \1", expected)
     if wanted == expected:  # such as "Number out of range"
-        wanted = f"expected something else ({expected[:1].lower()}{expected[1:]})"
+        wanted = f"expected something else ({_lower(expected)})"
+    for pattern, words in _WORDS.items():
+        wanted = wanted.replace(f"str matching regex {pattern!r}", words)
     size = f" of length {len(value):,}" if isinstance(value, str) and "length" in wanted else ""
     return f"{name} is {shown(value)}{size}, {wanted}"
+
+
+def _lower(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _unknown(raw: Any, made: Any, name: str = "") -> Iterator[str]:

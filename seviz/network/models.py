@@ -33,7 +33,7 @@ from seviz.network.checkpoints import load_checkpoint
 from seviz.network.identity import Identity, identity_of, weights_sha256
 from seviz.network.insertion import fresh_weights, insert_se
 from seviz.network.naming import Place, moved_names, names_of, with_names
-from seviz.network.saved import RECORD, WEIGHTS, is_saved_network, read_record
+from seviz.network.saved import RECORD, WEIGHTS, is_saved_network, read_record, weights_path
 from seviz.network.wrappers import uncompiled
 
 _SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
@@ -246,11 +246,12 @@ def _from_directory(spec: str, weights: str) -> Network:
     if weights == "none":
         raise WeightsError(f"{spec!r} is a network with weights of its own; leave weights out, or give a file")
     record = read_record(Path(spec))
+    own = weights == "pretrained"
+    file = weights_path(Path(spec), record) if own else Path(weights)
     base = _load(record.base, weights="none")
     apply_changes(base.model, record.changes)
     _check_names(base.model, record.names or {}, Path(spec))
-    own = weights == "pretrained"
-    load_checkpoint(base.model, Path(spec) / WEIGHTS if own else Path(weights))
+    load_checkpoint(base.model, file)
     network = replace(
         base,
         spec=spec,

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta
 
-from seviz.foreign import MEGABYTE, Sha256, Text, as_type, parse_json, regular, shown
+from seviz.foreign import MEGABYTE, Sha256, Text, as_type, matching, parse_json, regular, shown
 from seviz.run.manifest import LARGEST_CHUNK, Manifest
 from seviz.run.moments import FIELDS, Moments
 
@@ -28,6 +28,9 @@ _TYPES = {"float64": "F64", "float32": "F32", "int64": "I64", "int32": "I32", "u
 Status = Literal["ok", "coerced", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 """What can have become of an image."""
+
+Content = Annotated[str, matching(r"^[0-9a-f]{32}\Z", "32 hex digits")]
+"""A hash of what an image was made from."""
 
 Sizes = tuple[int | str, ...]
 """A shape: numbers, and letters for sizes that the manifest does not fix."""
@@ -135,10 +138,7 @@ class ChunkFacts:
     paths: Annotated[tuple[Text, ...], Meta(max_length=LARGEST_CHUNK)]
     statuses: Annotated[tuple[Status, ...], Meta(max_length=LARGEST_CHUNK)]
     reasons: Annotated[tuple[Text, ...], Meta(max_length=LARGEST_CHUNK)]
-    contents: (
-        Annotated[tuple[Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")] | None, ...], Meta(max_length=LARGEST_CHUNK)]
-        | None
-    ) = None
+    contents: Annotated[tuple[Content | None, ...], Meta(max_length=LARGEST_CHUNK)] | None = None
     outside: Annotated[tuple[Text, ...], Meta(max_length=10_000)] = ()
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from seviz.errors import DamagedRunError, OldRunError, RunNotFoundError
-from seviz.foreign import MEGABYTE, BlockName, Sha256, Text, as_type, parse_json, read_regular, shown
+from seviz.foreign import MEGABYTE, BlockName, Sha256, Text, as_type, matching, parse_json, read_regular, shown
 from seviz.network.bounds import UNBOUNDED, Bounds, bounds_from_json, bounds_to_json
 
 SCHEMA = 3
@@ -29,6 +29,7 @@ Channels = Annotated[int, Meta(ge=1, le=1 << 20)]
 Small = Annotated[int, Meta(ge=0, le=1 << 20)]
 Classes = Annotated[tuple[Text, ...], Meta(max_length=1_000_000)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=10_000)]
+Signal = Annotated[str, matching(r"^[a-z]{1,40}\Z", "a signal, such as excitation")]
 LongText = Annotated[str, Meta(max_length=200_000)]
 """Such as the specs of runs that were joined."""
 
@@ -184,7 +185,7 @@ class EngineRecord:
         Whether images were rotated as their EXIF orientation says.
     """
 
-    name: Annotated[str, Meta(pattern=r"^(eager|folded|compiled)\Z")]
+    name: Annotated[str, matching(r"^(eager|folded|compiled)\Z", "eager, folded or compiled")]
     reason: Text
     device: Text
     precision: Text
@@ -222,7 +223,7 @@ class Manifest:
     blocks: Annotated[tuple[BlockRecord, ...], Meta(min_length=1, max_length=10_000)]
     data: DataRecord
     engine: EngineRecord
-    signals: Annotated[tuple[Annotated[str, Meta(pattern=r"^[a-z]{1,40}\Z")], ...], Meta(min_length=1, max_length=10)]
+    signals: Annotated[tuple[Signal, ...], Meta(min_length=1, max_length=10)]
     keep_gates: LongText
     chunk_size: Annotated[int, Meta(ge=1, le=LARGEST_CHUNK)]
     chunks: Annotated[int, Meta(ge=1, le=10_000_000)] | None

@@ -1,5 +1,6 @@
 """A run on disk: create it, open it, look at it through xarray and pandas."""
 
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -132,7 +133,7 @@ class Run:
     def complete(self) -> bool:
         """Whether the capture has finished: all chunks are there, and merged."""
         merged = [self.samples_path, *(self.moments_path(block) for block in self.blocks)]
-        return self.captured and all(path.is_file() for path in merged)
+        return self.captured and all(map(os.path.lexists, merged))  # what is no file is told when it is read
 
     @property
     def captured(self) -> bool:

@@ -54,8 +54,8 @@ def upgrade(path: str | Path) -> bool:
         return False
     facts = read_json(content, file)
     if isinstance(facts.get("chunk_size"), int):  # joined runs had that of the first, and could have larger chunks
-        chunks = (path / "chunks").glob("[0-9]*.safetensors")
-        shapes = [header_of(each, within=path).arrays.get("samples/kept", ("", (0,)))[1] for each in sorted(chunks)]
+        files = sorted((path / "chunks").glob("[0-9]*.safetensors"))
+        shapes = [header_of(each, within=path).arrays.get("samples/kept", ("", (0,)))[1] for each in files]
         facts["chunk_size"] = max([facts["chunk_size"], *(shape[0] for shape in shapes if len(shape) == 1)])
     text = _upgraded(facts)
     run = Run.under(path, Manifest.from_json(text, file))

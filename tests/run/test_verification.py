@@ -59,8 +59,12 @@ def test_moments_of_another_run_are_noticed(tiny_run: Run) -> None:
     [damage] = verify(tiny_run)
     assert damage.path == path
     assert damage.what.endswith(" is of shape (3, 8), expected (3, 12)")
-    shutil.copy(tiny_run.moments_path("SE_2_1"), tiny_run.moments_path("SE_2_2"))
-    assert "block is 'SE_2_1', expected 'SE_2_2'" in [damage.what for damage in verify(tiny_run)]
+
+
+def test_moments_of_another_block_of_the_same_width_are_noticed(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", dict.fromkeys(("SE_2_1", "SE_2_2"), np.full((4, 2), 0.5)), np.arange(4) % 2)
+    shutil.copy(run.moments_path("SE_2_1"), run.moments_path("SE_2_2"))
+    assert [damage.what for damage in verify(run)] == ["block is 'SE_2_1', expected 'SE_2_2'"]
 
 
 @pytest.mark.parametrize(("of", "at"), [(0, 1), (2, 1)])
