@@ -19,7 +19,8 @@ _AGAIN = "delete it if it is there, and run the same capture again"
 _LISTED = 20  # chunks that are missing
 _OURS = ("chunks", "moments", "tables", "locks", "figures", "compressions")
 """Folders of a run, those that commands make in it for figures and smaller networks included."""
-_FILES = ("manifest.json", "samples.parquet", "report.html")
+_READ = ("manifest.json", "samples.parquet")
+_FILES = (*_READ, "report.html")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _merged(run: Run) -> Iterator[Damage]:
     chunks = (Chunk.read(path, run.manifest) for path in run.chunk_paths())
     table, merged = merged_facts(run, chunks)
     path = run.samples_path
-    if not path.is_file():
+    if not os.path.lexists(path):
         yield Damage(path, "is missing", "run the same capture again")
     else:
         try:
@@ -96,7 +97,7 @@ def _merged(run: Run) -> Iterator[Damage]:
             yield Damage(path, _what(error, path), _AGAIN)
     for block in run.blocks:
         path = run.moments_path(block)
-        if not path.is_file():
+        if not os.path.lexists(path):
             yield Damage(path, "is missing", "run the same capture again")
             continue
         try:
@@ -135,13 +136,13 @@ def _others(run: Run) -> Iterator[Damage]:
                 yield Damage(path, "was left by a process that was killed while it wrote it", "delete it")
             elif not known:
                 yield Damage(path, f"is unknown: no file of a run is called {shown(name)}", "move it elsewhere")
-            elif top not in ("chunks", "moments", "tables"):  # which were read
+            elif top not in ("chunks", "moments", "tables") and name not in _READ:
                 try:
                     regular(path, within=run.path, largest=1 << 62)
                 except (OSError, ValueError) as error:
                     yield Damage(path, f"cannot be read: {line(error)}", "delete it")
         if not top:
-            for name in [name for name in folders if name not in _OURS]:
+            for name in [name for name in folders if name not in (*_OURS, *_FILES)]:
                 yield Damage(
                     Path(folder) / name, f"is unknown: no folder of a run is called {shown(name)}", "move it elsewhere"
                 )
