@@ -219,7 +219,7 @@ def _unfit(raw: Any, expected: str, place: str, other: str) -> str:
             return f"{other}{name.lstrip('.')} has an entry that does not fit: {_lower(expected)}"
         value = value[key] if key else value[int(index)]
         name += f"[{index}]" if index else f".{key}"
-    name = f"{other}{name.lstrip('.')}" or "its content"
+    name = f"{other}{name.lstrip('.')}".rstrip(".") or "its content"
     if expected.startswith("Object missing required field"):
         missing = f"{name}.{expected.split()[-1]}" if place not in ("", "$") else f"{other}{expected.split()[-1]}"
         return f"{missing} is missing"

@@ -57,12 +57,13 @@ def read_parquet(
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             _check(file, size, rows, schema)
-            texts = [field.name for field in file.schema_arrow if pa.types.is_string(_plain(field.type))]
+            schema_of_file = file.schema_arrow
+            texts = [field.name for field in schema_of_file if _is_text(field.type)]
         with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=texts) as file:
             table = file.read()
         for name in texts:
             _check_texts(name, table[name])
-        frame: pd.DataFrame = _without_dictionaries(table).to_pandas()
+        frame: pd.DataFrame = table.cast(schema_of_file.with_metadata(table.schema.metadata)).to_pandas()
     except UNREADABLE as error:
         raise ValueError(line(error)) from error
     return frame
@@ -95,8 +96,9 @@ def _check(
         raise ValueError(f"it has {values:,} values in {meta.num_rows:,} rows")
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else pa.string() if pa.types.is_large_string(kind) else kind
+def _is_text(kind: pa.DataType) -> bool:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain))
 
 
 def _check_texts(name: str, column: pa.ChunkedArray) -> None:
@@ -111,12 +113,6 @@ def _check_texts(name: str, column: pa.ChunkedArray) -> None:
         total += pc.sum(pc.take(lengths, piece.indices)).as_py() or 0
     if total > 64 * MEGABYTE + _TEXT_FOR_A_ROW * len(column):
         raise ValueError(f"column {name} has {total:,} bytes of text in {len(column):,} rows")
-
-
-def _without_dictionaries(table: pa.Table) -> pa.Table:
-    """The table with its texts as texts."""
-    schema = pa.schema([field.with_type(_plain(field.type)) for field in table.schema], metadata=table.schema.metadata)
-    return table.cast(schema)
 
 
 def read_kept(path: Path) -> pd.DataFrame:

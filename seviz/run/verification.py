@@ -119,34 +119,35 @@ def _tables(run: Run) -> Iterator[Damage]:
 
 
 def _others(run: Run) -> Iterator[Damage]:
-    """Files that are none of a run, or no regular files."""
-    expected = {path.name for path in run.chunk_paths()} | {run.moments_path(block).name for block in run.blocks}
+    """Files and folders that are none of a run, or no regular files; but those that were read before."""
+    read = {run.path / name for name in _READ} | set(run.chunk_paths()) | {*map(run.moments_path, run.blocks)}
+    endings = {"chunks": None, "moments": None, "tables": ".parquet", "locks": ".json"}
     for folder, folders, files in os.walk(run.path):
-        inside = Path(folder).relative_to(run.path)
-        top = inside.parts[0] if inside.parts else ""
-        folders.sort()
-        for name in [*sorted(files), *(name for name in folders if (Path(folder) / name).is_symlink())]:
-            path = Path(folder) / name
-            known = name in _FILES if not top else top in _OURS
-            if top in ("chunks", "moments"):
-                known = name in expected
-            elif top in ("tables", "locks"):
-                known = path.suffix == {"tables": ".parquet", "locks": ".json"}[top]
+        place = Path(folder)
+        top = (*place.relative_to(run.path).parts, "")[0]
+        for name in sorted(folders):
+            path = place / name
+            if not path.is_symlink() and (name in _OURS if not top else top not in endings):
+                continue
+            folders.remove(name)
+            if path.is_symlink() and path not in read:
+                yield Damage(path, "is a link to a folder, expected the folder", "delete it")
+            elif path not in read:
+                yield Damage(path, f"is unknown: no folder of a run is called {shown(name)}", "move it elsewhere")
+        for name in sorted(files):
+            path = place / name
+            known = name in _FILES if not top else top not in endings or path.suffix == endings[top]
+            if path in read or (known and top == "tables"):
+                continue
             if name.startswith(".") and name.endswith(".tmp"):
                 yield Damage(path, "was left by a process that was killed while it wrote it", "delete it")
             elif not known:
                 yield Damage(path, f"is unknown: no file of a run is called {shown(name)}", "move it elsewhere")
-            elif top not in ("chunks", "moments", "tables") and name not in _READ:
+            else:
                 try:
                     regular(path, within=run.path, largest=1 << 62)
                 except (OSError, ValueError) as error:
                     yield Damage(path, f"cannot be read: {line(error)}", "delete it")
-        if not top:
-            for name in [name for name in folders if name not in (*_OURS, *_FILES)]:
-                yield Damage(
-                    Path(folder) / name, f"is unknown: no folder of a run is called {shown(name)}", "move it elsewhere"
-                )
-                folders.remove(name)
 
 
 def _expected(run: Run) -> int:

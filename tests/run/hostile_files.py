@@ -177,6 +177,11 @@ def _overlap(raw: dict[str, Any]) -> None:
     ]
 
 
+def _long_header(run: Path, _: bool) -> None:
+    (run / MOMENTS).write_bytes(struct.pack("<Q", 65 << 20))
+    os.truncate(run / MOMENTS, 66 << 20)
+
+
 IMAGES = 12
 EVERYWHERE = [
     (MANIFEST, "opening"),
@@ -317,9 +322,7 @@ CASES: dict[str, Case] = {
     "hdr_10G_chunk": content(
         CHUNK, lambda _: struct.pack("<Q", 10 << 30) + b'{"a":', r"its header is to have 10,737,41", "gates"
     ),
-    "hdr_long": content(
-        MOMENTS, lambda _: struct.pack("<Q", 65 << 20) + bytes(66 << 20), r"expected at most 67,108,864", "moments"
-    ),
+    "hdr_long": Case(_long_header, MOMENTS, r"expected at most 67,108,864", "moments"),
     "hdr_deep": content(
         MOMENTS, lambda _: struct.pack("<Q", 10**5) + b"[" * 10**5, r"it is nested 100,000 levels deep", "moments"
     ),
@@ -330,7 +333,7 @@ CASES: dict[str, Case] = {
         MOMENTS, lambda raw: raw.pop("__metadata__"), r"its header has no field 'seviz'", "moments"
     ),
     "hdr_meta_number": header(
-        MOMENTS, lambda raw: raw.update(__metadata__=3), r"__metadata__. is 3, exp|is 3, expected object", "moments"
+        MOMENTS, lambda raw: raw.update(__metadata__=3), r"__metadata__ is 3, expected object", "moments"
     ),
     "hdr_meta_text": header(MOMENTS, lambda raw: raw.update(__metadata__={"seviz": "{"}), r"it is not JSON", "moments"),
     "hdr_shape": header(
