@@ -30,6 +30,7 @@
         ├── RunExistsError        (FileExistsError)    another run, or other files, in the way
         ├── RunIncompleteError    (RuntimeError)       a capture that has not finished
         ├── RunLockedError        (RuntimeError)       another capture writes to this run
+        ├── OldRunError           (ValueError)         a run in the format of an older seviz
         ├── DamagedRunError       (ValueError)         a file of the run is not what was written
         ├── WriteError            (OSError)            the disk is full, read-only, or gone
         ├── JoinError             (ValueError)         runs that cannot be joined
@@ -167,6 +168,10 @@ class RunIncompleteError(RunError, RuntimeError):
 
 class RunLockedError(RunError, RuntimeError):
     """Another capture writes to this run."""
+
+
+class OldRunError(RunError, ValueError):
+    """A run in the format of an older seviz, which `seviz upgrade` brings along."""
 
 
 class DamagedRunError(RunError, ValueError):

@@ -33,7 +33,9 @@ from seviz.analysis.specificity import (
     specificity_by_outcome,
 )
 from seviz.errors import MissingSignalError, MissingTableError, OptionError
+from seviz.foreign import line
 from seviz.run.files import write_atomically
+from seviz.run.parquet import read_kept
 from seviz.run.store import Run
 
 OF_RUN: dict[str, Callable[..., pd.DataFrame]] = {
@@ -118,11 +120,10 @@ def kept_table(run: Run, name: str, **parameters: Any) -> pd.DataFrame:
     """
     path = table_path(run, name, **parameters)
     try:
-        with path.open("rb") as file:  # pyarrow takes no path that is not UTF-8
-            return pd.read_parquet(file)
+        return read_kept(path)
     except (OSError, ValueError) as error:
         given = f" of {', '.join(f'{k} {v}' for k, v in parameters.items())}" if parameters else ""
-        why = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        why = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({line(error)})"
         raise MissingTableError(
             f"the table {name}{given} of {str(run.path)!r} {why}; `seviz analyse {run.path}` makes it"
         ) from error

@@ -35,7 +35,7 @@ from seviz.network.gates import SIGNALS, Signal
 from seviz.network.models import Network
 from seviz.run.chunks import Chunk, Samples
 from seviz.run.files import sweep
-from seviz.run.manifest import SCHEMA, EngineRecord, Manifest
+from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest
 from seviz.run.merging import merge
 from seviz.run.store import Run
 
@@ -216,6 +216,8 @@ def _check(*, batch_size: int, chunk_size: int, max_failures: float, signals: Se
     for name, value in (("batch_size", batch_size), ("chunk_size", chunk_size)):
         if value < 1:
             raise OptionError(f"{name} is {value}, expected at least 1")
+    if chunk_size > LARGEST_CHUNK:
+        raise OptionError(f"chunk_size is {chunk_size}, expected at most {LARGEST_CHUNK}")
     if not 0 <= max_failures <= 1:
         raise OptionError(f"max_failures is {max_failures}, expected a share in [0, 1]")
     for signal in signals:
@@ -305,7 +307,7 @@ def worker_count(workers: int | None) -> int:
 def _work(run: Run, network: Network, source: Source, launch: Launch, progress: Progress | None) -> None:
     """Do the chunks of this process that are not there yet."""
     manifest = run.manifest
-    done = sum(len(Chunk.read(path).samples.paths) for path in run.chunk_paths())
+    done = sum(len(Chunk.read(path, manifest).samples.paths) for path in run.chunk_paths())
     there = {path.name for path in run.chunk_paths()}
     if progress and done:
         progress(done, manifest.data.images)
@@ -337,6 +339,7 @@ class _Collected:
         count = len(part.paths)
         self._part, self._manifest = part, manifest
         self._statuses, self._reasons = list[str](), list[str]()
+        self._contents = list[str | None]()
         self._predictions = np.full((count, 5), -1, np.int32)
         self._values = {
             (signal, block.name): np.zeros((count, block.channels), np.float32)
@@ -350,6 +353,7 @@ class _Collected:
         first = len(self._statuses)
         self._statuses += batch.statuses
         self._reasons += batch.reasons
+        self._contents += batch.contents
         rows = first + np.flatnonzero([status != "failed" for status in batch.statuses])
         before = self._pending
         self._pending = (rows, forward(batch.images)) if len(rows) else None
@@ -384,6 +388,7 @@ class _Collected:
             reasons=tuple(self._reasons),
             predictions=self._predictions,
             kept=self._part.kept,
+            contents=tuple(self._contents),
         )
         bounds = {block.name: block.bounds for block in self._manifest.blocks}
         return Chunk.of(self._part.index, samples, self._values, bounds)

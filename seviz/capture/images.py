@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
+
+from seviz.capture.content import content_of_file
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """What a file must be called to count as an image, whatever its case."""
@@ -39,11 +41,15 @@ class Decoded:
     reason
         Why it failed, or what was done to a coerced image; then, also of an image that is ok, what to know of it
         that changed no pixel. Parts are joined by "; "; empty if there is nothing to say.
+    content
+        A hash of the file's bytes, or of the pixels where there is no file; None if it could not be read. See
+        `seviz.capture.content`.
     """
 
     image: Image.Image | None
     status: str
     reason: str = ""
+    content: str | None = None
 
 
 def decode(path: Path, *, rotate: bool = False) -> Decoded:
@@ -72,15 +78,18 @@ def decode(path: Path, *, rotate: bool = False) -> Decoded:
     Not to be called from several threads at once: it silences Pillow's warnings, and Python has one list of warning
     filters for all threads. Use processes.
     """
+    content = None
     try:
+        data = _read(path)
+        content = content_of_file(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _decode(_read(path), rotate)
+            return replace(_decode(data, rotate), content=content)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        return Decoded(None, "failed", f"larger than {Image.MAX_IMAGE_PIXELS} pixels")
+        return Decoded(None, "failed", f"larger than {Image.MAX_IMAGE_PIXELS} pixels", content)
     except Exception as error:  # damaged files make decoders raise whatever they stumble over, IndexError to zlib.error
-        return Decoded(None, "failed", _said(error))
+        return Decoded(None, "failed", _said(error), content)
 
 
 def too_long(size: tuple[int, int], side: int) -> str:

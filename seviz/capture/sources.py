@@ -11,18 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seviz.capture.content import content_of_numbers
 from seviz.capture.datasets import Dataset
 from seviz.capture.images import too_long
 from seviz.capture.keeping import kept
 from seviz.capture.workers import KILLED, read_in_order
 from seviz.errors import EmptyDataError, OptionError, RunExistsError
 from seviz.network.models import Network
-from seviz.run.chunks import Chunk
+from seviz.run.chunks import Chunk, Samples
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
 from seviz.texts import path_text
 
-_Read = tuple[Tensor | None, str, str]  # pixels as the network takes them, status, reason
+_Read = tuple[Tensor | None, str, str, str | None]  # pixels as the network takes them, status, reason, content
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,14 @@ class Batch:
         (channels, height, width) each, of those that did not fail.
     statuses, reasons
         Of each image one of "ok", "coerced", "failed", and what there is to say.
+    contents
+        Of each image, a hash of what it was made from; None where it could not be read.
     """
 
     images: Sequence[Tensor]
     statuses: Sequence[str]
     reasons: Sequence[str]
+    contents: Sequence[str | None]
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,20 @@ class Files:
             )
 
 
+def content_of(image: Tensor) -> str:
+    """The hash of an image in memory, wherever it lies; see `seviz.capture.content.content_of_numbers`."""
+    numbers = image.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return content_of_numbers(numbers, str(image.dtype).removeprefix("torch."), image.shape)
+
+
+def _differing(there: Samples, images: Sequence[Tensor], labels: Sequence[int]) -> str:
+    """What of images in memory is other than in a chunk; empty if nothing is, as far as is known."""
+    if there.labels.tolist() != labels:
+        return "labels"
+    known = there.contents is not None and tuple(map(content_of, images)) != there.contents
+    return "pixels" if known else ""
+
+
 def read_batches(
     data: Dataset, network: Network, cut: Sequence[Sequence[int]], *, rotate: bool, workers: int
 ) -> Iterator[Batch]:
@@ -133,7 +151,7 @@ def read_batches(
         How many processes; 0 for this one.
     """
     reader = _Reader(data, network, rotate=rotate)
-    lost: _Read = (None, "failed", KILLED)
+    lost: _Read = (None, "failed", KILLED, None)
     return read_in_order(reader.read, cut, workers=min(workers, len(cut)), lost=lost, together=_batch)
 
 
@@ -145,16 +163,16 @@ class _Reader:
         self._side = _shorter_side(network)
 
     def read(self, index: int) -> _Read:
-        """Pixels as the network takes them or None, status, reason."""
+        """Pixels as the network takes them or None, status, reason, hash of the content or None."""
         decoded = self._data.read(index, rotate=self._rotate)
         if decoded.image is None:
-            return None, decoded.status, decoded.reason
+            return None, decoded.status, decoded.reason, decoded.content
         if reason := too_long(decoded.image.size, self._side):
-            return None, "failed", reason
+            return None, "failed", reason, decoded.content
         try:
-            return self._preprocess(decoded.image), decoded.status, decoded.reason
+            return self._preprocess(decoded.image), decoded.status, decoded.reason, decoded.content
         except (RuntimeError, ValueError, ArithmeticError) as error:  # such as a side that would be resized to 0
-            return None, "failed", f"cannot be preprocessed: {error}"
+            return None, "failed", f"cannot be preprocessed: {error}", decoded.content
 
 
 def _shorter_side(network: Network) -> int:
@@ -167,12 +185,13 @@ def _shorter_side(network: Network) -> int:
 
 def _batch(read: Sequence[_Read]) -> Batch:
     """A batch of what was read; in one tensor where the images have one size, since that travels fast."""
-    images = [image for image, _, _ in read if image is not None]
+    images = [image for image, _, _, _ in read if image is not None]
     same = len({image.shape for image in images}) == 1
     return Batch(
         torch.stack(images) if same else images,  # type: ignore[arg-type]
-        [status for _, status, _ in read],
-        [reason for _, _, reason in read],
+        [status for _, status, _, _ in read],
+        [reason for _, _, reason, _ in read],
+        [content for _, _, _, content in read],
     )
 
 
@@ -185,14 +204,14 @@ class Memory:
     data
         Images as the network takes them with their labels.
     run
-        Whose chunks they are; of those that are there the labels are compared.
+        Whose chunks they are; of those that are there labels and contents are compared.
     """
 
     data: Iterable[tuple[Tensor, Any]]
     run: Run
 
     def parts(self, wanted: Callable[[int], bool]) -> Iterator[Part]:
-        """The chunks whose number is wanted, in order; of the others the labels are looked at."""
+        """The chunks whose number is wanted, in order; the others are compared with those that are there."""
         size = self.run.manifest.chunk_size
         images, labels = list[Tensor](), list[int]()
         index = 0
@@ -220,11 +239,11 @@ class Memory:
                 tuple(str(first + k) for k in range(n)),
                 np.array(labels, np.int64),
                 np.full(n, manifest.keep_gates == "all"),
-                (Batch(some, ["ok"] * len(some), [""] * len(some)) for some in cut),
+                (Batch(some, ["ok"] * len(some), [""] * len(some), list(map(content_of, some))) for some in cut),
             )
-        elif path.exists() and Chunk.read(path).samples.labels.tolist() != labels:
+        elif path.exists() and (what := _differing(Chunk.read(path, manifest).samples, images, labels)):
             raise RunExistsError(
-                f"{str(self.run.path)!r} holds other images: the labels in its chunk {index} are others. Hand over"
+                f"{str(self.run.path)!r} holds other images: the {what} in its chunk {index} are others. Hand over"
                 " the images it was begun with, or give another directory."
             )
 

@@ -13,6 +13,7 @@ import pandas as pd
 from seviz.analysis.excitation import default_blocks
 from seviz.figures.album import Album, Drawing
 from seviz.figures.style import save
+from seviz.run.parquet import read_kept
 from seviz.run.store import Run
 from seviz.texts import csv_text
 
@@ -91,7 +92,7 @@ def tables_zip(tables: dict[str, Path]) -> bytes:
         for name, path in tables.items():
             entry = zipfile.ZipInfo(f"{name}.csv", (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, as_csv(pd.read_parquet(io.BytesIO(path.read_bytes()))))
+            archive.writestr(entry, as_csv(read_kept(path)))
     return made.getvalue()
 
 

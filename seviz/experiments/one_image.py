@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-import safetensors
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,7 +24,6 @@ from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates
 from seviz.network.models import Network
 from seviz.run.chunks import Chunk, decode_gates
-from seviz.run.files import damaged, read_some
 from seviz.run.store import Run
 
 SHOWN = 512
@@ -248,21 +246,13 @@ def kept_gates_of(run: Run, row: int) -> dict[str, NDArray[np.float32]] | None:
     if not sample["kept"] or sample["status"] == "failed":
         return None
     first = 0
-    for path in run.chunk_paths():  # joined runs have some that are shorter than others
-        number = _images_in(path)
+    for path, number in zip(run.chunk_paths(), run.images_of_chunks, strict=True):
         if row < first + number:
-            chunk = Chunk.read(path)
+            chunk = Chunk.read(path, run.manifest)
             place = int(chunk.samples.kept[: row - first].sum())
             return {block: decode_gates(chunk.gates["excitation", block][place]) for block in run.blocks}
         first += number
     return None
-
-
-def _images_in(chunk: Path) -> int:
-    try:
-        return len(read_some(chunk, ["samples/kept"])["samples/kept"])
-    except (OSError, KeyError, safetensors.SafetensorError) as error:
-        raise damaged(chunk, f"it cannot be read: {error}") from error
 
 
 def distances_to(

@@ -46,7 +46,7 @@ from seviz.network.checkpoints import load_checkpoint, weights_file_sha256
 from seviz.network.identity import Identity, identity_of, weights_sha256
 from seviz.network.insertion import fresh_weights, insert_se
 from seviz.network.naming import Place, moved_names, names_of, with_names
-from seviz.network.saved import WEIGHTS, read_record, structural_weights
+from seviz.network.saved import read_record, structural_weights, weights_path
 from seviz.network.trust import (
     HUB,
     INSERTED,
@@ -314,7 +314,7 @@ def _from_directory(spec: str, weights: str, *, trust_code: bool, model: str | N
     else:
         require_trust(record.base, file=path, field="base", trust_code=trust_code, model=model)
     own = weights == "pretrained"
-    file = Path(spec) / WEIGHTS if own else Path(weights)
+    file = weights_path(Path(spec), record) if own else Path(weights)
     digest = weights_file_sha256(file)
     if own and record.weights_file_sha256 not in (None, digest):  # before anything of it is built
         raise _other_weights(file)

@@ -9,13 +9,15 @@ The directory of a saved network is no code: it is JSON and tensors. What it is 
 """
 
 import hashlib
-import json
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from seviz.errors import SavedNetworkError, TrustError
+from seviz.foreign import MEGABYTE, line, parse_json, read_regular
+from seviz.foreign import shown as value_shown
 
 LIBRARIES = ("timm", "torchvision", "seviz")
 """Whose networks can be named in a file: their code is installed already."""
@@ -26,7 +28,7 @@ RECORD = "network.json"
 """What makes a directory that of a saved network."""
 
 _NAME = re.compile(rf"({'|'.join(LIBRARIES)})/\w[\w.\-]*({re.escape(INSERTED)})?", re.ASCII)
-_LARGEST = 64 * 2**20  # bytes of a network.json
+_LARGEST = 64 * MEGABYTE  # bytes of a network.json
 _NESTED = 8  # directories, each made from the next
 _SHOWN = 300  # characters of what a file says, in a message
 
@@ -138,35 +140,30 @@ def require_trust(spec: str, *, file: Path, field: str, trust_code: bool = False
     )
 
 
-def record_text(path: Path) -> str:
-    """The text of the `network.json` of a saved network.
+def read_raw(directory: Path) -> dict[str, Any]:
+    """What the `network.json` of a saved network holds, unchecked but for its form.
 
     Raises
     ------
     SavedNetworkError
-        If it cannot be read, or is larger than any that was written.
+        If it is no regular file in the directory, larger than any that was written, or no object of JSON.
     """
+    path = directory / RECORD
     try:
-        if (size := path.stat().st_size) > _LARGEST:
-            raise SavedNetworkError(f"{str(path)!r} is damaged: it has {size:,} bytes, expected at most {_LARGEST:,}")
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SavedNetworkError(f"{str(path)!r} is damaged: {error}") from error
+        raw = parse_json(read_regular(path, within=directory, largest=_LARGEST))
+        if not isinstance(raw, dict):
+            raise ValueError(f"it is {value_shown(raw)}, expected an object with the fields of a network")
+    except (OSError, ValueError) as error:
+        raise SavedNetworkError(f"{str(path)!r} is damaged: {line(error)}") from error
+    return raw
 
 
 def _base_of(directory: Path) -> str:
     """The spec that a saved network is made from."""
-    path = directory / RECORD
-    try:
-        base = json.loads(record_text(path))["base"]
-    except KeyError as error:
-        raise SavedNetworkError(f"{str(path)!r} is damaged: it has no field {error}") from error
-    except (ValueError, TypeError, RecursionError) as error:
-        if isinstance(error, SavedNetworkError):
-            raise
-        raise SavedNetworkError(f"{str(path)!r} is damaged: {error}") from error
+    base = read_raw(directory).get("base")
     if not isinstance(base, str):
-        raise SavedNetworkError(f"{str(path)!r} is damaged: base is a {type(base).__name__}, expected a spec")
+        what = "base is missing" if base is None else f"base is {value_shown(base)}, expected a spec"
+        raise SavedNetworkError(f"{str(directory / RECORD)!r} is damaged: {what}")
     return base
 
 

@@ -56,7 +56,7 @@ def join(runs: Sequence[str | Path], out: str | Path) -> Run:
         for run, prefix in zip(opened, prefixes, strict=True):
             labels = np.array([ids.index(name) for name in run.classes.ids], np.int64)
             for path in run.chunk_paths():
-                _moved(Chunk.read(path), index, prefix, labels, len(ids)).write(joined.chunk_path(index))
+                _moved(Chunk.read(path, run.manifest), index, prefix, labels, len(ids)).write(joined.chunk_path(index))
                 index += 1
         merge(joined)
     return joined
@@ -124,6 +124,7 @@ def _manifest(runs: Sequence[Run], ids: tuple[str, ...], names: tuple[str, ...],
             fingerprint=digest.hexdigest(),
         ),
         keep_gates=first.keep_gates if len(kept) == 1 else " + ".join(run.manifest.keep_gates for run in runs),
+        chunk_size=max(run.manifest.chunk_size for run in runs),
         chunks=sum(len(run.chunk_paths()) for run in runs),
     )
 
@@ -147,5 +148,6 @@ def _moved(chunk: Chunk, index: int, prefix: str, labels: NDArray[np.int64], cla
             reasons=samples.reasons,
             predictions=samples.predictions,
             kept=samples.kept,
+            contents=samples.contents,
         ),
     )

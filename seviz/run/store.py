@@ -1,6 +1,6 @@
 """A run on disk: create it, open it, look at it through xarray and pandas."""
 
-from collections.abc import Collection
+import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,13 +17,14 @@ from seviz.errors import (
     MissingSignalError,
     RunExistsError,
     RunIncompleteError,
-    RunNotFoundError,
 )
 from seviz.network.bounds import UNBOUNDED, Bounds
-from seviz.run.chunks import decode_gates, in_16_bits
-from seviz.run.files import read_arrays, read_facts, read_shape, read_some, write_atomically
+from seviz.run.chunks import Chunk, decode_gates, in_16_bits
+from seviz.run.files import damaged, header_of, read_some, write_atomically
+from seviz.run.forms import form_of_chunk
 from seviz.run.lock import lock
-from seviz.run.manifest import BlockRecord, Manifest
+from seviz.run.manifest import BlockRecord, Manifest, read_manifest
+from seviz.run.merged import moments_facts, read_moments
 from seviz.run.moments import Moments
 from seviz.run.samples import read_samples
 
@@ -60,20 +61,26 @@ class Run:
     ------
     RunNotFoundError
         If there is no run.
+    OldRunError
+        If an older seviz made it.
     DamagedRunError
-        If its manifest cannot be read.
+        If its manifest cannot be read, or says what cannot be.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        manifest = self.path / "manifest.json"
-        if not manifest.is_file():
-            raise RunNotFoundError(
-                f"no run in {str(self.path)!r}: it has no manifest.json; `seviz capture MODEL DATA -o {self.path}`"
-                " makes one"
-            )
-        self.manifest = Manifest.from_json(manifest.read_text(encoding="utf-8"), manifest)
+        manifest = Path(path) / "manifest.json"
+        self._begin(Path(path), Manifest.from_json(read_manifest(Path(path)), manifest))
+
+    def _begin(self, path: Path, manifest: Manifest) -> None:
+        self.path, self.manifest = path, manifest
         self._verified: set[Path] = set()
+
+    @classmethod
+    def under(cls, path: Path, manifest: Manifest) -> "Run":
+        """The run in a directory as another manifest has it, whatever lies there."""
+        run = cls.__new__(cls)
+        run._begin(path, manifest)
+        return run
 
     @classmethod
     def create(cls, path: str | Path, manifest: Manifest) -> "Run":
@@ -99,8 +106,10 @@ class Run:
             raise RunExistsError(
                 f"{str(path)!r} is in the way: it is there and holds no run. Give a new or an empty directory."
             )
+        text = manifest.to_json()
+        Manifest.from_json(text, path / "manifest.json")  # nothing is written that could not be read
         try:
-            write_atomically(path / "manifest.json", manifest.to_json().encode(), replace=False)
+            write_atomically(path / "manifest.json", text.encode(), replace=False)
         except FileExistsError:  # another process of the same launch was faster
             return cls.create(path, manifest)
         return cls(path)
@@ -124,14 +133,14 @@ class Run:
     def complete(self) -> bool:
         """Whether the capture has finished: all chunks are there, and merged."""
         merged = [self.samples_path, *(self.moments_path(block) for block in self.blocks)]
-        return self.captured and all(path.is_file() for path in merged)
+        return self.captured and all(map(os.path.lexists, merged))  # what is no file is told when it is read
 
     @property
     def captured(self) -> bool:
         """Whether all chunks are there."""
         there = [path.name for path in self.chunk_paths()]
         count = len(there) if self.manifest.chunks is None else self.manifest.chunks
-        return count > 0 and there == [self.chunk_path(index).name for index in range(count)]
+        return 0 < count == len(there) and there == [self.chunk_path(index).name for index in range(count)]
 
     def block(self, name: str) -> BlockRecord:
         """What the manifest says of a block; raises MissingSignalError if there is none of that name."""
@@ -150,11 +159,13 @@ class Run:
 
         Columns: path; class and label (its number); status ("ok", "coerced", "failed") and reason; predicted,
         the class the network took it for (its number where it has no names); correct and in_top5, missing
-        where the classes of data and network do not correspond or the image failed; kept, whether `gates` has it.
+        where the classes of data and network do not correspond or the image failed; kept, whether `gates` has it;
+        content, a hash of what the image was made from, as `seviz.run.chunks.Samples` has it, missing where it is not
+        known.
         Where an image has several classes, class joins them by "|" and label is their numbers.
         """
         self._require_complete()
-        return read_samples(self.samples_path)
+        return read_samples(self.samples_path, self.manifest)
 
     @cached_property
     def labels(self) -> NDArray[Any]:
@@ -262,12 +273,29 @@ class Run:
     @cached_property
     def _outside(self) -> dict[str, list[int]]:
         """By block, the chunks in which its gates lie outside of its bounds, as far as that was looked at."""
-        return {block: read_facts(self.moments_path(block)).get("outside", []) for block in self.blocks}
+        return {name: list(moments_facts(self.moments_path(name), name).outside) for name in self.blocks}
 
     @cached_property
     def _rows_of_chunks(self) -> list[int]:
         """Of how many images each chunk keeps the gates."""
-        return [read_shape(path, f"gates/excitation/{self.blocks[0]}")[0] for path in self.chunk_paths()]
+        return self._sizes(f"gates/excitation/{self.blocks[0]}")
+
+    @cached_property
+    def images_of_chunks(self) -> list[int]:
+        """How many images each chunk has."""
+        return self._sizes("samples/kept")
+
+    def _sizes(self, array: str) -> list[int]:
+        """By chunk, how long an array is, by its header; raises DamagedRunError if that does not fit the manifest."""
+        form, sizes = form_of_chunk(self.manifest), []
+        for path in self.chunk_paths():
+            header = header_of(path, within=self.path)
+            try:
+                form.check(header.arrays)
+            except ValueError as error:
+                raise damaged(path, str(error)) from error
+            sizes.append(header.arrays[array][1][0])
+        return sizes
 
     def __getitem__(self, block: str) -> xr.Dataset:
         """The excitation of one block as a Dataset.
@@ -325,8 +353,13 @@ class Run:
                 f"{str(self.path)!r} keeps the gates of no image, only moments of classes; capture again with"
                 " --keep-gates all, or per-class:N"
             )
-        name = f"gates/{signal}/{block}"
         wanted = np.arange(len(kept)) if rows is None else rows
+        if sum(self._rows_of_chunks) != len(kept):
+            raise damaged(
+                self.samples_path,
+                f"column kept says that gates of {len(kept):,} images are kept, and the chunks have"
+                f" {sum(self._rows_of_chunks):,}",
+            )
         gates = np.empty((len(wanted), self.block(block).channels), np.float32)
         first = done = 0  # of the images that are kept, of those that are wanted
         for path, count in zip(self.chunk_paths(), self._rows_of_chunks, strict=True):
@@ -334,7 +367,7 @@ class Run:
             inside = wanted[np.searchsorted(wanted, last) : np.searchsorted(wanted, first)] - last
             if not len(inside):
                 continue
-            stored = self._arrays(path, [name])[name]  # decoded one by one: what is at work stays small
+            stored = self._stored_gates(path, signal, block)  # decoded one by one: what is at work stays small
             if rows is not None:
                 stored = stored[inside]
             decode_gates(stored, out=gates[done : done + len(stored)])
@@ -391,16 +424,21 @@ class Run:
     def _moments(self, block: str, signal: str, kind: str) -> Moments:
         self._require_signal(block, signal)
         self._require_complete()
-        prefix = f"{kind}/{signal}/"
-        return Moments.from_arrays(self._arrays(self.moments_path(block), Moments.names(prefix)), prefix)
-
-    def _arrays(self, path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
-        """Some arrays of a file, which is verified when it is read for the first time."""
+        path, prefix = self.moments_path(block), f"{kind}/{signal}/"
         if path in self._verified:
-            return read_some(path, names)
-        arrays, _ = read_arrays(path)
+            return Moments.from_arrays(read_some(path, Moments.names(prefix)), prefix)
+        arrays = read_moments(path, self.manifest, block)
         self._verified.add(path)
-        return {name: arrays[name] for name in names}
+        return Moments.from_arrays(arrays, prefix)
+
+    def _stored_gates(self, path: Path, signal: str, block: str) -> NDArray[Any]:
+        """Gates of a chunk as they are stored; it is verified when it is read for the first time."""
+        if path in self._verified:
+            name = f"gates/{signal}/{block}"
+            return read_some(path, [name])[name]
+        chunk = Chunk.read(path, self.manifest)
+        self._verified.add(path)
+        return chunk.gates[signal, block]
 
 
 def open_run(path: str | Path) -> Run:

@@ -193,10 +193,10 @@ def test_a_saved_network_without_names_is_read_as_before(staged: Network, tmp_pa
         ([("SE_2_1", "no.such", 0)], r"names has SE_2_1 at 'no\.such', and there is no such module in this Sequential"),
         ([("SE_2_1", "0.se", 0), ("SE_2_1", "2.se", 0)], r"names\[1\] repeats the name 'SE_2_1'"),
         ([("SE_2_1", "0.se", 0), ("SE_2_2", "0.se", 0)], r"names\[1\] repeats .*, or the place '0\.se', 0"),
-        ([("first", "0.se", 0)], r"names\[0\] has the name 'first', expected SE_stage_block, such as SE_2_1"),
-        ([("SE_2_1", "0.se", -1)], r"names\[0\] has path '0\.se' and product -1, expected .* a whole number of 0 or"),
-        ([("SE_2_1", 3, 0)], r"names\[0\] has path 3 and product 0, expected the path of a module"),
-        ({"SE_2_1": "0.se"}, "names is a dict, expected a list"),
+        ([("first", "0.se", 0)], r"names\[0\]\.name is 'first', expected SE_stage_block, such as SE_2_1"),
+        ([("SE_2_1", "0.se", -1)], r"names\[0\]\.product is -1, expected int >= 0"),
+        ([("SE_2_1", 3, 0)], r"names\[0\]\.path is 3, expected str"),
+        ({"SE_2_1": "0.se"}, "names is an object of 1 fields, expected array"),
     ],
 )
 def test_damaged_names_say_so(names: object, message: str, staged: Network, tmp_path: Path) -> None:

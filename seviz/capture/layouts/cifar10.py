@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from seviz.capture.content import content_of_numbers
 from seviz.capture.images import Decoded
 from seviz.capture.indexed import Dataset
 from seviz.capture.layouts.splits import choose_split
@@ -41,7 +42,8 @@ class Cifar10(Dataset):
 
     def read(self, index: int, *, rotate: bool = False) -> Decoded:
         """The image of that index; there is nothing that could fail or be turned."""
-        return Decoded(Image.fromarray(self.pixels[index]), "ok")
+        pixels = self.pixels[index]
+        return Decoded(Image.fromarray(pixels), "ok", content=content_of_numbers(pixels, "uint8", pixels.shape))
 
     def fingerprint(self) -> str:
         """SHA-256 over path, label and pixels of each image."""
