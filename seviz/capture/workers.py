@@ -157,7 +157,7 @@ def _follow(parent: int, began: float) -> None:
     os._exit(1)
 
 
-def _work(step: Sequence[int]) -> "_Packed":
+def _work(step: Sequence[int]) -> Any:  # a _Packed, which unpacks itself on arrival
     assert _given is not None
     read, together = _given
     return _Packed.of(together([read(index) for index in step]) if step else None)
