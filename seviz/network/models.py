@@ -237,7 +237,7 @@ def _load(spec: str, weights: str | Path) -> Network:
         network = _load_base(base, kind)
         model = insert_se(network.model) if inserted else network.model
     if kind not in ("pretrained", "none"):
-        load_checkpoint(model, Path(kind), part="" if network.task == "classification" else "backbone")
+        load_checkpoint(model, Path(kind))
     trained = kind != "none" and not (inserted and kind == "pretrained")
     return replace(network, spec=spec, trained=trained, model=model.eval())
 
