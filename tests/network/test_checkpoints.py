@@ -143,7 +143,8 @@ def test_several_states_that_fit(tiny_net: nn.Module, trained: dict[str, Tensor]
 def test_classes_are_read_from_the_head(classes: int, tmp_path: Path) -> None:
     torch.save(timm.create_model("mobilenetv3_small_050", num_classes=classes).state_dict(), tmp_path / "w.pt")
     fit, _ = Checkpoint.read(tmp_path / "w.pt").fit(timm.create_model("mobilenetv3_small_050", num_classes=10))
-    assert fit.classes == classes and fit.misshapen == ["classifier.bias", "classifier.weight"]
+    assert fit.classes == classes
+    assert fit.misshapen == ["classifier.bias", "classifier.weight"]
 
 
 def test_other_shapes_are_no_other_head(tiny_net: nn.Module, trained: dict[str, Tensor], tmp_path: Path) -> None:
