@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from seviz.network.models import Network as Network
     from seviz.network.models import load as load
     from seviz.network.saving import save as save
+    from seviz.network.wrapping import wrap as wrap
     from seviz.run.store import Run as Run
     from seviz.run.store import open_run as open_run
 
@@ -66,6 +67,7 @@ _HOMES = {
     "selectivity": "seviz.analysis.selectivity",
     "similarity": "seviz.analysis.similarity",
     "specificity": "seviz.analysis.specificity",
+    "wrap": "seviz.network.wrapping",
 }
 
 __all__ = [*_HOMES, "__version__"]

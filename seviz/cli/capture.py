@@ -88,6 +88,6 @@ def tell(run: "Run") -> None:
     typer.echo(f"run: {run.path} ({run.manifest.model.spec}, {len(run.blocks)} SE blocks)")
     typer.echo(f"images: {len(samples)} ({counts}) of {samples['label'].nunique()} classes")
     if accuracy is not None:
-        typer.echo(f"accuracy: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%} on {accuracy.images} images")
+        typer.echo(f"accuracy: {accuracy}")
     for remark in run.remarks:
         say(f"note: {remark}")

@@ -167,7 +167,7 @@ def _taylor(
                 continue
             x = batch.images.to(place).detach().requires_grad_()  # so that there is a graph, whatever is frozen
             with torch.enable_grad(), layer_inputs(network.model, paths) as given:
-                logits = logits_of(network.model, x, batch.labels)
+                logits = logits_of(network, x, batch.labels)
                 target = torch.as_tensor(batch.labels, device=place)
                 loss = nn.functional.cross_entropy(logits, target, reduction="sum")
                 slopes = torch.autograd.grad(loss, list(given.values()))

@@ -30,10 +30,13 @@ from seviz.network.backbones import (
 from seviz.network.blocks import SEBlock, Survey, survey, why_none
 from seviz.network.changes import apply_changes
 from seviz.network.checkpoints import load_checkpoint
+from seviz.network.examples import Example, is_shape
 from seviz.network.identity import Identity, identity_of, weights_sha256
 from seviz.network.insertion import fresh_weights, insert_se
 from seviz.network.naming import Place, moved_names, names_of, with_names
+from seviz.network.outputs import Outputs
 from seviz.network.saved import RECORD, WEIGHTS, is_saved_network, read_record
+from seviz.network.specs import MEMORY
 from seviz.network.wrappers import uncompiled
 
 _SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
@@ -52,11 +55,12 @@ class Network:
     trained
         Whether the weights of the SE blocks are other than freshly drawn.
     model
-        In evaluation mode; parallel wrappers and `torch.compile` are taken off. Takes (batch, 3, height, width), gives
-        logits (batch, classes). Of a network that detects or segments it is the backbone, which gives feature maps,
-        (batch, channels, height, width) each, in a dict.
+        Parallel wrappers and `torch.compile` are taken off. Takes (batch, 3, height, width), gives logits (batch,
+        classes); one that was wrapped takes what its `example` is, and gives what `outputs` reads. Of a network that
+        detects or segments it is the backbone, which gives feature maps, (batch, channels, height, width) each, in a
+        dict.
     preprocess
-        From a PIL image in RGB to what the model takes, (3, height, width) float32. Can be pickled.
+        From a PIL image to what the model takes, (channels, height, width) float32.
     preprocessing
         What `preprocess` does, in words and numbers.
     input_size
@@ -71,6 +75,10 @@ class Network:
     names
         Names that SE blocks keep, by place: the path of the module around the product, and the product's number in it.
         None where no name was given yet: then blocks are named as they are found.
+    example
+        What the model takes, where it was wrapped: see `seviz.wrap`. None for one image tensor of `input_size`.
+    outputs
+        From what the model returns to logits; None for the rules of `seviz.network.outputs.logits_in`.
     loaded
         What the model was when it was loaded: where it is something else now, it was changed since. None where it was
         not loaded by a spec; then it is taken to be what its spec and weights give.
@@ -87,6 +95,8 @@ class Network:
     task: Task = "classification"
     fixed_size: bool = True
     names: Mapping[Place, str] | None = None
+    example: Example | None = field(default=None, repr=False)
+    outputs: Outputs | None = None
     loaded: "Loaded | None" = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -107,10 +117,20 @@ class Network:
         """(channels, height, width) of an image that shows the blocks."""
         return self.input_size if self.fixed_size else _SMALL
 
+    @property
+    def takes_images(self) -> bool:
+        """Whether the model takes one tensor, and not several."""
+        return self.example is None or not isinstance(self.example, dict | tuple) or is_shape(self.example)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the model was handed over as a module, so that no spec tells how to make it again."""
+        return self.spec.startswith(MEMORY)
+
     @cached_property
     def survey(self) -> Survey:
         """How the network scales its feature maps; its blocks go by the names that the search gives."""
-        return survey(self.model, self.example_size)
+        return survey(self.model, self.example_size if self.example is None else self.example)
 
     def require_blocks(self) -> dict[str, SEBlock]:
         """The SE blocks by name, for what cannot go on without; raises NoSEBlocksError if there is none."""
@@ -278,6 +298,11 @@ def _check_names(model: nn.Module, names: Mapping[Place, str], directory: Path) 
 
 
 def _load_base(spec: str, weights: str) -> Network:
+    if spec.startswith(MEMORY):
+        raise UnknownModelError(
+            f"model {spec!r} was a module in memory, which no spec makes again; hand it over in Python:"
+            " seviz.wrap(module, example)"
+        )
     if spec.startswith("hf-hub:"):
         return _from_hub(spec, weights)
     if ".py:" in spec:

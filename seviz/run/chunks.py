@@ -13,6 +13,9 @@ from seviz.run.files import read_arrays, write_arrays
 from seviz.run.moments import Moments
 
 STATUSES = ("ok", "coerced", "failed")
+FIRST = 5
+"""Of how many classes with the greatest logits an image's predictions are."""
+
 _CODES = 65534  # between the code of exactly 0 and the code of exactly 1
 
 

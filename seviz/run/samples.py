@@ -32,7 +32,8 @@ def samples_table(samples: Samples, manifest: Manifest) -> pd.DataFrame:
             "kept": samples.kept,
         }
     )
-    frame.loc[~good, ["predicted", "correct", "in_top5"]] = pd.NA
+    told = good & (samples.predictions[:, 0] >= 0)  # what cannot be predicted is not wrong
+    frame.loc[~told, ["predicted", "correct", "in_top5"]] = pd.NA
     return frame
 
 

@@ -1,0 +1,4 @@
+"""What specs of networks begin with, where code without torch must know it."""
+
+MEMORY = "memory:"
+"""The spec of a module in memory: this and its name. No spec makes it again."""
