@@ -5,6 +5,7 @@
     ├── MissingPackageError       (ImportError)        something needs a package that is not installed
     ├── ModelError
     │   ├── UnknownModelError     (LookupError)        no network of that name
+    │   ├── FactoryError          (RuntimeError)       a person's own file raised an exception
     │   ├── WeightsError          (ValueError)         weights not found, or not of this network
     │   ├── NoSEBlocksError       (ValueError)         the network has no SE block
     │   ├── ExampleError          (ValueError)         the network does not take that example
@@ -60,6 +61,10 @@ class ModelError(SevizError):
 
 class UnknownModelError(ModelError, LookupError):
     """No network of that name."""
+
+
+class FactoryError(ModelError, RuntimeError):
+    """A person's own Python file raised an exception when its network was made."""
 
 
 class WeightsError(ModelError, ValueError):

@@ -34,8 +34,8 @@ from seviz.capture.sources import Batch, Files, Memory, Part, Source
 from seviz.classes import Classes
 from seviz.errors import EngineError, OptionError, RunExistsError, TooManyFailuresError
 from seviz.network.gates import SIGNALS, Signal
-from seviz.network.models import Network
-from seviz.network.wrapping import NoPreprocess, classes_named, logits_of_example, wrap
+from seviz.network.models import Network, classes_named, logits_of_example
+from seviz.network.wrapping import NoPreprocess, wrap
 from seviz.run.chunks import FIRST, Chunk, Samples
 from seviz.run.files import sweep
 from seviz.run.manifest import SCHEMA, EngineRecord, Manifest

@@ -12,9 +12,8 @@ from seviz.classes import Classes
 from seviz.errors import OptionError
 from seviz.network.blocks import SEBlock, learned_tensor
 from seviz.network.identity import weights_sha256
-from seviz.network.models import Network
+from seviz.network.models import Network, logits_of_example
 from seviz.network.saving import changes_since_loaded
-from seviz.network.wrapping import logits_of_example
 from seviz.run.manifest import BlockRecord, ChangeRecord, DataRecord, ModelRecord
 
 
@@ -32,6 +31,8 @@ def model_record(network: Network) -> ModelRecord:
         class_names=network.classes.names if network.classes else None,
         task=network.task,
         search=tuple(network.survey.remarks()),
+        settings=network.settings.given(),
+        assumed=network.assumed,
         changed=None
         if changed is None
         else ChangeRecord(

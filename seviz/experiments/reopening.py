@@ -6,7 +6,8 @@ import numpy as np
 
 from seviz.capture.datasets import BUNDLED, Dataset, open_dataset, printable
 from seviz.errors import DataNotFoundError, OptionError, WeightsError
-from seviz.network.models import Network, load
+from seviz.network.models import Network, load_with
+from seviz.network.settings import Settings
 from seviz.run.manifest import ChangeRecord, DataRecord
 from seviz.run.store import Run
 
@@ -36,7 +37,8 @@ def reopen_network(run: Run, *, weights: str | Path | None = None) -> Network:
             f" before its gates were captured ({changed.what}). Write the changed network down with seviz.save, and"
             " capture a run of the directory; or hand the network over in Python."
         )
-    network = load(model.spec, weights=model.weights if weights is None else weights)
+    said = Settings.from_given(model.settings)
+    network = load_with(model.spec, model.weights if weights is None else weights, said)
     if network.weights_sha256 != model.weights_sha256:
         raise WeightsError(
             f"{model.spec} with weights {network.weights!r} is not the network of the run {str(run.path)!r}: its"

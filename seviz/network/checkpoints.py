@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import safetensors.torch
@@ -18,9 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from seviz.errors import OptionError, WeightsError
-
-Ema = Literal["auto", "yes", "no"]
-"""Whether the moving average of weights is meant where a file holds it: where there is one, always, never."""
+from seviz.network.settings import Ema
 
 _DEPTH = 3  # of mappings in a file, in which states are looked for
 _SHOWN = 3  # names of each kind in a message
@@ -128,7 +126,7 @@ class Checkpoint:
             )
         return cls(path, states)
 
-    def fit(self, model: nn.Module, ema: Ema = "auto") -> tuple[Fit, tuple[str, ...]]:
+    def fit(self, model: nn.Module, ema: Ema = "auto", *, part: bool = False) -> tuple[Fit, tuple[str, ...]]:
         """The state that is the model's, and what was assumed in choosing it, a sentence each.
 
         Parameters
@@ -137,6 +135,9 @@ class Checkpoint:
             Any module.
         ema
             Which is meant where there is a moving average too.
+        part
+            Whether the model is known to be a part of what files hold, so that it goes without saying that the rest is
+            left out.
 
         Raises
         ------
@@ -170,12 +171,14 @@ class Checkpoint:
                 f"weights {str(self.path)!r} hold several states that fit this {type(model).__name__}:"
                 f" {first.name} and {other.name}. Save the one that is meant by itself: torch.save(STATE, PATH)."
             )
-        return first, tuple(self._assumed(first, averages, plain, ema))
+        return first, tuple(self._assumed(first, averages, plain, ema, part=part))
 
-    def _assumed(self, chosen: Fit, averages: Sequence[Fit], plain: Sequence[Fit], ema: Ema) -> Iterator[str]:
+    def _assumed(
+        self, chosen: Fit, averages: Sequence[Fit], plain: Sequence[Fit], ema: Ema, *, part: bool
+    ) -> Iterator[str]:
         if averages and plain and ema == "auto":
             yield f"weights: {chosen.name} of {self.path} (ema no for {plain[0].name})"
-        if chosen.others:
+        if chosen.others and not part:
             yield f"weights: {_some(chosen.others)} of {self.path} left out, since they are no part of the model"
 
 

@@ -7,13 +7,14 @@ weights.safetensors  its parameters and buffers
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from seviz.errors import SavedNetworkError
 from seviz.network.changes import Changes
 from seviz.network.naming import Place, numbers
+from seviz.network.settings import Settings
 
 RECORD = "network.json"
 WEIGHTS = "weights.safetensors"
@@ -36,6 +37,8 @@ class SavedNetwork:
         Of its parameters and buffers, as `Network.weights_sha256`.
     names
         Of its SE blocks, by place; None in files written before names were kept.
+    settings
+        What was said of it beside its spec.
     """
 
     base: str
@@ -43,6 +46,7 @@ class SavedNetwork:
     trained: bool
     weights_sha256: str
     names: Mapping[Place, str] | None = None
+    settings: Settings = field(default_factory=Settings)
 
     def to_json(self) -> str:
         """The content of the file."""
@@ -53,6 +57,8 @@ class SavedNetwork:
             "weights_sha256": self.weights_sha256,
             "changes": self.changes.to_json(),
         }
+        if given := self.settings.given():
+            record["settings"] = given
         if self.names is not None:
             record["names"] = [
                 {"name": name, "path": path, "product": product} for (path, product), name in self.names.items()
@@ -92,6 +98,7 @@ def read_record(directory: Path) -> SavedNetwork:
             trained=bool(record["trained"]),
             weights_sha256=str(record["weights_sha256"]),
             names=_names(record["names"], path) if "names" in record else None,
+            settings=Settings.from_given(record.get("settings", {})),
         )
     except KeyError as error:
         raise SavedNetworkError(f"{str(path)!r} is damaged: it has no field {error}") from error

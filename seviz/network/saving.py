@@ -10,11 +10,12 @@ import torch
 from seviz.errors import SavedNetworkError
 from seviz.network.changes import Changes, apply_changes, changes_between
 from seviz.network.identity import identity_of, weights_sha256
-from seviz.network.models import Loaded, Network, load
+from seviz.network.models import Loaded, Network, load_with
 from seviz.network.modes import undisturbed
 from seviz.network.naming import names_of
 from seviz.network.products import tensors_in
 from seviz.network.saved import RECORD, WEIGHTS, SavedNetwork, is_saved_network, read_record
+from seviz.network.settings import Settings
 
 
 def save(network: Network, directory: str | Path) -> None:
@@ -37,10 +38,11 @@ def save(network: Network, directory: str | Path) -> None:
         cannot be written; then what was in the directory stays.
     """
     directory = Path(directory)
-    base = _base_of(network)
+    base, settings = _base_of(network)
     record = SavedNetwork(
         base=base,
-        changes=changes_between(load(base, weights="none").model, network.model),
+        settings=settings,
+        changes=changes_between(load_with(base, "none", _of_architecture(settings)).model, network.model),
         trained=network.trained,
         weights_sha256=weights_sha256(network.model),
         names=names_of(network.blocks),
@@ -51,7 +53,7 @@ def save(network: Network, directory: str | Path) -> None:
         with TemporaryDirectory(dir=directory, prefix=".writing-") as beside:
             safetensors.torch.save_file(state, Path(beside) / WEIGHTS)
             (Path(beside) / RECORD).write_text(record.to_json())
-            _compare(network, load(beside))
+            _compare(network, load_with(beside, "pretrained", Settings()))
             for name in (WEIGHTS, RECORD):
                 (Path(beside) / name).replace(directory / name)
     except OSError as error:
@@ -95,8 +97,8 @@ def changes_since_loaded(network: Network) -> Changed | None:
         return Changed(network.spec, ", ".join(f"other {name}" for name in settings), Changes(), settings)
     spec = network.spec
     try:
-        spec = _base_of(network)
-        base = load(spec, weights="none").model
+        spec, said = _base_of(network)
+        base = load_with(spec, "none", _of_architecture(said)).model
         changes = changes_between(base, network.model)
         apply_changes(base, changes)
     except Exception as error:  # a person's own file may raise anything
@@ -109,8 +111,17 @@ def changes_since_loaded(network: Network) -> Changed | None:
     return Changed(spec, ", ".join(filter(None, words)), changes, settings)
 
 
-def _base_of(network: Network) -> str:
-    return read_record(Path(network.spec)).base if is_saved_network(network.spec) else network.spec
+def _base_of(network: Network) -> tuple[str, Settings]:
+    """The spec that a network is made from, and what was said of it beside."""
+    if not is_saved_network(network.spec):
+        return network.spec, network.settings
+    record = read_record(Path(network.spec))
+    return record.base, Settings.from_given(record.settings.given() | network.settings.given())
+
+
+def _of_architecture(settings: Settings) -> Settings:
+    """Settings without those that choose among weights."""
+    return settings.but(ema="auto")
 
 
 def _compare(network: Network, again: Network) -> None:

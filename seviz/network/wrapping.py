@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from seviz.classes import Classes
 from seviz.errors import OptionError
-from seviz.network.examples import Example, Given, random_example, run_example
-from seviz.network.models import Network
-from seviz.network.modes import undisturbed
-from seviz.network.outputs import Outputs, logits_in
+from seviz.network.examples import Example, random_example
+from seviz.network.models import Network, classes_named, count_logits
+from seviz.network.outputs import Outputs
 from seviz.network.specs import MEMORY
 from seviz.network.wrappers import refuse_compiled, uncompiled
 
@@ -100,7 +99,7 @@ def wrap(
     refuse_compiled(module)
     name = type(module).__name__ if name is None else name
     given = random_example(module, example)
-    count = _count(module, given, outputs)
+    count = count_logits(module, given, outputs)
     one_tensor = len(given.args) == 1 and not given.kwargs and isinstance(given.args[0], Tensor)
     size = tuple(given.images[1:])
     config = _config(module, size if one_tensor else (), mean, std)
@@ -116,29 +115,6 @@ def wrap(
         example=example,
         outputs=outputs,
     )
-
-
-def logits_of_example(network: Network) -> int | None:
-    """How many logits a network gives for an example; None if it gives none."""
-    example = network.example_size if network.example is None else network.example
-    return _count(network.model, random_example(network.model, example), network.outputs)
-
-
-def _count(module: nn.Module, given: Given, outputs: Outputs | None) -> int | None:
-    with undisturbed(module):
-        logits = logits_in(run_example(module, given), outputs)
-    return None if logits is None else logits.shape[1]
-
-
-def classes_named(names: Sequence[str], count: int | None, whose: str) -> Classes:
-    """Classes by the names that a person gives; raises OptionError if there are fewer or more than logits."""
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise OptionError(f"class_names is {names!r:.80}, expected a list of names")
-    if count is not None and len(names) != count:
-        raise OptionError(f"class_names has {len(names)} names, and {whose} tells {count} classes; give {count}")
-    names = tuple(names)
-    ids = names if len(set(names)) == len(names) else tuple(f"{k} {name}" for k, name in enumerate(names))
-    return Classes(ids, names)
 
 
 def _classes(module: nn.Module, names: Sequence[str] | None, count: int | None) -> Classes | None:

@@ -56,6 +56,10 @@ class ModelRecord:
         What is to be known of the search for SE blocks, such as parts that could not be looked into.
     task
         "classification"; else, as "detection", the model is the backbone of such a network and gives no logits.
+    settings
+        What was said of it beside spec and weights, by name, as `seviz.network.settings.Settings.given`.
+    assumed
+        What was assumed in loading it, since nobody said it.
     changed
         What was changed after it was loaded: then spec and weights give another network. None if nothing was.
     """
@@ -70,6 +74,8 @@ class ModelRecord:
     class_names: tuple[str, ...] | None
     task: str = "classification"
     search: tuple[str, ...] = ()
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
     changed: ChangeRecord | None = None
 
 
@@ -247,6 +253,7 @@ class Manifest:
         pairs = {
             "model": (self.model.spec, other.model.spec),
             "weights": (self.model.weights_sha256[:12], other.model.weights_sha256[:12]),
+            "settings": (self.model.settings, other.model.settings),
             "changed in Python": (_what(self.model), _what(other.model)),
             "preprocessing": (self.model.preprocessing, other.model.preprocessing),
             "blocks": ([b.name for b in self.blocks], [b.name for b in other.blocks]),

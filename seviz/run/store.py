@@ -202,6 +202,7 @@ class Run:
         if model.spec.startswith(MEMORY):
             remarks.append(in_memory(model.spec))
         remarks += model.search
+        remarks += [f"Assumed: {sentence}." for sentence in model.assumed]
         targets = self.manifest.data.model_classes
         if model.task != "classification":
             remarks.append(f"The network is the backbone of one for {model.task}: it gives no predictions.")
