@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seviz.cli.reporting import progress, reported, say, split_list
+from seviz.cli.settings import load, with_settings
 
 if TYPE_CHECKING:
     from seviz.network.models import Network
+    from seviz.network.settings import Settings
     from seviz.run.store import Run
 
 
 @reported
+@with_settings
 def capture(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, hf-hub:OWNER/NAME, FILE.py:FACTORY, ...")],
     data: Annotated[
@@ -37,12 +40,12 @@ def capture(
     compile: Annotated[str, typer.Option(help="auto, on, off")] = "auto",
     workers: Annotated[int | None, typer.Option(help="processes that decode images")] = None,
     max_failures: Annotated[float, typer.Option(help="share of images that may fail")] = 0.01,
+    *,
+    settings: "Settings",
 ) -> None:
     """Record the gates of every image; the same command continues an interrupted run."""
-    import seviz
-
     run = record(
-        seviz.load(model, weights=weights),
+        load(model, weights, settings),
         data,
         out=out,
         classes=split_list(classes),

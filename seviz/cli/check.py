@@ -1,17 +1,24 @@
 """`seviz check`: what can be vouched for in a network, block by block."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seviz.cli.reporting import reported, say
+from seviz.cli.settings import load, with_settings
+
+if TYPE_CHECKING:
+    from seviz.network.settings import Settings
 
 
 @reported
+@with_settings
 def check(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, FILE.py:FUNCTION or a directory")],
     weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "none",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    settings: "Settings",
 ) -> None:
     """Check that the gates of a network can be read and forced.
 
@@ -21,10 +28,9 @@ def check(
     import json
     import sys
 
-    import seviz
     from seviz.compression.checking import check
 
-    checked = check(seviz.load(model, weights=weights))
+    checked = check(load(model, weights, settings))
     remarks = checked.survey.remarks()
     if as_json:
         record = {

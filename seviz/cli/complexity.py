@@ -5,18 +5,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seviz.cli.reporting import reported, say
+from seviz.cli.settings import load, with_settings
 
 if TYPE_CHECKING:
     from seviz.network.complexity import Complexity, Cost
+    from seviz.network.settings import Settings
 
 
 @reported
+@with_settings
 def complexity(
     model: Annotated[list[str], typer.Argument(help="timm/NAME, torchvision/NAME or seviz/NAME; several, if wanted")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     input_size: Annotated[
         int | None, typer.Option(min=1, help="Side of the image in pixels.", show_default="that of the network")
     ] = None,
+    *,
+    settings: "Settings",
 ) -> None:
     """Count parameters, multiply-adds and element-wise work, with and without SE blocks, for one image.
 
@@ -26,13 +31,12 @@ def complexity(
     import json
     import sys
 
-    import seviz
     from seviz.network.complexity import complexity
     from seviz.network.saved import structural_weights
 
     counts = {}
     for spec in model:
-        network = seviz.load(spec, weights=structural_weights(spec))
+        network = load(spec, structural_weights(spec), settings)
         size = network.input_size if input_size is None else (network.input_size[0], input_size, input_size)
         counts[spec] = complexity(network.model, size, blocks=network.blocks)
     if as_json:

@@ -5,6 +5,7 @@ import os
 import shlex
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -17,6 +18,10 @@ from seviz.errors import SevizError
 P = ParamSpec("P")
 
 
+SHOWN = {"traceback": False}
+"""Whether errors are shown with all that led to them, as --traceback asks for."""
+
+
 def reported(command: Callable[P, None]) -> Callable[P, None]:
     """A command whose errors are told in one line on stderr: exit code 2 for wrong use, 1 for failed work."""
 
@@ -25,6 +30,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except SevizError as error:
+            if SHOWN["traceback"]:
+                traceback.print_exception(error)
             say(f"error: {error}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
