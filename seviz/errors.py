@@ -6,6 +6,7 @@
     ├── ModelError
     │   ├── UnknownModelError     (LookupError)        no network of that name
     │   ├── TrustError            (PermissionError)    a file names code, or a network of strangers, to be run
+    │   ├── FactoryError          (RuntimeError)       a person's own file raised an exception
     │   ├── WeightsError          (ValueError)         weights not found, or not of this network
     │   ├── NoSEBlocksError       (ValueError)         the network has no SE block
     │   ├── ExampleError          (ValueError)         the network does not take that example
@@ -66,6 +67,10 @@ class UnknownModelError(ModelError, LookupError):
 
 class TrustError(ModelError, PermissionError):
     """A file names what would execute code or fetch from strangers, and the person did not say that it may."""
+
+
+class FactoryError(ModelError, RuntimeError):
+    """A person's own Python file raised an exception when its network was made."""
 
 
 class WeightsError(ModelError, ValueError):

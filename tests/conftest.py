@@ -18,7 +18,7 @@ from torchvision.transforms import v2
 import seviz
 from seviz.capture.datasets import open_dataset
 from seviz.classes import Classes
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run
 from tests.network.evil import Evil, make_evil
 from tests.touched import Touched, changed_files

@@ -26,7 +26,7 @@ from seviz.figures import fonts
 from seviz.figures.album import Album, LeftOut
 from seviz.figures.labels import shortened
 from seviz.figures.style import save
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run, open_run
 from seviz.texts import as_utf8, path_of, visible
 from tests.cli.commands import run as command

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import timm.data
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
 from seviz.capture.choice import choose_engine
 from seviz.capture.datasets import Dataset, open_dataset
@@ -27,17 +28,20 @@ from seviz.capture.keeping import (
     size,
 )
 from seviz.capture.launch import Launch, this_launch
+from seviz.capture.memory import Handed
 from seviz.capture.records import block_record, data_record, model_record
 from seviz.capture.sources import Batch, Files, Memory, Part, Source
 from seviz.capture.workers import refuse_while_importing
-from seviz.errors import OptionError, RunExistsError, TooManyFailuresError
+from seviz.classes import Classes
+from seviz.errors import EngineError, OptionError, RunExistsError, TooManyFailuresError
 from seviz.network.gates import SIGNALS, Signal
-from seviz.network.models import Network
-from seviz.run.chunks import Chunk, Samples
+from seviz.network.networks import Network, classes_named, logits_of_example
+from seviz.network.wrapping import NoPreprocess, wrap
+from seviz.run.chunks import FIRST, Chunk, Samples
 from seviz.run.files import sweep
 from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest
 from seviz.run.merging import merge
-from seviz.run.store import Run
+from seviz.run.store import Run, in_memory
 
 CHUNK_SIZE = 1024
 Progress = Callable[[int, int | None], None]
@@ -47,10 +51,11 @@ PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def collect(
-    network: Network,
-    data: Dataset | str | Path | Iterable[tuple[Tensor, Any]],
+    network: Network | nn.Module,
+    data: Dataset | str | Path | Iterable[Any],
     out: str | Path,
     *,
+    class_names: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     per_class: int | None = None,
     seed: int = 0,
@@ -79,13 +84,19 @@ def collect(
     Parameters
     ----------
     network
-        From `seviz.load`. Comes back as it was given.
+        From `seviz.load` or `seviz.wrap`; or a module, of which the first batch is the example (see `seviz.wrap`).
+        Comes back as it was given.
     data
         A data set, as `seviz.capture.datasets.open_dataset` opens it or by its spec ("path/to/folder",
-        "imagenet:ROOT", "coco:ROOT", ...), or an iterable of (images, labels): images as the model takes them,
-        (batch, channels, height, width); labels as indices of the network's classes, (batch).
+        "imagenet:ROOT", "coco:ROOT", ...). Or what is in memory: a DataLoader, a map-style data set, or any iterable,
+        once through, of (inputs, labels) or of dicts with "labels", batches or single images. Inputs are as the model
+        takes them, on any device: a tensor (batch, channels, height, width), a tuple of positional or a dict of
+        keyword arguments; or PIL images, which go through `network.preprocess`. Labels are indices or names of the
+        network's classes.
     out
         The run's directory.
+    class_names
+        What the network's classes are called, in the order of its logits.
     classes, per_class, seed, split, root
         Which images of a data set, and where they lie: see `seviz.capture.datasets.open_dataset`.
     signals
@@ -131,6 +142,8 @@ def collect(
     ModelError
         If the network has no SE block (NoSEBlocksError), cannot be compiled, or its dtype cannot be run on the
         device.
+    OptionError
+        If an option is outside its range, or data in memory is of another form.
 
     Warns
     -----
@@ -146,6 +159,13 @@ def collect(
     if not resume and (out / "manifest.json").exists():
         raise RunExistsError(f"{str(out)!r} holds a run and resume is off. Give another directory, or delete that one.")
     selection: dict[str, Any] = {}
+    handed = None if isinstance(data, Dataset | str | Path) else Handed(data)
+    network = _network(network, handed, class_names)
+    if handed is None and isinstance(network.preprocess, NoPreprocess):
+        raise OptionError(
+            f"data is a data set of files, and {network.spec} was wrapped without preprocessing; give seviz.wrap"
+            " preprocess, or mean and std"
+        )
     if isinstance(data, str | Path):
         data = open_dataset(data, classes=classes, per_class=per_class, seed=seed, split=split, root=root)
         selection = _selection(classes=classes, per_class=per_class, seed=seed, split=split, root=root)
@@ -189,6 +209,8 @@ def collect(
         count = int(kept(data, keep_gates).sum())
         check_room(out, per_image * count)
         tell(f"gates of {count:,} of {images:,} images: {size(per_image * count)}")
+    if handed is not None:
+        handed.check(network, Classes(manifest.data.class_ids, manifest.data.class_names))
     run = Run.create(out, manifest)
     if run.complete and not isinstance(data, Dataset):
         raise RunExistsError(
@@ -201,7 +223,8 @@ def collect(
         if isinstance(data, Dataset):
             source = Files(data, network, run.manifest, worker_count(workers))
         else:
-            source = Memory(data, run)
+            assert handed is not None  # as data is no data set
+            source = Memory(handed, network, run)
         with run.lock(launch.name):
             sweep(run.path)
             _work(run, network, source, launch, progress)
@@ -210,6 +233,24 @@ def collect(
     if run.complete:
         _judge(run, max_failures)
     return run
+
+
+def _network(network: Network | nn.Module, handed: Handed | None, class_names: Sequence[str] | None) -> Network:
+    """The network of a capture: one that was given, or a module with the first batch as its example."""
+    if isinstance(network, Network):
+        if class_names is None:
+            return network
+        count = logits_of_example(network)
+        return replace(network, classes=classes_named(class_names, count, network.spec))
+    if handed is not None:
+        return wrap(network, handed.example(network), class_names=class_names)
+    if not hasattr(network, "pretrained_cfg"):
+        raise OptionError(
+            f"data is a data set of files, and how images become tensors is not known of a {type(network).__name__};"
+            " hand over seviz.wrap(module, example, preprocess=...) in its place"
+        )
+    size = timm.data.resolve_model_data_config(network)["input_size"]
+    return wrap(network, (1, *size), class_names=class_names)
 
 
 def _check(*, batch_size: int, chunk_size: int, max_failures: float, signals: Sequence[str]) -> None:
@@ -255,14 +296,19 @@ def _engine(
         return Run(out).manifest.engine
     check_precision(network.model, PRECISIONS[precision])
     device = usable_device(device)
-    name, reason = choose_engine(
-        network.model,
-        compile=compile,
-        images=images,
-        device=device,
-        batch_size=batch_size,
-        input_size=network.input_size if network.fixed_size else None,
-    )
+    if network.takes_images:
+        name, reason = choose_engine(
+            network.model,
+            compile=compile,
+            images=images,
+            device=device,
+            batch_size=batch_size,
+            input_size=network.input_size if network.fixed_size else None,
+        )
+    elif compile == "on":
+        raise EngineError(f"{network.spec} takes several inputs, and cannot be compiled; leave compile out")
+    else:
+        name, reason = "eager", "the network takes several inputs"
     return EngineRecord(
         name=name,
         reason=reason,
@@ -320,7 +366,8 @@ def _work(run: Run, network: Network, source: Source, launch: Launch, progress: 
         network.blocks,
         _here(manifest.engine, launch),
         signals=[signal for signal in SIGNALS if signal in manifest.signals],
-        input_size=network.input_size,
+        input_size=network.input_size if network.takes_images else None,
+        outputs=network.outputs,
     ) as forward:
         for part in source.parts(wanted):
             collected = _Collected(part, manifest)
@@ -340,7 +387,7 @@ class _Collected:
         self._part, self._manifest = part, manifest
         self._statuses, self._reasons = list[str](), list[str]()
         self._contents = list[str | None]()
-        self._predictions = np.full((count, 5), -1, np.int32)
+        self._predictions = np.full((count, FIRST), -1, np.int32)
         self._values = {
             (signal, block.name): np.zeros((count, block.channels), np.float32)
             for signal in manifest.signals
@@ -405,4 +452,6 @@ def _judge(run: Run, max_failures: float) -> None:
             " with max_failures."
         )
     for remark in run.remarks:
+        if remark == in_memory(run.manifest.model.spec):  # who handed it over knows
+            continue
         warnings.warn(remark, stacklevel=3)

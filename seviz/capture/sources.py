@@ -1,7 +1,7 @@
 """Where the images of a capture come from, chunk by chunk: files that worker processes decode, or batches in memory."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -11,13 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seviz.capture.content import content_of_numbers
+from seviz.capture.content import content_of_file, content_of_numbers
 from seviz.capture.datasets import Dataset
 from seviz.capture.images import too_long
 from seviz.capture.keeping import kept
+from seviz.capture.memory import Handed
 from seviz.capture.workers import KILLED, read_in_order
-from seviz.errors import EmptyDataError, OptionError, RunExistsError
-from seviz.network.models import Network
+from seviz.errors import EmptyDataError, RunExistsError
+from seviz.network.networks import Network
+from seviz.network.outputs import Inputs
+from seviz.network.products import tensors_in
 from seviz.run.chunks import Chunk, Samples
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
@@ -33,14 +36,14 @@ class Batch:
     Attributes
     ----------
     images
-        (channels, height, width) each, of those that did not fail.
+        (channels, height, width) each, or the inputs of one image as tuples or dicts, of those that did not fail.
     statuses, reasons
         Of each image one of "ok", "coerced", "failed", and what there is to say.
     contents
         Of each image, a hash of what it was made from; None where it could not be read.
     """
 
-    images: Sequence[Tensor]
+    images: Sequence[Any]
     statuses: Sequence[str]
     reasons: Sequence[str]
     contents: Sequence[str | None]
@@ -120,13 +123,15 @@ class Files:
             )
 
 
-def content_of(image: Tensor) -> str:
-    """The hash of an image in memory, wherever it lies; see `seviz.capture.content.content_of_numbers`."""
+def content_of(image: Inputs) -> str:
+    """The hash of an image in memory, or of its inputs, wherever they lie; see `seviz.capture.content`."""
+    if not isinstance(image, Tensor):
+        return content_of_file("\n".join(map(content_of, tensors_in(image))).encode())
     numbers = image.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return content_of_numbers(numbers, str(image.dtype).removeprefix("torch."), image.shape)
 
 
-def _differing(there: Samples, images: Sequence[Tensor], labels: Sequence[int]) -> str:
+def _differing(there: Samples, images: Sequence[Inputs], labels: Sequence[int]) -> str:
     """What of images in memory is other than in a chunk; empty if nothing is, as far as is known."""
     if there.labels.tolist() != labels:
         return "labels"
@@ -202,25 +207,28 @@ class Memory:
     Attributes
     ----------
     data
-        Images as the network takes them with their labels.
+        What was handed over.
+    network
+        What it is for.
     run
         Whose chunks they are; of those that are there labels and contents are compared.
     """
 
-    data: Iterable[tuple[Tensor, Any]]
+    data: Handed
+    network: Network
     run: Run
 
     def parts(self, wanted: Callable[[int], bool]) -> Iterator[Part]:
         """The chunks whose number is wanted, in order; the others are compared with those that are there."""
         size = self.run.manifest.chunk_size
-        images, labels = list[Tensor](), list[int]()
+        images, labels = list[Inputs](), list[int]()
         index = 0
-        for x, y in self._checked():
-            images += x.unbind()
-            labels += y.tolist()
-            while len(labels) >= size:
-                yield from self._part(index, images[:size], labels[:size], wanted)
-                del images[:size], labels[:size]
+        for image, label in self.data.images(self.network, self.run.classes):
+            images.append(image)
+            labels.append(label)
+            if len(labels) == size:
+                yield from self._part(index, images, labels, wanted)
+                images, labels = [], []
                 index += 1
         if labels:
             yield from self._part(index, images, labels, wanted)
@@ -228,7 +236,7 @@ class Memory:
             raise EmptyDataError("the batches held no image")
 
     def _part(
-        self, index: int, images: list[Tensor], labels: list[int], wanted: Callable[[int], bool]
+        self, index: int, images: list[Inputs], labels: list[int], wanted: Callable[[int], bool]
     ) -> Iterator[Part]:
         manifest, path = self.run.manifest, self.run.chunk_path(index)
         if wanted(index):
@@ -246,18 +254,3 @@ class Memory:
                 f"{str(self.run.path)!r} holds other images: the {what} in its chunk {index} are others. Hand over"
                 " the images it was begun with, or give another directory."
             )
-
-    def _checked(self) -> Iterator[tuple[Tensor, Tensor]]:
-        classes = len(self.run.classes)
-        for number, (x, y) in enumerate(self.data):
-            x, y = torch.as_tensor(x), torch.as_tensor(y)
-            if x.ndim != 4 or y.shape != x.shape[:1] or y.is_floating_point():
-                raise OptionError(
-                    f"batch {number} is {tuple(x.shape)} with labels {tuple(y.shape)} of {y.dtype}, expected images"
-                    " (batch, channels, height, width) and whole numbers (batch)"
-                )
-            if len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes:
-                raise OptionError(
-                    f"batch {number} has labels {int(y.min())} to {int(y.max())}, expected 0 to {classes - 1}"
-                )
-            yield x, y

@@ -18,6 +18,7 @@ from seviz.cli import (
     intervene,
     prune,
     report,
+    reporting,
     runs,
     scan,
     tables,
@@ -84,8 +85,10 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show with an error all that led to it.")] = False,
 ) -> None:
     """See what the Squeeze-and-Excitation blocks of a network do, class by class and block by block."""
+    reporting.SHOWN["traceback"] = traceback
 
 
 def main() -> None:

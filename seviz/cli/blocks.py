@@ -1,16 +1,21 @@
 """`seviz blocks`: list the SE blocks of a network."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seviz.cli.printing import print_grid
 from seviz.cli.reporting import reported, say
+from seviz.cli.settings import load, with_settings
 from seviz.cli.trusting import Trust, trusting
+
+if TYPE_CHECKING:
+    from seviz.network.settings import Settings
 
 
 @reported
 @trusting
+@with_settings
 def blocks(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, seviz/NAME, or a saved network")],
     weights: Annotated[
@@ -18,17 +23,17 @@ def blocks(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     *,
+    settings: "Settings",
     trust: Trust,
 ) -> None:
     """List the SE blocks of a network, in order of depth."""
     import dataclasses
     import json
 
-    import seviz
     from seviz.network.bounds import bounds_to_json
     from seviz.network.saved import structural_weights
 
-    network = seviz.load(model, weights=structural_weights(model) if weights is None else weights, **trust)
+    network = load(model, structural_weights(model) if weights is None else weights, settings, trust)
     found = network.require_blocks().values()
     if as_json:
         facts = [{**dataclasses.asdict(block), "bounds": bounds_to_json(block.bounds)} for block in found]

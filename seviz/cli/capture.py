@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seviz.cli.reporting import progress, put, reported, say, split_list
+from seviz.cli.settings import load, with_settings
 from seviz.cli.trusting import Trust, trusting
 
 if TYPE_CHECKING:
-    from seviz.network.models import Network
+    from seviz.network.networks import Network
+    from seviz.network.settings import Settings
     from seviz.run.store import Run
 
 
 @reported
 @trusting
+@with_settings
 def capture(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, hf-hub:OWNER/NAME, FILE.py:FACTORY, ...")],
     data: Annotated[
@@ -40,13 +43,12 @@ def capture(
     workers: Annotated[int | None, typer.Option(help="processes that decode images")] = None,
     max_failures: Annotated[float, typer.Option(help="share of images that may fail")] = 0.01,
     *,
+    settings: "Settings",
     trust: Trust,
 ) -> None:
     """Record the gates of every image; the same command continues an interrupted run."""
-    import seviz
-
     run = record(
-        seviz.load(model, weights=weights, **trust),
+        load(model, weights, settings, trust),
         data,
         out=out,
         classes=split_list(classes),
@@ -92,6 +94,6 @@ def tell(run: "Run") -> None:
     put(f"run: {run.path} ({run.manifest.model.spec}, {len(run.blocks)} SE blocks)")
     put(f"images: {len(samples)} ({counts}) of {samples['label'].nunique()} classes")
     if accuracy is not None:
-        put(f"accuracy: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%} on {accuracy.images} images")
+        put(f"accuracy: {accuracy}")
     for remark in run.remarks:
         say(f"note: {remark}")

@@ -1,16 +1,21 @@
 """`seviz check`: what can be vouched for in a network, block by block."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seviz.cli.printing import print_grid
 from seviz.cli.reporting import put, reported, say
+from seviz.cli.settings import load, with_settings
 from seviz.cli.trusting import Trust, trusting
+
+if TYPE_CHECKING:
+    from seviz.network.settings import Settings
 
 
 @reported
 @trusting
+@with_settings
 def check(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, FILE.py:FUNCTION or a directory")],
     weights: Annotated[
@@ -18,6 +23,7 @@ def check(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     *,
+    settings: "Settings",
     trust: Trust,
 ) -> None:
     """Check that the gates of a network can be read and forced.
@@ -27,12 +33,10 @@ def check(
     import dataclasses
     import json
 
-    import seviz
     from seviz.compression.checking import check
     from seviz.network.saved import structural_weights
 
-    weights = structural_weights(model) if weights is None else weights
-    checked = check(seviz.load(model, weights=weights, **trust))
+    checked = check(load(model, structural_weights(model) if weights is None else weights, settings, trust))
     remarks = checked.survey.remarks()
     if as_json:
         record = {

@@ -6,14 +6,17 @@ import typer
 
 from seviz.cli.printing import print_grid
 from seviz.cli.reporting import reported, say
+from seviz.cli.settings import load, with_settings
 from seviz.cli.trusting import Trust, trusting
 
 if TYPE_CHECKING:
     from seviz.network.complexity import Complexity, Cost
+    from seviz.network.settings import Settings
 
 
 @reported
 @trusting
+@with_settings
 def complexity(
     model: Annotated[list[str], typer.Argument(help="timm/NAME, torchvision/NAME or seviz/NAME; several, if wanted")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -21,6 +24,7 @@ def complexity(
         int | None, typer.Option(min=1, help="Side of the image in pixels.", show_default="that of the network")
     ] = None,
     *,
+    settings: "Settings",
     trust: Trust,
 ) -> None:
     """Count parameters, multiply-adds and element-wise work, with and without SE blocks, for one image.
@@ -30,13 +34,12 @@ def complexity(
     """
     import json
 
-    import seviz
     from seviz.network.complexity import complexity
     from seviz.network.saved import structural_weights
 
     counts = {}
     for spec in model:
-        network = seviz.load(spec, weights=structural_weights(spec), **trust)
+        network = load(spec, structural_weights(spec), settings, trust)
         size = network.input_size if input_size is None else (network.input_size[0], input_size, input_size)
         counts[spec] = complexity(network.model, size, blocks=network.blocks)
     if as_json:

@@ -10,7 +10,7 @@ from seviz.cli.trusting import Trust
 
 if TYPE_CHECKING:
     from seviz.compression.splitting import Split
-    from seviz.network.models import Network
+    from seviz.network.networks import Network
     from seviz.run.store import Run
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory")]

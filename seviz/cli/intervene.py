@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from seviz.capture.datasets import Dataset
-    from seviz.network.models import Network
+    from seviz.network.networks import Network
     from seviz.run.store import Run
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory")]

@@ -32,7 +32,7 @@ from seviz.errors import OptionError, PruningError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from seviz.network.models import Network
+    from seviz.network.networks import Network
 
 KINDS = ("gated", "inner", "branch", "stream")
 

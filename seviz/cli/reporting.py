@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,10 @@ from seviz.texts import command_line, visible
 P = ParamSpec("P")
 
 
+SHOWN = {"traceback": False}
+"""Whether errors are shown with all that led to them, as --traceback asks for."""
+
+
 def reported(command: Callable[P, None]) -> Callable[P, None]:
     """A command whose errors are told in one line on stderr: exit code 2 for wrong use, 1 for failed work.
 
@@ -30,6 +35,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             with _warnings_as_notes():
                 command(*args, **kwargs)
         except SevizError as error:
+            if SHOWN["traceback"]:
+                traceback.print_exception(error)
             say(f"error: {error}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from seviz.compression.export import Exported, export_onnx, export_program
 from seviz.errors import EngineError, OptionError, WriteError
 from seviz.figures.style import save
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.saving import save as save_network
 from seviz.network.trust import making
 from seviz.texts import command_line, csv_text, markdown_text

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from seviz.capture.engines import copy_of, random_images
 from seviz.errors import EngineError, MissingPackageError, OptionError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.wrappers import refuse_compiled
 from seviz.run.files import write_atomically
 

@@ -19,8 +19,8 @@ from seviz.errors import FoldingError, OptionError
 from seviz.network.blocks import SEBlock
 from seviz.network.complexity import complexity
 from seviz.network.gates import force_gates
-from seviz.network.models import Network
 from seviz.network.modes import undisturbed
+from seviz.network.networks import Network
 from seviz.network.products import tensors_in
 from seviz.run.parts import Part
 from seviz.run.store import Run

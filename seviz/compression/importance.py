@@ -37,7 +37,7 @@ from seviz.network.blocks import SEBlock
 from seviz.network.dtype import as_taken
 from seviz.network.flow import Producer, producers
 from seviz.network.gates import capture_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.products import Product
 from seviz.network.reading import recorded_products
 from seviz.run.parts import Part
@@ -329,7 +329,7 @@ def _taylor(network: Network, batch: Labelled, place: torch.device) -> dict[str,
     """|s · dL/ds|, (image, channel). By the chain rule s · dL/ds is the sum of y · dL/dy over positions."""
     images = batch.images.to(place).detach().requires_grad_()  # so that gates have a graph, whatever is frozen
     with torch.enable_grad(), capture_gates(network.model, network.blocks) as gates:
-        logits = logits_of(network.model, images, batch.labels)
+        logits = logits_of(network, images, batch.labels)
         target = torch.as_tensor(batch.labels, device=place)
         loss = nn.functional.cross_entropy(logits, target, reduction="sum")
         seen = list(gates.values())

@@ -17,7 +17,7 @@ from seviz.errors import EmptyDataError, OptionError, PruningError
 from seviz.experiments.evaluation import Images, labelled_batches, logits_of, on_device
 from seviz.network.flow import Producer, input_producers
 from seviz.network.gates import layer_inputs
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.parts import Part
 from seviz.run.store import Run
 
@@ -167,7 +167,7 @@ def _taylor(
                 continue
             x = batch.images.to(place).detach().requires_grad_()  # so that there is a graph, whatever is frozen
             with torch.enable_grad(), layer_inputs(network.model, paths) as given:
-                logits = logits_of(network.model, x, batch.labels)
+                logits = logits_of(network, x, batch.labels)
                 target = torch.as_tensor(batch.labels, device=place)
                 loss = nn.functional.cross_entropy(logits, target, reduction="sum")
                 slopes = torch.autograd.grad(loss, list(given.values()))

@@ -35,7 +35,7 @@ from seviz.experiments.evaluation import (
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.complexity import complexity
 from seviz.network.gates import capture_gates, force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.parts import Part
 from seviz.run.store import Run
 
@@ -114,7 +114,7 @@ def _predicted(network: Network, gates: Gates, batches: Iterable[Labelled], devi
                 continue
             x = batch.images.to(place).detach().requires_grad_()  # so that gates have a graph, whatever is frozen
             with torch.enable_grad(), capture_gates(network.model, blocks) as seen:
-                logits = logits_of(network.model, x, batch.labels)
+                logits = logits_of(network, x, batch.labels)
                 target = torch.as_tensor(batch.labels, device=place)
                 loss = nn.functional.cross_entropy(logits, target, reduction="sum")
                 slopes = torch.autograd.grad(loss, list(seen.values()), allow_unused=True)
@@ -162,7 +162,7 @@ def with_constant_gates(
             labels.append(batch.labels)
             for gates, outcome in zip(held, outcomes, strict=True):
                 with force_gates(network.model, network.blocks, gates):
-                    logits = logits_of(network.model, images, batch.labels)
+                    logits = logits_of(network, images, batch.labels)
                 outcome.append(outcome_of(logits, batch.labels))
                 width = logits.shape[1]
     if not labels:

@@ -39,7 +39,7 @@ from seviz.experiments.evaluation import (
 )
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.gates import Forced, force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.pairing import pair_blocks
 from seviz.run.store import Run
 
@@ -243,7 +243,7 @@ def intervene(
             passes = []
             for block, intervention in conditions:
                 with force_gates(network.model, network.blocks, forced(block, intervention, drawn)):
-                    passes.append(_outcome(network.model, images, target, batch.labels))
+                    passes.append(_outcome(network, images, target, batch.labels))
             predicted, logits, losses = (torch.stack(part).cpu().numpy() for part in zip(*passes, strict=True))
             there = np.array([drawn[what] >= 0 if what in drawn else batch.labels >= 0 for _, what in conditions])
             parts.append(
@@ -263,10 +263,10 @@ def intervene(
 
 
 def _outcome(
-    model: nn.Module, images: Tensor, target: Tensor, labels: NDArray[np.int64]
+    network: Network, images: Tensor, target: Tensor, labels: NDArray[np.int64]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What each image is taken for, -1 where a logit is not finite, the logit of its class, cross-entropy, (batch)."""
-    logits = logits_of(model, images, labels)
+    logits = logits_of(network, images, labels)
     loss = nn.functional.cross_entropy(logits, target, reduction="none")
     predicted = logits.argmax(1).int().where(logits.isfinite().all(1), -1)
     return predicted, logits.gather(1, target[:, None])[:, 0], loss
@@ -387,13 +387,13 @@ def swap(
                 continue
             pixels, classed = batch.images[own].to(place), batch.labels[own]
             column = np.array([place_of[int(label)] for label in classed])
-            plain = logits_of(network.model, pixels, numbers).cpu().numpy().astype(np.float64)
+            plain = logits_of(network, pixels, numbers).cpu().numpy().astype(np.float64)
             before = plain.argmax(1)
             np.add.at(images, column, 1)
             np.add.at(right, column, before == classed)
             for k, label in enumerate(labels):
                 with force_gates(network.model, network.blocks, {block: moments.mean[label]}):
-                    logits = logits_of(network.model, pixels, numbers).cpu().numpy().astype(np.float64)
+                    logits = logits_of(network, pixels, numbers).cpu().numpy().astype(np.float64)
                 change, now, every = logits - plain, logits.argmax(1), np.arange(len(classed))
                 np.add.at(sums["logit_donor"][k], column, change[:, numbers[k]])
                 np.add.at(sums["logit_target"][k], column, change[every, classed])

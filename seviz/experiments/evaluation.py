@@ -22,8 +22,10 @@ from seviz.classes import Classes
 from seviz.errors import EmptyDataError, OptionError, SevizWarning
 from seviz.experiments.shares import share_interval
 from seviz.network.dtype import as_taken
-from seviz.network.models import Network
 from seviz.network.modes import undisturbed
+from seviz.network.networks import Network
+from seviz.network.outputs import logits_in
+from seviz.run.chunks import FIRST
 from seviz.texts import path_text
 
 Images = Dataset | str | Path | Iterable[tuple[Tensor, Any]]
@@ -173,24 +175,40 @@ def on_device(model: nn.Module, device: str = "auto") -> Iterator[torch.device]:
             model.to(home)
 
 
-def logits_of(model: nn.Module, images: Tensor, labels: NDArray[np.int64]) -> Tensor:
+def logits_of(
+    network: Network, images: Tensor, labels: NDArray[np.int64] | None = None, *, model: nn.Module | None = None
+) -> Tensor:
     """The logits of a batch, (batch, classes) float32.
 
     The model gets the images in its own floating dtype.
+
+    Parameters
+    ----------
+    network
+        Tells where the logits are in what its model returns.
+    images
+        (batch, channels, height, width), on the model's device.
+    labels
+        (batch); there must be a logit for each.
+    model
+        A copy of the network's model, to be run in its place.
 
     Raises
     ------
     OptionError
         If the model gives something else, or no logit for a label.
     """
+    model = network.model if model is None else model
     output = model(as_taken(images, model))
-    if not isinstance(output, Tensor) or output.ndim != 2 or int(labels.max(initial=-1)) >= output.shape[1]:
+    logits = logits_in(output, network.outputs)
+    most = -1 if labels is None else int(labels.max(initial=-1))
+    if logits is None or most >= logits.shape[1]:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise OptionError(
-            f"{type(model).__name__} gives {shape} for {len(images)} images with labels up to"
-            f" {labels.max(initial=-1)}, expected logits (batch, classes)"
+            f"{type(model).__name__} gives {shape} for {len(images)} images with labels up to {most}, expected logits"
+            " (batch, classes)"
         )
-    return output.float()
+    return logits.float()
 
 
 def outcome_of(
@@ -209,7 +227,7 @@ def outcome_of(
     """
     target = torch.as_tensor(labels, device=logits.device)
     finite = logits.isfinite().all(1)
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices.where(finite[:, None], -1)
+    best = logits.topk(min(FIRST, logits.shape[1]), dim=1).indices.where(finite[:, None], -1)
     loss = nn.functional.cross_entropy(logits, target, reduction="none").where(finite, torch.nan)
     in_top5 = (best == target[:, None]).any(1)
     return best[:, 0].cpu().numpy(), in_top5.cpu().numpy(), loss.cpu().numpy().astype(np.float64)
@@ -248,7 +266,7 @@ class Evaluation:
     @property
     def top5(self) -> float:
         """Share of images whose class was among the first five, in [0, 1]; NaN of no image."""
-        return float(self.in_top5.mean()) if len(self.labels) else float("nan")
+        return float(top5_share(self.in_top5, len(self.classes)))
 
     def by_class(self, *, confidence: float = 0.95) -> pd.DataFrame:
         """Accuracy by class.
@@ -320,7 +338,7 @@ def evaluate(
             failed += batch.failed
             if not len(batch):
                 continue
-            logits = logits_of(network.model, batch.images.to(place), batch.labels)
+            logits = logits_of(network, batch.images.to(place), batch.labels)
             taken_for, first_five, losses = outcome_of(logits, batch.labels)
             known = taken_for >= 0
             odd += int((~known).sum())
@@ -339,6 +357,23 @@ def evaluate(
         classes=classes_of(network, width),
         failed=failed + odd,
     )
+
+
+def top5_share(hits: NDArray[np.bool_], classes: int, axis: int = -1) -> Any:
+    """Share of images whose class is among the first five; NaN of no image, and of five classes or fewer.
+
+    Parameters
+    ----------
+    hits
+        Whether it is, images along the axis.
+    classes
+        Of the network.
+    axis
+        Of the images.
+    """
+    if classes <= FIRST or not hits.shape[axis]:
+        return np.full(np.delete(hits.shape, axis), np.nan)
+    return hits.mean(axis)
 
 
 def not_finite(name: str, images: int) -> str:

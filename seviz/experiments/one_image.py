@@ -22,7 +22,8 @@ from seviz.experiments.attribution import Attributions, Baseline, Method, attrib
 from seviz.experiments.evaluation import classes_of, on_device
 from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
+from seviz.network.outputs import logits_in
 from seviz.run.chunks import Chunk, decode_gates
 from seviz.run.store import Run
 
@@ -151,10 +152,10 @@ def _pass(network: Network, image: Tensor) -> tuple[dict[str, NDArray[np.float32
         capture_gates(network.model, network.blocks, detach=True) as gates,
     ):
         output = network.model(as_taken(image[None].to(place), network.model))
-    told = network.task == "classification" and isinstance(output, Tensor) and output.ndim == 2
+    logits = logits_in(output, network.outputs) if network.task == "classification" else None
     return (
         {name: gate[0].float().numpy() for name, gate in gates.items()},
-        output[0].double().numpy() if told else None,
+        None if logits is None else logits[0].double().numpy(),
     )
 
 

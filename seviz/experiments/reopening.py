@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
-from seviz.errors import DataNotFoundError, OptionError, SevizWarning, WeightsError
+from seviz.errors import DataNotFoundError, OptionError, SevizWarning, UnknownModelError, WeightsError
 from seviz.network.checkpoints import weights_file_sha256
-from seviz.network.models import Network, load
+from seviz.network.models import load_with
+from seviz.network.networks import Network
 from seviz.network.saved import WEIGHTS
+from seviz.network.settings import Settings
+from seviz.network.specs import MEMORY
 from seviz.network.trust import factory_remark, is_saved_network, making, named, require_trust, shown, told
 from seviz.run.inside import inside
 from seviz.run.manifest import ChangeRecord, DataRecord
@@ -74,6 +77,11 @@ def reopen_network(
             f" before its gates were captured ({changed.what}). Write the changed network down with seviz.save, and"
             " capture a run of the directory; or hand the network over in Python."
         )
+    if record.spec.startswith(MEMORY):
+        raise UnknownModelError(
+            f"the network of the run {str(run.path)!r} was a module in memory, which no spec makes again; hand it over"
+            " in Python: seviz.wrap(module, example)"
+        )
     spec, made = record.spec, making(record.spec)
     if model is not None and model != made.spec:
         spec, made, model = model, making(model), None  # in the place of what the file names
@@ -89,9 +97,10 @@ def reopen_network(
         warnings.warn(remark, SevizWarning, stacklevel=2)
     if weights is None:
         weights = "pretrained" if is_saved_network(spec) and record.weights == "none" else record.weights
-    network = load(
+    network = load_with(
         spec,
-        weights=weights,
+        weights,
+        Settings.from_given(record.settings),
         trust_code=trust_code,
         model=model if is_saved_network(spec) else None,
     )

@@ -8,7 +8,7 @@ weights.safetensors  its parameters and buffers
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from seviz.foreign import (
 )
 from seviz.network.changes import Changes
 from seviz.network.naming import Place
+from seviz.network.settings import Settings
 from seviz.network.trust import RECORD, is_saved_network, read_raw
 
 WEIGHTS = "weights.safetensors"
@@ -67,6 +68,7 @@ class _Record:
     names: Annotated[tuple[_Name, ...], Meta(max_length=10_000)] | None = None
     factory_sha256: Sha256 | None = None
     weights_file_sha256: Sha256 | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,8 @@ class SavedNetwork:
         Of the Python file that makes the base; None where none does, and in files written before it was kept.
     weights_file_sha256
         Of the file of its weights; None in files written before it was kept.
+    settings
+        What was said of it beside its spec.
     """
 
     base: str
@@ -98,6 +102,7 @@ class SavedNetwork:
     names: Mapping[Place, str] | None = None
     factory_sha256: str | None = None
     weights_file_sha256: str | None = None
+    settings: Settings = field(default_factory=Settings)
 
     def to_json(self) -> str:
         """The content of the file."""
@@ -111,6 +116,8 @@ class SavedNetwork:
         for name in _DIGESTS:
             if (digest := getattr(self, name)) is not None:
                 record[name] = digest
+        if given := self.settings.given():
+            record["settings"] = given
         if self.names is not None:
             record["names"] = [
                 {"name": name, "path": path, "product": product} for (path, product), name in self.names.items()
@@ -149,6 +156,7 @@ def read_record(directory: Path) -> SavedNetwork:
             names=None if record.names is None else _names(record.names),
             factory_sha256=record.factory_sha256,
             weights_file_sha256=record.weights_file_sha256,
+            settings=Settings.from_given(record.settings),
         )
     except (OSError, ValueError) as error:
         if isinstance(error, SavedNetworkError):

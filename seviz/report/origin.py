@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seviz.network.specs import MEMORY
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
 from seviz.texts import command_line
@@ -61,9 +62,7 @@ def counted(run: Run) -> str:
 
 def accuracy(run: Run) -> str:
     """Of the network during the capture, in words."""
-    if run.accuracy is None:
-        return "not known"
-    return f"top-1 {run.accuracy.top1:.1%}, top-5 {run.accuracy.top5:.1%} of {run.accuracy.images:,} images"
+    return "not known" if run.accuracy is None else str(run.accuracy)
 
 
 def capture_command(run: Run) -> str:
@@ -103,6 +102,11 @@ def no_command(run: Run) -> str:
             f"No command captures this run again: its network was changed in Python after {manifest.model.spec} was"
             f" loaded ({changed.what}). Write the changed network down with seviz.save(network, DIRECTORY); `seviz"
             " capture DIRECTORY DATA` then captures its gates."
+        )
+    if manifest.model.spec.startswith(MEMORY):
+        return (
+            "No command captures this run again: its network was a module in memory. In Python:"
+            " seviz.collect(seviz.wrap(module, example), data, out)."
         )
     if manifest.data.fingerprint is None:
         return "No command captures this run again: its images were handed over in memory."

@@ -15,6 +15,9 @@ from seviz.run.forms import ChunkFacts, form_of_chunk
 from seviz.run.manifest import Manifest
 from seviz.run.moments import Moments
 
+FIRST = 5
+"""Of how many classes with the greatest logits an image's predictions are."""
+
 _CODES = 65534  # between the code of exactly 0 and the code of exactly 1
 
 

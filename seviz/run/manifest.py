@@ -78,6 +78,8 @@ class ModelRecord:
         What is to be known of the search for SE blocks, such as parts that could not be looked into.
     task
         "classification"; else, as "detection", the model is the backbone of such a network and gives no logits.
+    settings
+        What was said of it beside spec and weights, by name, as `seviz.network.settings.Settings.given`.
     changed
         What was changed after it was loaded: then spec and weights give another network. None if nothing was.
     factory_sha256, weights_file_sha256
@@ -97,6 +99,7 @@ class ModelRecord:
     class_names: Classes | None
     task: Text = "classification"
     search: Texts = ()
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
     changed: ChangeRecord | None = None
     factory_sha256: Sha256 | None = None
     weights_file_sha256: Sha256 | None = None
@@ -282,6 +285,7 @@ class Manifest:
         pairs = {
             "model": (self.model.spec, other.model.spec),
             "weights": (self.model.weights_sha256[:12], other.model.weights_sha256[:12]),
+            "settings": (self.model.settings, other.model.settings),
             "changed in Python": (_what(self.model), _what(other.model)),
             "preprocessing": (self.model.preprocessing, other.model.preprocessing),
             "blocks": ([b.name for b in self.blocks], [b.name for b in other.blocks]),

@@ -51,7 +51,8 @@ def samples_table(samples: Samples, manifest: Manifest) -> pd.DataFrame:
             "content": pd.Series(samples.contents or [None] * len(samples.paths), dtype=object),
         }
     )
-    frame.loc[~good, ["predicted", "correct", "in_top5"]] = pd.NA
+    told = good & (samples.predictions[:, 0] >= 0)  # what cannot be predicted is not wrong
+    frame.loc[~told, ["predicted", "correct", "in_top5"]] = pd.NA
     return frame
 
 

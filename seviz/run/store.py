@@ -19,7 +19,8 @@ from seviz.errors import (
     RunIncompleteError,
 )
 from seviz.network.bounds import UNBOUNDED, Bounds
-from seviz.run.chunks import Chunk, decode_gates, in_16_bits
+from seviz.network.specs import MEMORY
+from seviz.run.chunks import FIRST, Chunk, decode_gates, in_16_bits
 from seviz.run.files import damaged, header_of, read_some, write_atomically
 from seviz.run.forms import form_of_chunk
 from seviz.run.lock import lock
@@ -35,15 +36,30 @@ class Accuracy:
 
     Attributes
     ----------
-    top1, top5
-        Share of images whose class was the first, or among the first five, predictions, in [0, 1].
+    top1
+        Share of images whose class was the first prediction, in [0, 1].
+    top5
+        Share of images whose class was among the first five predictions, in [0, 1]; None where there are no more than
+        five classes.
     images
         Number of images counted: all that did not fail.
     """
 
     top1: float
-    top5: float
+    top5: float | None
     images: int
+
+    def __str__(self) -> str:
+        top5 = "" if self.top5 is None else f", top-{FIRST} {self.top5:.1%}"
+        return f"top-1 {self.top1:.1%}{top5} of {self.images:,} images"
+
+
+def in_memory(spec: str) -> str:
+    """What is to be known of a run whose network was a module in memory."""
+    name = spec.removeprefix(MEMORY)
+    return (
+        f"The network was a module in memory ({name}): to run it again takes seviz.wrap(module, example), not a spec."
+    )
 
 
 class Run:
@@ -180,11 +196,13 @@ class Run:
 
     @cached_property
     def accuracy(self) -> Accuracy | None:
-        """Top-1 and top-5 accuracy; None where the data's classes are not the network's, or no image is left."""
+        """Top-1 and top-5 accuracy; None where the data's classes are not the network's, or it predicts none."""
         known = self.samples[self.samples["correct"].notna()]
         if known.empty:
             return None
-        return Accuracy(float(known["correct"].mean()), float(known["in_top5"].mean()), len(known))
+        several = len(self.manifest.model.class_ids or self.classes.ids) > FIRST
+        top5 = float(known["in_top5"].mean()) if several else None
+        return Accuracy(float(known["correct"].mean()), top5, len(known))
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -192,7 +210,10 @@ class Run:
         model, accuracy, remarks = self.manifest.model, self.accuracy, []
         if not model.trained:
             remarks.append("The weights of the SE blocks are untrained: the gates say nothing of learned features.")
+        if model.spec.startswith(MEMORY):
+            remarks.append(in_memory(model.spec))
         remarks += model.search
+        remarks += [f"Assumed: {sentence}." for sentence in model.assumed]
         targets = self.manifest.data.model_classes
         if model.task != "classification":
             remarks.append(f"The network is the backbone of one for {model.task}: it gives no predictions.")
@@ -201,6 +222,8 @@ class Run:
                 f"The classes of the data are not those of the network ({_few(self.classes.names)} against"
                 f" {_few(model.class_names or ())}): gates were captured, accuracy was left out."
             )
+        elif accuracy is None and (self.samples["status"] != "failed").any():
+            remarks.append("The network gives no logits (batch, classes) that were found: accuracy was left out.")
         elif model.trained and accuracy is not None and accuracy.images and model.class_ids:
             chance = 1 / len(model.class_ids)
             if accuracy.top1 <= chance + 3 * (chance * (1 - chance) / accuracy.images) ** 0.5:

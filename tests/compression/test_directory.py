@@ -11,7 +11,7 @@ import seviz
 from seviz.compression.directory import Compression, check_free, markdown, write_compression
 from seviz.compression.folding import fold_to
 from seviz.errors import OptionError, SavedNetworkError, WriteError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
 
 from seviz.compression.export import export_onnx, export_program
 from seviz.errors import CompiledModelError, EngineError, MissingPackageError, OptionError, WriteError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.spread import Spread
 
 

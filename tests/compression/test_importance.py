@@ -15,7 +15,7 @@ from seviz.capture.datasets import Dataset, open_dataset
 from seviz.compression.belonging import check_run
 from seviz.compression.importance import CRITERIA, importance, scores_by_block
 from seviz.errors import EmptyDataError, MissingSignalError, OptionError, UnknownClassError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.parts import Part
 from seviz.run.store import Run
 from tests.made_runs import make_run

@@ -21,7 +21,7 @@ from seviz.compression.rounds import prune_in_steps
 from seviz.compression.sites import Kind, blank_image, producers_of
 from seviz.errors import MissingPackageError, NoSEBlocksError, OptionError, PruningError
 from seviz.network.complexity import complexity
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.spread import Spread
 
 # Each with what only it shows of which channels go together.

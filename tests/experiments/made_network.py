@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from seviz.classes import Classes
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 NAMES = ("blue", "green", "red")
 FACTORY = """

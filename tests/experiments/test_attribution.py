@@ -13,7 +13,7 @@ from seviz.errors import EmptyDataError, MissingPackageError, OptionError, Unkno
 from seviz.experiments.attribution import METHODS, Attributions, attribute
 from seviz.network.blocks import find_se_blocks
 from seviz.network.gates import capture_gates, force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from tests.network.forms import FORMS, Gated, SELayer
 
 RANDOM = torch.Generator().manual_seed(0)

@@ -15,7 +15,7 @@ from seviz.errors import MissingSignalError, OptionError, UnknownClassError
 from seviz.experiments.causal import INTERVENTIONS, Outcomes, intervene, swap
 from seviz.experiments.donors import Donors
 from seviz.experiments.shares import difference_interval, share_interval
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run
 from tests.experiments.made_network import NAMES
 from tests.made_runs import make_run

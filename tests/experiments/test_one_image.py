@@ -28,7 +28,7 @@ from seviz.experiments.one_image import (
 )
 from seviz.experiments.reopening import reopen_data
 from seviz.network.gates import force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.joining import join
 from seviz.run.store import Run
 from tests.made_runs import make_run

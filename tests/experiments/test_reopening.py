@@ -14,7 +14,7 @@ from seviz.compression.folding import remove
 from seviz.errors import DataNotFoundError, OptionError, SevizWarning, WeightsError
 from seviz.experiments import reopening
 from seviz.experiments.reopening import reopen_data
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.joining import join
 from seviz.run.store import Run
 from tests.experiments.made_network import FACTORY

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import seviz
 from seviz.compression.folding import remove
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 PLAIN = """
 from torch import nn

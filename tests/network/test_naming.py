@@ -21,8 +21,8 @@ from seviz.errors import NoSEBlocksError, SavedNetworkError
 from seviz.experiments.evaluation import evaluate
 from seviz.experiments.measure import side_by_side
 from seviz.network.blocks import SEBlock
-from seviz.network.models import Network
 from seviz.network.naming import moved_path, names_of, with_names
+from seviz.network.networks import Network
 from seviz.network.spread import Spread
 from seviz.run.store import Run
 from tests.network.staged_network import FACTORY

@@ -12,7 +12,7 @@ from torch import nn
 import seviz
 from seviz.errors import SavedNetworkError, WeightsError
 from seviz.network.changes import Changes, apply_changes, changes_between
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.saving import save
 from seviz.network.spread import Spread
 

@@ -11,7 +11,7 @@ from torch import nn
 import seviz
 from seviz.compression.folding import fold_to, remove
 from seviz.network.changes import Changes
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.saving import Changed, changes_since_loaded
 from tests.network.staged_network import FACTORY
 

@@ -103,7 +103,7 @@ def test_what_was_run_is_told(run: Run) -> None:
     assert told["Weights"] == "pretrained"
     assert told["Fingerprint of the weights"] == "sha256 " + "0" * 64
     assert told["Images"] == "12 of 3 classes, 12 ok, 0 coerced, 0 failed"
-    assert told["Accuracy"] == "top-1 100.0%, top-5 100.0% of 12 images"
+    assert told["Accuracy"] == "top-1 100.0% of 12 images"
     assert told["SE blocks"] == "2, SE_2_1 to SE_3_1; sigmoid; reduction 8"
     assert told["Captured"] == "2026-01-01T00:00:00+00:00"
     untrained = dict(described(changed(run, model={"trained": False, "weights": "none"})))

@@ -188,6 +188,6 @@ def _without_common_end(paths: Sequence[str]) -> list[str]:
 def _names(ids: Sequence[str]) -> tuple[str, ...]:
     if not are_synsets(ids):
         return tuple(path_text(class_id) for class_id in ids)
-    from seviz.network.models import imagenet_names  # here, since torch takes seconds to import
+    from seviz.network.imagenet import imagenet_names  # here, since torch takes seconds to import
 
     return imagenet_names(ids)

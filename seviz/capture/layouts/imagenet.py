@@ -103,7 +103,7 @@ def _open_synsets(spec: str, folder: Path) -> Dataset:
 
 def _classes(synsets: list[str] | tuple[str, ...]) -> Classes:
     """ImageNet's 1,000, or these where they are not among them."""
-    from seviz.network.models import imagenet_classes, imagenet_names  # here, since torch takes seconds to import
+    from seviz.network.imagenet import imagenet_classes, imagenet_names  # here, since torch takes seconds to import
 
     known = imagenet_classes("imagenet-1k")
     return known if set(synsets) <= set(known.ids) else Classes(tuple(synsets), imagenet_names(synsets))

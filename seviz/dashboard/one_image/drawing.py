@@ -30,7 +30,7 @@ from seviz.dashboard.view import View
 from seviz.errors import SevizError
 from seviz.experiments.attribution import Attributions
 from seviz.experiments.one_image import OneImage, as_seen, beside, together
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 SOURCES = {"run": "An image of the run", "upload": "Your own image"}
 CENTRED = {"own": "what sets classes apart", "all": "all of the gates"}

@@ -20,7 +20,7 @@ from seviz.experiments.attribution import Attributions, Method
 from seviz.experiments.belonging import check_blocks
 from seviz.experiments.one_image import OneImage, attribute_image, image_file, kept_gates_of, likeness, run_image
 from seviz.experiments.reopening import reopen_data, reopen_network
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.inside import inside
 from seviz.run.store import Run
 

@@ -17,7 +17,7 @@ from seviz.dashboard.trusting import untrusted
 from seviz.dashboard.view import View
 from seviz.errors import SevizError
 from seviz.experiments.one_image import OneImage
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
 """Of files that are uploaded."""

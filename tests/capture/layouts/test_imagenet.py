@@ -9,7 +9,7 @@ from PIL import Image
 
 from seviz.capture.layouts.imagenet import open_imagenet
 from seviz.errors import DataFormatError, DataNotFoundError
-from seviz.network.models import imagenet_classes
+from seviz.network.imagenet import imagenet_classes
 from tests.capture.layouts.made_layouts import ENGLISH_SETTER, GOLDFISH, KIT_FOX, PUG
 
 INDEX = {GOLDFISH: 1, ENGLISH_SETTER: 212, PUG: 254, KIT_FOX: 278}  # as published with every network for ImageNet
