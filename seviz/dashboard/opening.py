@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from seviz.errors import RunNotFoundError
+from seviz.texts import path_text
 
 DEMO = Path("runs/demo")
 """The run that `seviz demo` makes, shown where no run is given."""
@@ -79,5 +80,5 @@ def _named(paths: list[Path]) -> dict[str, Path]:
             (n for n in range(1, len(path.parts) + 1) if all(other.parts[-n:] != path.parts[-n:] for other in others)),
             len(path.parts),
         )
-        names[re.sub(r"^/+", "", "/".join(path.parts[-number:]))] = path
+        names[path_text(re.sub(r"^/+", "", "/".join(path.parts[-number:])))] = path
     return names

@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from seviz.analysis.tables import kept_table, table_path
+from seviz.dashboard.caching import BY_BYTES
 from seviz.errors import MissingSignalError, MissingTableError
 from seviz.run.store import Run, open_run
 
@@ -66,28 +67,30 @@ def read_gates(run: Run, block: str) -> NDArray[np.float32]:
     return _gates(run.path, fingerprint(run.path), block)
 
 
-@st.cache_resource(max_entries=RUNS, show_spinner=False)
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=RUNS, show_spinner=False)
 def _run(path: Path, mark: str) -> Run:
     return open_run(path)
 
 
-@st.cache_data(max_entries=TABLES, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=TABLES, show_spinner=False)
 def _table(path: Path, mark: str, file: str, changed: int, name: str, parameters: dict[str, Any]) -> pd.DataFrame:
     return kept_table(_run(path, mark), name, **parameters)
 
 
-@st.cache_resource(max_entries=ARRAYS, show_spinner=False)
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=ARRAYS, show_spinner=False)
 def _block(path: Path, mark: str, block: str) -> xr.Dataset:
     return _run(path, mark)[block].load()
 
 
-@st.cache_data(max_entries=RUNS, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=RUNS, show_spinner=False)
 def _mean_gates(path: Path, mark: str) -> pd.Series:
     run = _run(path, mark)
     return pd.Series({block: float(run.total(block).mean.mean()) for block in run.blocks})
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)  # 400 MB each for 50,000 images of 2,048 channels
+@st.cache_resource(
+    hash_funcs=BY_BYTES, max_entries=4, show_spinner=False
+)  # 400 MB each for 50,000 images of 2,048 channels
 def _gates(path: Path, mark: str, block: str) -> NDArray[np.float32]:
     gates = _run(path, mark).gates(block)
     gates.setflags(write=False)

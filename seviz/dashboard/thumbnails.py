@@ -16,6 +16,7 @@ from PIL import Image
 
 from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
 from seviz.capture.images import decode
+from seviz.dashboard.caching import BY_BYTES
 from seviz.errors import DataNotFoundError, SevizError
 from seviz.run.inside import OUTSIDE, image_path
 from seviz.run.store import Run
@@ -129,14 +130,14 @@ def _of_packed(run: Run, path: str) -> Thumbnail:
     return grey(decoded.reason) if decoded.image is None else Thumbnail(small(decoded.image), "")
 
 
-@st.cache_data(max_entries=KEPT, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=KEPT, show_spinner=False)
 def _of_file(file: Path, changed: int, rotate: bool) -> Thumbnail:
     with TURN:
         decoded = decode(file, rotate=rotate)
     return grey(decoded.reason) if decoded.image is None else Thumbnail(small(decoded.image), "")
 
 
-@st.cache_resource(max_entries=2, show_spinner="Opening the images")
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=2, show_spinner="Opening the images")
 def _packed(spec: str, split: str) -> tuple[Dataset, dict[str, int]]:
     data = open_dataset(spec, split=split)
     return data, {path: place for place, path in enumerate(data.paths)}

@@ -16,9 +16,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from seviz.classes import Classes
+from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.files import zipped
+from seviz.dashboard.tables.class_names import labels_of
 from seviz.errors import WriteError
-from seviz.texts import of_markdown
+from seviz.texts import of_markdown, path_text, visible
 
 FOLDER = "compressions"
 """Of a run, where its compressions lie."""
@@ -84,8 +87,8 @@ class Result:
 
     @property
     def name(self) -> str:
-        """Of its directory."""
-        return self.path.name
+        """Of its directory, as it is shown."""
+        return visible(path_text(self.path.name))
 
     @property
     def number(self) -> str:
@@ -141,7 +144,7 @@ def read_results(run: Path) -> Results:
         if isinstance(read, Result):
             found.append(read)
         else:
-            remarks.append(f"{place.name} is left out: {read}")
+            remarks.append(f"{path_text(place.name)} is left out: {read}")
     return Results(tuple(found), tuple(remarks))
 
 
@@ -246,8 +249,8 @@ def damage_masked(by_class: pd.DataFrame, fraction: float, most: int) -> pd.Data
 
 def called(table: pd.DataFrame) -> pd.Series:
     """Names of the classes of a table, with their ids where several have one."""
-    twice = table["class_name"].duplicated(keep=False)
-    return table["class_name"].where(~twice, table["class_name"] + " (" + table["class"] + ")")
+    classes = Classes(tuple(table["class"]), tuple(table["class_name"]))
+    return pd.Series(labels_of(classes), table.index, dtype=object, name="class_name")
 
 
 def network_zip(result: Result) -> bytes:
@@ -269,7 +272,7 @@ def _is_file(file: Path) -> bool:
     return file.is_file() and not file.is_symlink()
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=256, show_spinner=False)
 def _read(place: Path, mark: str) -> Result | str:
     """A compression, or why it is none."""
     try:
@@ -333,7 +336,7 @@ def _checked(file: Path) -> pd.DataFrame:
     return table
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=64, show_spinner=False)
 def _read_csv(file: Path, changed: int) -> pd.DataFrame:
     if file.stat().st_size > LARGEST:
         raise ValueError(f"{file.name} is larger than {LARGEST // 2**20} MB")

@@ -13,6 +13,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from seviz.capture.datasets import Dataset
+from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.reading import fingerprint
 from seviz.dashboard.thumbnails import TURN
 from seviz.errors import ImageFormatError, OptionError, SevizError, UnknownModelError
@@ -138,7 +139,7 @@ def _check_blocks(run: Run, one: OneImage) -> None:
         raise OptionError("the network opened again has other SE blocks than the run, which was made with other names")
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=2, show_spinner=False)
 def _opened(path: Path, mark: str, trust_code: bool, _run: Run) -> Network:
     with TURN:
         try:
@@ -151,12 +152,12 @@ def _opened(path: Path, mark: str, trust_code: bool, _run: Run) -> Network:
     return network
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=4, show_spinner=False)
 def _data(path: Path, mark: str, _run: Run) -> Dataset:
     return reopen_data(_run)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=32, show_spinner=False)
 def _made_of_row(path: Path, mark: str, row: int, _run: Run, _network: Network) -> OneImage:
     data = _data(path, mark, _run)
     if data.root is not None:
@@ -165,18 +166,20 @@ def _made_of_row(path: Path, mark: str, row: int, _run: Run, _network: Network) 
         return run_image(_network, data, row, rotate=_run.manifest.engine.rotate)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=8, show_spinner=False)
 def _made_of_file(path: Path, mark: str, digest: str, _content: bytes, _run: Run, _network: Network) -> OneImage:
     with TURN, image_file(_content) as data:
         return run_image(_network, data, rotate=_run.manifest.engine.rotate)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=32, show_spinner=False)
 def _kept(path: Path, mark: str, row: int, _run: Run) -> dict[str, NDArray[np.float32]] | None:
     return kept_gates_of(_run, row)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)  # 60 MB for 1,000 classes and all channels of an SE-ResNet-50
+@st.cache_resource(
+    hash_funcs=BY_BYTES, max_entries=2, show_spinner=False
+)  # 60 MB for 1,000 classes and all channels of an SE-ResNet-50
 def _means(path: Path, mark: str, _run: Run) -> dict[str, NDArray[np.float32]]:
     """Mean gates of each block by class and channel, NaN for classes without images."""
     means = {}
@@ -186,7 +189,7 @@ def _means(path: Path, mark: str, _run: Run) -> dict[str, NDArray[np.float32]]:
     return means
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=4, show_spinner=False)
 def _totals(path: Path, mark: str, _run: Run) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Mean and standard deviation of each channel over all images, by block; NaN where there are none."""
     found = {}
@@ -197,14 +200,14 @@ def _totals(path: Path, mark: str, _run: Run) -> dict[str, tuple[NDArray[np.floa
     return found
 
 
-@st.cache_data(max_entries=64, show_spinner="Reading the mean gates of all classes")
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=64, show_spinner="Reading the mean gates of all classes")
 def _likeness(
     path: Path, mark: str, key: str, centred: bool, _gates: Mapping[str, NDArray[np.float32]], _run: Run
 ) -> pd.DataFrame:
     return likeness(_gates, _means(path, mark, _run), centred=centred)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=128, show_spinner=False)
 def _attributed(
     path: Path,
     mark: str,

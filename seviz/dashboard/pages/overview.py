@@ -133,7 +133,7 @@ def _record(run: Run) -> None:
         "gates kept": manifest.keep_gates,
         "run": str(run.path),
     }
-    st.table(pd.DataFrame({"": list(rows), " ": [str(each) for each in rows.values()]}).set_index(""))
+    st.table(pd.DataFrame({"": list(rows), " ": [escaped(str(each)) for each in rows.values()]}).set_index(""))
 
 
 PAGE = Page(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from seviz.dashboard.escaping import escaped
+from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.plots.charts import show, take_block
 from seviz.dashboard.plots.specificity import (
     by_depth,
@@ -200,7 +200,7 @@ def _list(view: View, table: pd.DataFrame) -> None:
     else:
         key = f"list_{view.name}_{'' if of == 'all' else view.block}_{least}"
         st.dataframe(
-            rows[list(COLUMNS)].rename(columns=COLUMNS),
+            plain(rows[list(COLUMNS)].rename(columns=COLUMNS)),
             hide_index=True,
             column_config={
                 title: st.column_config.NumberColumn(
