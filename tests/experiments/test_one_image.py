@@ -265,7 +265,7 @@ def test_beside_a_mean() -> None:
 def saved(directory: Path, base: str) -> str:
     directory.mkdir(parents=True)
     changes = {"removed": [], "spread": {}, "widths": {}, "shapes": {}}
-    record = {"format": 1, "base": base, "trained": True, "weights_sha256": "0", "changes": changes}
+    record = {"format": 1, "base": base, "trained": True, "weights_sha256": "0" * 64, "changes": changes}
     (directory / "network.json").write_text(json.dumps(record))
     return str(directory)
 
