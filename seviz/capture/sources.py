@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -131,12 +132,17 @@ def content_of(image: Inputs) -> str:
     return content_of_numbers(numbers, str(image.dtype).removeprefix("torch."), image.shape)
 
 
+def _contents(images: Sequence[Inputs]) -> list[str]:
+    with ThreadPoolExecutor() as pool:  # SHA-256 lets go of the interpreter
+        return list(pool.map(content_of, images))
+
+
 def _differing(there: Samples, images: Sequence[Inputs], labels: Sequence[int]) -> str:
     """What of images in memory is other than in a chunk; empty if nothing is, as far as is known."""
     if there.labels.tolist() != labels:
         return "labels"
-    known = there.contents is not None and tuple(map(content_of, images)) != there.contents
-    return "pixels" if known else ""
+    other = there.contents is not None and _contents(images) != list(there.contents)
+    return "pixels" if other else ""
 
 
 def read_batches(
@@ -241,13 +247,14 @@ class Memory:
         manifest, path = self.run.manifest, self.run.chunk_path(index)
         if wanted(index):
             first, n, step = index * manifest.chunk_size, len(labels), manifest.engine.batch_size
-            cut = (images[k : k + step] for k in range(0, n, step))
+            contents = _contents(images)
+            cut = ((images[k : k + step], contents[k : k + step]) for k in range(0, n, step))
             yield Part(
                 index,
                 tuple(str(first + k) for k in range(n)),
                 np.array(labels, np.int64),
                 np.full(n, manifest.keep_gates == "all"),
-                (Batch(some, ["ok"] * len(some), [""] * len(some), list(map(content_of, some))) for some in cut),
+                (Batch(some, ["ok"] * len(some), [""] * len(some), hashes) for some, hashes in cut),
             )
         elif path.exists() and (what := _differing(Chunk.read(path, manifest).samples, images, labels)):
             raise RunExistsError(

@@ -34,7 +34,7 @@ def fingerprint(path: Path) -> str:
 
 
 def read_run(path: Path) -> Run:
-    """Open a run; raises what `open_run` raises."""
+    """Open a run and read its table of images; raises what either raises."""
     run = open_run(path)  # tells what is wrong, before a fingerprint is taken
     return _run(path, fingerprint(path)) if run.complete else run
 
@@ -69,7 +69,9 @@ def read_gates(run: Run, block: str) -> NDArray[np.float32]:
 
 @st.cache_resource(hash_funcs=BY_BYTES, max_entries=RUNS, show_spinner=False)
 def _run(path: Path, mark: str) -> Run:
-    return open_run(path)
+    run = open_run(path)
+    _ = run.samples  # which every page shows: what is wrong with them is told before a page is begun
+    return run
 
 
 @st.cache_data(hash_funcs=BY_BYTES, max_entries=TABLES, show_spinner=False)

@@ -230,6 +230,7 @@ def test_options_outside_their_range(tiny_network: Network, tmp_path: Path) -> N
     for options, message in (
         ({"batch_size": 0}, "batch_size is 0, expected at least 1"),
         ({"chunk_size": -1}, "chunk_size is -1, expected at least 1"),
+        ({"chunk_size": 65537}, "chunk_size is 65537, expected at most 65536"),
         ({"max_failures": 2}, r"max_failures is 2, expected a share in \[0, 1\]"),
         ({"signals": ["gates"]}, "signals has 'gates', expected some of excitation, squeeze, response"),
         ({"device": "warp"}, r"device 'warp' cannot be used \(.*\); give cpu, or auto"),

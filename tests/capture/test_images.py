@@ -1,3 +1,4 @@
+import hashlib
 import os
 import re
 import struct
@@ -205,7 +206,8 @@ def test_whatever_a_decoder_raises_becomes_a_reason_of_one_line(
 
     Image.fromarray(PHOTO).save(tmp_path / "image.png")
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-    assert decode(tmp_path / "image.png") == images.Decoded(None, "failed", reason)
+    content = hashlib.sha256((tmp_path / "image.png").read_bytes()).hexdigest()[:32]
+    assert decode(tmp_path / "image.png") == images.Decoded(None, "failed", reason, content)
 
 
 def test_an_interruption_is_no_failed_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

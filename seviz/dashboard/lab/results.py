@@ -4,7 +4,6 @@
 Markdown are read, nothing else; a directory that is not whole is left out with a remark.
 """
 
-import json
 import re
 import tempfile
 from collections.abc import Collection, Sequence
@@ -21,12 +20,14 @@ from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.files import zipped
 from seviz.dashboard.tables.class_names import labels_of
 from seviz.errors import WriteError
+from seviz.foreign import line, parse_json
 from seviz.texts import of_markdown, path_text, visible
 
 FOLDER = "compressions"
 """Of a run, where its compressions lie."""
 LARGEST = 64 * 2**20
 """Bytes of a table or card that is read."""
+_LONGEST_LINE = 100_000  # bytes, of the names of columns
 
 Kind = Literal["mask", "fold", "prune"]
 _NETWORK = ("README.md", "network.json", "weights.safetensors", "network.pt2", "network.onnx")
@@ -314,11 +315,11 @@ def _result(place: Path) -> Result:
 def _check_network(file: Path) -> None:
     """That a network was written down whole; raises ValueError if not."""
     try:
-        whole = isinstance(json.loads(_text(file)), dict)
-    except (ValueError, RecursionError):
-        whole = False
+        whole = isinstance(parse_json(_text(file).encode()), dict)
+    except ValueError as error:
+        raise ValueError(f"{file.name} cannot be read ({line(error)})") from error
     if not whole:
-        raise ValueError(f"{file.name} cannot be read")
+        raise ValueError(f"{file.name} cannot be read (it is no object)")
 
 
 def _checked(file: Path) -> pd.DataFrame:
@@ -340,10 +341,13 @@ def _checked(file: Path) -> pd.DataFrame:
 def _read_csv(file: Path, changed: int) -> pd.DataFrame:
     if file.stat().st_size > LARGEST:
         raise ValueError(f"{file.name} is larger than {LARGEST // 2**20} MB")
+    with file.open("rb") as beginning:
+        if len(beginning.readline(_LONGEST_LINE)) == _LONGEST_LINE:
+            raise ValueError(f"{file.name} begins with a line of more than {_LONGEST_LINE:,} bytes")
     try:
         table = pd.read_csv(file, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=[""])
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{file.name} is no table ({error})") from error
+        raise ValueError(f"{file.name} is no table ({line(error)})") from error
     return table.fillna(dict.fromkeys([column for column in _TEXTS if column in table], ""))
 
 
