@@ -23,6 +23,9 @@ Step = TypeVar("Step")
 
 KILLED = "the process that decoded it was killed, perhaps for want of memory"
 
+_Reading = tuple[Callable[[int], Any], Callable[[list[Any]], Any]]
+"""Reads an image; makes one thing of several."""
+
 _GUARD = 'in a script of your own, begin only under `if __name__ == "__main__":`'
 
 
@@ -115,7 +118,7 @@ def _pool(
 ) -> Iterator[ProcessPoolExecutor]:
     """Processes that know how to read."""
     context = system.worker_context()
-    work: _Work | bytes = (read, together)
+    work: _Reading | bytes = (read, together)
     if context.get_start_method() != "fork":  # once for all of them; those that are forked know it as it is
         try:
             work = pickle.dumps(work)
@@ -136,13 +139,11 @@ def _pool(
         yield pool
 
 
-_Work = tuple[Callable[[int], Any], Callable[[list[Any]], Any]]
-
-_given: _Work | None = None
+_given: _Reading | None = None
 """In a worker, how it reads."""
 
 
-def _begin(work: "_Work | bytes", parent: int, began: float) -> None:
+def _begin(work: _Reading | bytes, parent: int, began: float) -> None:
     global _given
     system.ignore_interrupts()  # the process that waits for this one tells of an interruption
     torch.set_num_threads(1)

@@ -56,8 +56,23 @@ def alive(pid: int, start: float | None = None) -> bool:
         return start is None or abs(process.create_time() - start) <= _SAME_START
     except psutil.AccessDenied:  # another user's
         return True
-    except (psutil.NoSuchProcess, ValueError, OverflowError):
+    except psutil.NoSuchProcess:
+        return _hidden(pid)
+    except (ValueError, OverflowError):
         return False
+
+
+def _hidden(pid: int) -> bool:
+    """Whether it is a process of another user that this one is not shown, as where /proc is mounted with hidepid."""
+    if os.name == "nt":  # where the call below would end it
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def process_space() -> str:
@@ -124,6 +139,8 @@ def end(process: "subprocess.Popen[bytes]", patience: float) -> None:
     patience
         Seconds from the request to end, which is that of Ctrl-C, to the end by force.
     """
+    if process.poll() is not None:  # its number may be another's by now
+        return
     family = [] if hasattr(os, "killpg") else _family(process.pid)
     with suppress(OSError):  # it ended meanwhile, or has no console to be sent a break
         if hasattr(os, "killpg"):

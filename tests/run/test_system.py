@@ -61,6 +61,27 @@ def test_whoever_may_not_be_asked_is_alive(monkeypatch: pytest.MonkeyPatch) -> N
     assert system.alive(os.getpid(), 0.0)
 
 
+@pytest.mark.parametrize(("failure", "there"), [(PermissionError, True), (ProcessLookupError, False), (None, False)])
+def test_whoever_is_hidden_is_alive(
+    failure: type[OSError] | None, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On some shared machines /proc shows one's own processes only; a signal is refused where there is another."""
+
+    def kill(pid: int, number: int) -> None:
+        assert (pid, number) == (2**22 + 1, 0)
+        if failure is not None:
+            raise failure
+
+    monkeypatch.setattr("os.kill", kill)
+    assert system.alive(2**22 + 1, 1.0) == there
+
+
+def test_on_windows_no_process_is_asked_by_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, signal 0 is Ctrl-C, and any other ends it."""
+    monkeypatch.setattr(system, "os", SimpleNamespace(name="nt"))  # without `kill`
+    assert not system.alive(2**22 + 1)
+
+
 def test_numbers_of_processes_count_where_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
     if sys.platform == "linux":
         assert system.process_space() == os.readlink(f"/proc/{os.getpid()}/ns/pid")
