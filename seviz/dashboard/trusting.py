@@ -3,8 +3,10 @@
 A run is text that anyone may have written, and whoever reaches the page can click. So a click is not enough.
 """
 
+import shlex
+
 from seviz.dashboard.opening import TRUST
-from seviz.network.trust import making
+from seviz.network.trust import making, shown
 from seviz.run.store import Run
 
 
@@ -34,6 +36,6 @@ def untrusted(run: Run, *, trust_code: bool) -> str:
     if not made.acts:
         return ""
     return (
-        f"To run the network of this run, {made.spec}, {made.does} on the machine of this server. What a run names is"
-        f" not trusted by itself: where you trust it, start the dashboard with seviz dashboard {TRUST} {run.path}"
+        f"To run the network of this run, {shown(made.spec)}, {made.does} on the machine of this server. What a run names is"
+        f" not trusted by itself: where you trust it, start the dashboard with seviz dashboard {TRUST} {shlex.quote(str(run.path))}"
     )
