@@ -35,7 +35,8 @@ def untrusted(run: Run, *, trust_code: bool) -> str:
     made = making(run.manifest.model.spec)
     if not made.acts:
         return ""
+    start = shlex.join(["seviz", "dashboard", TRUST, str(run.path)])
     return (
-        f"To run the network of this run, {shown(made.spec)}, {made.does} on the machine of this server. What a run names is"
-        f" not trusted by itself: where you trust it, start the dashboard with seviz dashboard {TRUST} {shlex.quote(str(run.path))}"
+        f"To run the network of this run, {shown(made.spec)}, {made.does} on the machine of this server. What a run"
+        f" names is not trusted by itself: where you trust it, start the dashboard with {start}"
     )
