@@ -3,8 +3,10 @@
 A run is text that anyone may have written, and whoever reaches the page can click. So a click is not enough.
 """
 
+import shlex
+
 from seviz.dashboard.opening import TRUST
-from seviz.network.trust import making
+from seviz.network.trust import making, shown
 from seviz.run.store import Run
 
 
@@ -33,7 +35,8 @@ def untrusted(run: Run, *, trust_code: bool) -> str:
     made = making(run.manifest.model.spec)
     if not made.acts:
         return ""
+    start = shlex.join(["seviz", "dashboard", TRUST, str(run.path)])
     return (
-        f"To run the network of this run, {made.spec}, {made.does} on the machine of this server. What a run names is"
-        f" not trusted by itself: where you trust it, start the dashboard with seviz dashboard {TRUST} {run.path}"
+        f"To run the network of this run, {shown(made.spec)}, {made.does} on the machine of this server. What a run"
+        f" names is not trusted by itself: where you trust it, start the dashboard with {start}"
     )
