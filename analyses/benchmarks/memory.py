@@ -5,7 +5,8 @@
 
 Both record the same: gates of each image, and by class count, mean, sum of squared deviations, least and greatest gate,
 and how many are near and at 0 and 1; the loop keeps them in memory, `collect` on the disk. They take turns in one
-process; told is the median of the ratios, round by round, with the quartiles. collect runs the folded engine, as by
+process; told is the median of the ratios of their CPU seconds, which other work on the machine does not lengthen, round
+by round, with the quartiles. collect runs the folded engine, as by
 default, and, for what that is worth, the eager one, which runs the network as the loop does.
 """
 
@@ -62,10 +63,10 @@ def _classes(module: nn.Module, loader: DataLoader[tuple[Tensor, Tensor]]) -> in
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """How long a call takes."""
-    start = time.perf_counter()
+    """CPU seconds of a call."""
+    start = time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def compare(network: Network, images: int, batch: int, rounds: int) -> dict[str, np.ndarray]:
