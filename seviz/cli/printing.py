@@ -91,7 +91,7 @@ def _for_people(table: "pd.DataFrame") -> None:
 
     right = [number for number in range(table.shape[1]) if is_numeric_dtype(table.iloc[:, number])]
     rows = (list(map(_cell, row)) for row in table.head(ROWS).itertuples(index=False, name=None))
-    print_grid(table.columns, rows, right=right, width=250)
+    print_grid(list(table.columns), rows, right=right, width=250)
     if len(table) > ROWS:
         say(f"{ROWS} of {len(table):,} rows; --csv and --json give all")
 
