@@ -32,8 +32,9 @@ def distinct(labels: Sequence[str]) -> list[str]:
 
 def plain(table: pd.DataFrame) -> pd.DataFrame:
     """A table as `st.dataframe` shows it: texts, index and headings one line each, without what would be obeyed."""
-    texts = table.select_dtypes(["object", "string", "category"])
-    shown = table.assign(**{str(column): texts[column].map(_shown).astype(object) for column in texts})
+    shown = table.copy()
+    for column in table.select_dtypes(["object", "string", "category"]):
+        shown[column] = table[column].map(_shown).astype(object)
     return shown.rename(index=_shown, columns=_shown)
 
 

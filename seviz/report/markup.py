@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from seviz.texts import visible
+from seviz.texts import named, visible
 
-Form = Literal["text", "count", "share", "figure", "interval"]
+Form = Literal["text", "name", "count", "share", "figure", "interval"]
+_TEXTS = ("text", "name")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Column:
     heading
         In the page.
     form
-        "share" has two decimals, "figure" three digits that count.
+        "name" is text that is seen also where it is blank; "share" has two decimals, "figure" three digits that count.
     """
 
     name: str
@@ -64,8 +65,8 @@ def table(rows: pd.DataFrame, columns: Sequence[Column], *, name: str, title: st
         for position, column in enumerate(shown):
             tag = 'th scope="row"' if position == 0 else "td"
             value, words = _cell(row, column)
-            key = "" if column.form == "text" else f' data-value="{value}"'
-            content = isolated(words) if column.form == "text" and words else text(words)
+            key = "" if column.form in _TEXTS else f' data-value="{value}"'
+            content = isolated(words) if column.form in _TEXTS and words else text(words)
             cells.append(f"<{tag}{_class(column)}{key}>{content}</{tag.split()[0]}>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(lines)
@@ -84,14 +85,15 @@ def facts(pairs: Sequence[tuple[str, object]]) -> str:
 
 
 def _class(column: Column) -> str:
-    return "" if column.form == "text" else ' class="number"'
+    return "" if column.form in _TEXTS else ' class="number"'
 
 
 def _cell(row: dict[Any, Any], column: Column) -> tuple[str, str]:
     """What a cell is sorted by, and what it shows."""
     values = [row[name] for name in column.name.split(",")]
-    if column.form == "text":
-        return "", "" if pd.isna(values[0]) else str(values[0])
+    if column.form in _TEXTS:
+        words = "" if pd.isna(values[0]) else str(values[0])
+        return "", named(words) if column.form == "name" and isinstance(values[0], str) else words
     if any(pd.isna(value) for value in values):
         return "", "–"
     return f"{float(values[0]):.9g}", " to ".join(_number(float(value), column.form) for value in values)
