@@ -29,6 +29,7 @@ Channels = Annotated[int, Meta(ge=1, le=1 << 20)]
 Small = Annotated[int, Meta(ge=0, le=1 << 20)]
 Classes = Annotated[tuple[Text, ...], Meta(max_length=1_000_000)]
 Texts = Annotated[tuple[Text, ...], Meta(max_length=10_000)]
+_KEPT = r"^(all|none|per-class:[0-9]{1,9})( \+ (all|none|per-class:[0-9]{1,9}))*\Z"  # several of runs that were joined
 Signal = Annotated[str, matching(r"^[a-z]{1,40}\Z", "a signal, such as excitation")]
 LongText = Annotated[str, Meta(max_length=200_000)]
 """Such as the specs of runs that were joined."""
@@ -165,6 +166,17 @@ class DataRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Selection:
+    """What `DataRecord.selection` may hold."""
+
+    classes: Classes | None = None
+    per_class: Count | None = None
+    seed: int | None = None
+    split: Text | None = None
+    root: Text | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineRecord:
     """How the network is run: chosen when the run is created, used again when it is resumed.
 
@@ -226,7 +238,7 @@ class Manifest:
     data: DataRecord
     engine: EngineRecord
     signals: Annotated[tuple[Signal, ...], Meta(min_length=1, max_length=10)]
-    keep_gates: LongText
+    keep_gates: Annotated[LongText, matching(_KEPT, "all, none or per-class:N, such as per-class:50")]
     chunk_size: Annotated[int, Meta(ge=1, le=LARGEST_CHUNK)]
     chunks: Annotated[int, Meta(ge=1, le=10_000_000)] | None
 
@@ -403,6 +415,7 @@ def _check(made: Manifest) -> None:
         if (ids is None) != (names is None) or (ids and names and len(ids) != len(names)):
             counts = [shown(each) for each in (names, ids)]
             raise ValueError(f"{name}.class_names is {counts[0]}, expected as many as class_ids, which is {counts[1]}")
+    as_type(data.selection, _Selection, other="data.selection.")
     if not data.class_ids:
         raise ValueError("data.class_ids is a list of 0, expected a class or more")
     if (targets := data.model_classes) is not None:

@@ -88,7 +88,7 @@ def samples_bytes(table: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def read_samples(path: Path, manifest: Manifest) -> pd.DataFrame:
+def read_samples(path: Path, manifest: Manifest, images: int) -> pd.DataFrame:
     """Read the table of images.
 
     Parameters
@@ -96,17 +96,18 @@ def read_samples(path: Path, manifest: Manifest) -> pd.DataFrame:
     path
         Of the file.
     manifest
-        Of the run, which says how many images and classes there are.
+        Of the run.
+    images
+        How many the run has.
 
     Raises
     ------
     DamagedRunError
         If it is not what was written, or holds what no run of this manifest can.
     """
-    data = manifest.data
-    largest = 16 * MEGABYTE + 2048 * (2**31 if data.images is None else data.images)
+    largest = 16 * MEGABYTE + 2048 * images
     try:
-        table = read_parquet(path, within=path.parent, largest=largest, rows=data.images, schema=_SCHEMA)
+        table = read_parquet(path, within=path.parent, largest=largest, rows=images, schema=_SCHEMA)
         _check(table, manifest)
     except (OSError, ValueError) as error:
         raise damaged(path, f"it cannot be read: {error}") from error

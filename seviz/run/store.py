@@ -181,7 +181,8 @@ class Run:
         Where an image has several classes, class joins them by "|" and label is their numbers.
         """
         self._require_complete()
-        return read_samples(self.samples_path, self.manifest)
+        images = self.manifest.data.images
+        return read_samples(self.samples_path, self.manifest, sum(self.images_of_chunks) if images is None else images)
 
     @cached_property
     def labels(self) -> NDArray[Any]:

@@ -90,7 +90,7 @@ def _merged(run: Run) -> Iterator[Damage]:
         yield Damage(path, "is missing", "run the same capture again")
     else:
         try:
-            read_samples(path, run.manifest)
+            read_samples(path, run.manifest, len(table))
             if path.read_bytes() != samples_bytes(table):
                 yield Damage(path, "is not what the chunks give", _AGAIN)
         except DamagedRunError as error:

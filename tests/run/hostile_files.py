@@ -276,6 +276,13 @@ CASES: dict[str, Case] = {
     "signals_twice": field(
         "signals", to=["excitation"] * 2, message=r"signals is 'excitation, excitation', expected exc"
     ),
+    "selection": field("data", "selection", to={"classes": 5}, message=r"data.selection.classes is 5, expected array"),
+    "selection_more": field(
+        "data", "selection", to={"x\n": 5}, message=r"data.selection.x\\n is no field that is known"
+    ),
+    "keep_gates": field(
+        "keep_gates", to="per-class:-3", message=r"keep_gates is 'per-class:-3', expected all, none or per"
+    ),
     "labels": field("data", "labels", to="both", message=r"data.labels is 'both', expected"),
     "engine": field("engine", "name", to="rm", message=r"engine.name is 'rm', expected eager, folded or compiled"),
     "digest": field("model", "factory_sha256", to="0", message=r"model.factory_sha256 is '0', expected 64 hex digits"),
