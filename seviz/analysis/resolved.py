@@ -29,6 +29,8 @@ class Channels:
     ----------
     near_constant
         Whether each spreads less than is stored exactly, (channel); see `Precision.near_constant`.
+    moving
+        Whether it has two different values at least, (channel).
     finite
         Whether all its values are, (channel).
     mean
@@ -38,6 +40,7 @@ class Channels:
     """
 
     near_constant: NDArray[np.bool_]
+    moving: NDArray[np.bool_]
     finite: NDArray[np.bool_]
     mean: NDArray[np.float64]
     precision: Precision
@@ -56,7 +59,8 @@ def channels_of(run: Run, block: str, signal: str = "excitation") -> Channels:
         total, precision = run.total(block, signal), precision_of(run, block, signal)
         finite = np.isfinite(total.m2[0])
         mean = total.mean[0].astype(np.float32).astype(np.float64)  # as gates of images have it
-        return Channels(precision.near_constant(total) & finite, finite, mean, precision)
+        moving = total.min[0] < total.max[0]
+        return Channels(precision.near_constant(total) & finite, moving, finite, mean, precision)
 
     return shared(run, ("resolved", block, signal), make)
 
@@ -143,7 +147,7 @@ def moderate(values: NDArray[np.floating]) -> tuple[NDArray[np.floating], NDArra
 
 
 def unresolved(run: Run, blocks: Sequence[str], signal: str = "excitation", *, near_constant: bool = True) -> list[str]:
-    """Remarks on channels that tables count as constant or leave out, a sentence each.
+    """Remarks on channels that move and yet count as constant, or are left out, a sentence each.
 
     Parameters
     ----------
@@ -157,7 +161,7 @@ def unresolved(run: Run, blocks: Sequence[str], signal: str = "excitation", *, n
     constant, odd = [], []
     for block in blocks:
         found = channels_of(run, block, signal)
-        near, count = int(found.near_constant.sum()), len(found.mean)
+        near, count = int((found.near_constant & found.moving).sum()), len(found.mean)
         if near and near_constant:
             which = "all channels" if near == count else f"{near:,} of {count:,} channels"
             constant.append(f"{which} of {block} (precision {found.precision})")

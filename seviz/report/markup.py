@@ -1,13 +1,14 @@
 """HTML of texts and tables. What is put into it is escaped here, and nowhere else."""
 
 import html
-import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
+
+from seviz.numerals import count, decimals, significant
 
 Form = Literal["text", "count", "share", "figure", "interval"]
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]")
@@ -88,14 +89,12 @@ def _cell(row: dict[Any, Any], column: Column) -> tuple[str, str]:
         return "", "" if pd.isna(values[0]) else str(values[0])
     if any(pd.isna(value) for value in values):
         return "", "–"
-    return f"{float(values[0]):.9g}", " to ".join(_number(float(value), column.form) for value in values)
+    return f"{float(values[0]):.9g}", " to ".join(_NUMBERS[column.form](float(value)) for value in values)
 
 
-def _number(value: float, form: Form) -> str:
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if form == "count":
-        return f"{value:,.0f}"
-    if form == "figure":
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
-    return f"{round(value, 2) + 0.0:.2f}"
+_NUMBERS: Mapping[Form, Callable[[float], str]] = {
+    "count": count,
+    "share": decimals,
+    "interval": decimals,
+    "figure": significant,
+}
