@@ -168,9 +168,12 @@ def convergence(
     if table.empty:
         blocks = pd.DataFrame({"block": run.blocks, "stage": [run.block(name).stage for name in run.blocks]})
         table = blocks.assign(images=_median(count), verdict="not enough").reindex(columns=table.columns)
-    odd = [not channels_of(run, name, signal).finite.all() for name in table["block"]]
-    table.loc[odd, [*_FIGURES, "stable_from", "wanted"]] = np.nan
-    table.loc[odd, "verdict"] = "not known"
+    found = [channels_of(run, name, signal) for name in table["block"]]
+    still = np.array([channels.near_constant.all() for channels in found], bool)
+    odd = np.array([not channels.finite.all() for channels in found], bool)
+    table.loc[still | odd, [*_FIGURES, "wanted"]] = np.nan
+    table.loc[still | odd, "stable_from"] = pd.NA
+    table.loc[still, "verdict"], table.loc[odd, "verdict"] = "nothing varies", "not known"
     table.attrs["remarks"] = [*curve.attrs["remarks"], *_wanting(table, run, count)]
     return table
 
@@ -242,6 +245,7 @@ def _by_size(run: Run, sizes: Sequence[int] | None, repeats: int, signal: str, s
 
     def of_block(name: str) -> list[dict[str, Any]]:
         gates = gates_of(run, name, signal)
+        gates[:, ~channels_of(run, name, signal).finite] = np.nan
         if draws is None:
             return []
         figures = _figures(gates, draws, pool.images[0])  # (draw and size, figure)

@@ -173,7 +173,7 @@ def saturation(run: Run, *, signal: str = "excitation") -> pd.DataFrame:
     for name, channels in zip(run.blocks, _channels_of(run, run.blocks, signal), strict=True):
         record = run.block(name)
         identity, constant = _root_mean_square(channels["distance_from_identity"]), _root_mean_square(channels["std"])
-        mean = channels.mean(numeric_only=True, skipna=False)
+        mean = channels[[*_SHARES, "entropy"]].mean(skipna=False)
         near_zero, near_one = float(mean["near_zero"]), float(mean["near_one"])
         size = _root_mean_square(np.hypot(channels["mean"], channels["std"]))
         rows.append(

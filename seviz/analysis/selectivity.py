@@ -53,8 +53,8 @@ from seviz.run.store import Run
 
 SELECTIVITY: Ranges = {
     "channel": COUNT,
-    **dict.fromkeys(("d_prime", "mutual_information"), ANY),
-    **dict.fromkeys(("d_prime_null", "mutual_information_bias"), POSITIVE),
+    **dict.fromkeys(("d_prime", "mutual_information", "mutual_information_bias"), ANY),
+    "d_prime_null": POSITIVE,
     **dict.fromkeys(("selectivity_index", "selectivity_index_null", "precision", "precision_null"), SHARE),
 }
 

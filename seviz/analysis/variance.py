@@ -246,7 +246,8 @@ class Errors:
         """
         error = np.sqrt(np.maximum(linear - quadratic, quadratic))
         odds, plain = quotient(omega_squared, 1 - omega_squared), quotient(eta_squared, 1 - eta_squared)
-        growth = quotient(linear, (1 - omega_squared) ** 2 * plain) * np.maximum(1 - odds, 0)
+        with np.errstate(invalid="ignore"):  # infinite odds, of a share of 1
+            growth = quotient(linear, (1 - omega_squared) ** 2 * plain) * np.maximum(1 - odds, 0)
         return cls(error, np.where(plain > 0, growth, 0))
 
     @classmethod

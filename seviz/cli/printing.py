@@ -1,5 +1,6 @@
 """How commands print a table: for people, as JSON, as CSV."""
 
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -64,6 +65,6 @@ def _cell(value: Any) -> str:
 
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}"
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        return f"{float(value):.4g}"  # at most 11 characters, whatever the number
     return str(value)

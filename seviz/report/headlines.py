@@ -83,7 +83,7 @@ def specificity_in_words(table: pd.DataFrame, *, trained: bool = True, several: 
         else:
             said += " This is the opposite of the course that the paper describes."
     if not share.with_intervals:
-        said += " No intervals are known, for which the gates of single images are needed."
+        said += " No intervals are known, for which the gates of single images are needed, varying within classes."
     return said + besides
 
 
