@@ -17,16 +17,21 @@ from typing import Any
 
 import pandas as pd
 
-from seviz.analysis.alignment import cka
-from seviz.analysis.channels import channels
-from seviz.analysis.convergence import convergence, convergence_by_size
-from seviz.analysis.decoding import decoding
-from seviz.analysis.embedding import principal_components
-from seviz.analysis.redundancy import redundancy, redundant_channels
-from seviz.analysis.saturation import saturation, saturation_by_channel
-from seviz.analysis.selectivity import selectivity
-from seviz.analysis.similarity import agreement, confusion, similarity
+from seviz.analysis.alignment import CKA, cka
+from seviz.analysis.channels import CHANNELS, channels
+from seviz.analysis.convergence import CONVERGENCE, CONVERGENCE_BY_SIZE, convergence, convergence_by_size
+from seviz.analysis.decoding import DECODING, decoding
+from seviz.analysis.embedding import PRINCIPAL_COMPONENTS, principal_components
+from seviz.analysis.ranges import Ranges
+from seviz.analysis.redundancy import REDUNDANCY, REDUNDANT_CHANNELS, redundancy, redundant_channels
+from seviz.analysis.saturation import SATURATION, SATURATION_BY_CHANNEL, saturation, saturation_by_channel
+from seviz.analysis.selectivity import SELECTIVITY, selectivity
+from seviz.analysis.similarity import AGREEMENT, CONFUSION_OF_CLASSES, SIMILARITY, agreement, confusion, similarity
 from seviz.analysis.specificity import (
+    SPECIFICITY,
+    SPECIFICITY_BY_CHANNEL,
+    SPECIFICITY_BY_CLASS,
+    SPECIFICITY_BY_OUTCOME,
     specificity,
     specificity_by_channel,
     specificity_by_class,
@@ -63,6 +68,28 @@ OF_BLOCK: dict[str, Callable[..., pd.DataFrame]] = {
     "principal_components": principal_components,
 }
 """Tables of one block, whose name is one more parameter, `block`."""
+
+RANGES: dict[str, Ranges] = {
+    "specificity": SPECIFICITY,
+    "specificity_by_channel": SPECIFICITY_BY_CHANNEL,
+    "specificity_by_class": SPECIFICITY_BY_CLASS,
+    "specificity_by_outcome": SPECIFICITY_BY_OUTCOME,
+    "selectivity": SELECTIVITY,
+    "saturation": SATURATION,
+    "saturation_by_channel": SATURATION_BY_CHANNEL,
+    "redundancy": REDUNDANCY,
+    "decoding": DECODING,
+    "convergence": CONVERGENCE,
+    "convergence_by_size": CONVERGENCE_BY_SIZE,
+    "agreement": AGREEMENT,
+    "confusion": CONFUSION_OF_CLASSES,
+    "cka": CKA,
+    "channels": CHANNELS,
+    "similarity": SIMILARITY,
+    "redundant_channels": REDUNDANT_CHANNELS,
+    "principal_components": PRINCIPAL_COMPONENTS,
+}
+"""Between which numbers the columns of each table lie; see `seviz.analysis.ranges`."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -107,6 +108,6 @@ def _cell(value: Any) -> str:
 
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}"
+    if isinstance(value, Real) and not isinstance(value, Integral):
+        return f"{float(value):.4g}"  # at most 11 characters, whatever the number
     return str(value)

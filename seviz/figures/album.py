@@ -36,6 +36,7 @@ from seviz.run.store import Run
 
 GALLERY = 3
 """Channels whose images are shown."""
+NO_IMAGE = "no class has an image that did not fail"
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,10 @@ def _saturation(album: Album, name: str) -> Iterator[Drawing]:
     yield Drawing(name, saturation_by_block(table, by_channel, **album.look), table)
 
 
-def _heatmap(album: Album, name: str) -> Iterator[Drawing]:
+def _heatmap(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
+    if not album.run.moments(album.run.blocks[0]).count.any():
+        yield LeftOut(name, NO_IMAGE)
+        return
     for block, called in album.each(name):
         classes = list(table_of(album.run, "similarity", block=block).index)
         order = order_of_channels(album.run, block)
@@ -233,8 +237,11 @@ def _distribution(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
             yield LeftOut(called, f"no image has a gate in {block}")
 
 
-def _similarity(album: Album, name: str) -> Iterator[Drawing]:
+def _similarity(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
     tables = {block: table_of(album.run, "similarity", block=block) for block in album.several}
+    if all(table.empty for table in tables.values()):
+        yield LeftOut(name, NO_IMAGE)
+        return
     figure = classes_across_depth(tables, names=album.names, **album.look)
     long = [
         table.rename_axis(columns="other").reset_index().melt("class", value_name="distance").assign(block=block)

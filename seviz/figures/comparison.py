@@ -1,5 +1,7 @@
 """Two runs, block by block: how far their gates shift, what becomes of specificity, and where gates collapse."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -46,13 +48,15 @@ def shift_by_depth(
         shift.plot(x, table["difference"], "D", color=COLOURS[1], ms=3, mfc="white", label="mean, with its sign")
         shift.axhline(0, color=FAINT, lw=0.7)
         shift.set_ylabel("shift of the\nexcitation")
+        shift.set_ylim(*_limits([*table["shift"], *table["difference"]]))
 
         share.plot(x, table["omega_squared_one"], "-o", color=FAINT, ms=3, mfc="white", label=names[0])
         share.plot(x, table["omega_squared_other"], "-o", color=COLOURS[0], ms=3, label=names[1])
         reach = (table["omega_squared_one"] + table[column] for column in ("change_low", "change_high"))
         whiskers(share, table["omega_squared_other"], *reach, color=COLOURS[0], label="interval of the change")
         share.set_ylabel("share of variance\nbetween classes (ω²)")
-        share.set_ylim(min(0, share.get_ylim()[0]), 1)
+        least = np.nanmin([*table["omega_squared_one"], *table["omega_squared_other"], 0])
+        share.set_ylim(min(1.1 * least, -0.05), 1)
 
         size.plot(x, table["std_total_one"], "-s", color=FAINT, ms=3, mfc="white", label=names[0])
         size.plot(x, table["std_total_other"], "-s", color=COLOURS[2], ms=3, label=names[1])
@@ -70,6 +74,13 @@ def shift_by_depth(
         if remark:
             figure.supxlabel(remark, fontsize=7)
     return figure
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Limits of an axis with room for intervals about as long as the values are large, whose ends do not count."""
+    low, high = np.nanmin([*values, 0]), np.nanmax([*values, 0])
+    room = 0.6 * (high - low) or 1.0
+    return float(low - room), float(high + room)
 
 
 def _alarms(axes: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:

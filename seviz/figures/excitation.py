@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from seviz.figures.blocks import limits_of_gates, say_unknown
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import entries, entry, legend_columns
 from seviz.figures.style import COLOURS, INK, LINES, WIDTHS, Width, style
@@ -84,8 +85,9 @@ def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dic
     rows = math.ceil(len(blocks) / columns)
     figure = Sheet(figsize=(WIDTHS[width], 0.55 + 1.45 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    low, high = (table["mean"] - table["std"].fillna(0)).min(), (table["mean"] + table["std"].fillna(0)).max()
-    bounded = table["mean"].min() >= 0 and table["mean"].max() <= 1
+    limits = limits_of_gates(table["mean"])
+    if limits != (0, 1):
+        limits = limits_of_gates(table["mean"] - table["std"].fillna(0), table["mean"] + table["std"].fillna(0))
     panels = {}
     for k, axes in enumerate(grid.flat):
         if k >= len(blocks):
@@ -94,7 +96,8 @@ def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dic
         channels = table.loc[table["block"] == blocks[k], "channel"].unique()
         ticks = sorted({round(k * (len(channels) - 1) / 5) for k in range(6)})
         axes.set_title(blocks[k])
-        axes.set_ylim((0, 1) if bounded else (low, high))
+        axes.set_ylim(*limits)
+        say_unknown(axes, table.loc[table["block"] == blocks[k], "mean"])
         axes.set_xlim(-0.5, len(channels) - 0.5)
         axes.set_xticks(ticks, [str(channels[tick]) for tick in ticks])
         panels[blocks[k]] = axes

@@ -12,6 +12,7 @@ from seviz.errors import DataNotFoundError, OptionError
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
 from seviz.figures.style import FAINT, WIDTHS, Width, style
+from seviz.numerals import decimals
 from seviz.run.inside import OUTSIDE, image_path
 
 KINDS = ("most excited", "least excited")
@@ -100,7 +101,9 @@ def _tile(axes: Axes, image: pd.Series, root: Path | None, rotate: bool, inches:
         decoded.image.thumbnail((_SIDE, _SIDE))
         axes.imshow(np.asarray(decoded.image), interpolation="nearest")
     length = max(int(inches / 0.055), 6)
-    axes.set_xlabel(f"{shortened(str(image['class_name']), length)}\n{image['value']:.3f}", fontsize=5.5, labelpad=1.5)
+    axes.set_xlabel(
+        f"{shortened(str(image['class_name']), length)}\n{decimals(image['value'], 3)}", fontsize=5.5, labelpad=1.5
+    )
 
 
 def _read(root: Path | None, path: str, rotate: bool) -> Decoded:

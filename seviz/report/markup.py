@@ -1,13 +1,13 @@
 """HTML of texts and tables. What is put into it is escaped here, and nowhere else."""
 
 import html
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
+from seviz.numerals import count, decimals, significant
 from seviz.texts import named, visible
 
 Form = Literal["text", "name", "count", "share", "figure", "interval"]
@@ -96,14 +96,12 @@ def _cell(row: dict[Any, Any], column: Column) -> tuple[str, str]:
         return "", named(words) if column.form == "name" and isinstance(values[0], str) else words
     if any(pd.isna(value) for value in values):
         return "", "–"
-    return f"{float(values[0]):.9g}", " to ".join(_number(float(value), column.form) for value in values)
+    return f"{float(values[0]):.9g}", " to ".join(_NUMBERS[column.form](float(value)) for value in values)
 
 
-def _number(value: float, form: Form) -> str:
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if form == "count":
-        return f"{value:,.0f}"
-    if form == "figure":
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
-    return f"{round(value, 2) + 0.0:.2f}"
+_NUMBERS: Mapping[Form, Callable[[float], str]] = {
+    "count": count,
+    "share": decimals,
+    "interval": decimals,
+    "figure": significant,
+}

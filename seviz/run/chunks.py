@@ -19,6 +19,8 @@ FIRST = 5
 """Of how many classes with the greatest logits an image's predictions are."""
 
 _CODES = 65534  # between the code of exactly 0 and the code of exactly 1
+STEP = 1 / _CODES
+"""Between neighbouring codes of gates that are stored in 16 bits: their error is at most half of it."""
 
 
 def in_16_bits(bounds: Bounds) -> bool:

@@ -99,6 +99,7 @@ class Moments:
             moments._set(0, values)
         return moments
 
+    @np.errstate(invalid="ignore")  # of infinite values there is no mean: NaN says so
     def _set(self, label: int, x: NDArray[np.float32]) -> None:
         self.count[label] = len(x)
         self.mean[label] = mean = x.mean(0, dtype=np.float64)
@@ -133,6 +134,7 @@ class Moments:
         """The moments of some classes, by their indices, in that order."""
         return Moments(**{name: array[classes] for name, array in self.to_arrays().items()})
 
+    @np.errstate(invalid="ignore")
     def merge(self, other: "Moments") -> "Moments":
         """The moments of both sets of images together.
 
