@@ -1,4 +1,4 @@
-"""What commands share: errors become one line and an exit code, progress goes to stderr, lists are split."""
+"""What commands share: errors become one line and an exit code, progress goes to stderr."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from typing import ParamSpec
 import typer
 
 from seviz.errors import SevizError
+from seviz.lists import split_list as split_list
 
 P = ParamSpec("P")
 
@@ -39,9 +40,8 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def split_list(value: str | None) -> list[str] | None:
-    """A list given with commas."""
-    return None if value is None else [part.strip() for part in value.split(",") if part.strip()]
+Listed = list[str] | None
+"""What an option is given as that lists things, for `split_list`."""
 
 
 @contextmanager

@@ -155,7 +155,7 @@ def run_image(network: Network, data: Dataset, index: int = 0, *, rotate: bool =
             " run on"
         )
     decoded = data.read(index, rotate=rotate)
-    if decoded.image is None:
+    if not isinstance(decoded.image, Image.Image):
         raise ImageFormatError(
             f"the image cannot be read: {decoded.reason}. Give a file that an image viewer can open."
         )

@@ -1,10 +1,11 @@
 """The network and the images of a run, opened again by what its manifest says, and checked to be the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from seviz.capture.datasets import BUNDLED, Dataset, open_dataset, printable
+from seviz.capture.datasets import BUNDLED, Dataset, dataset_of_files, fetched, open_dataset, printable
 from seviz.errors import DataNotFoundError, OptionError, WeightsError
 from seviz.network.models import Network, load
 from seviz.run.manifest import ChangeRecord, DataRecord
@@ -77,14 +78,15 @@ def reopen_data(run: Run, *, root: str | Path | None = None) -> Dataset:
     if record.root is None or record.spec == BUNDLED:
         if root is not None:
             raise OptionError(f"root is {str(root)!r}, but the images of {record.spec} cannot lie elsewhere")
-        data = _of_spec(record.spec, paths)
+        data = _of_spec(run, paths)
     else:
         folder = Path(record.root if root is None else root)
         if not folder.is_dir():
             raise DataNotFoundError(
                 f"the images of the run {str(run.path)!r} are to be in {str(folder)!r}, which is no directory"
             )
-        data = Dataset(record.spec, folder, run.classes, paths, run.labels)
+        preprocess = record.selection.get("preprocess")
+        data = dataset_of_files(record.spec, folder, run.classes, paths, run.labels, preprocess)
     if not _same(data, record):
         raise DataNotFoundError(
             f"the images of the run {str(run.path)!r} are not those in {str(data.root or record.spec)!r}: some are"
@@ -100,9 +102,22 @@ def _same(data: Dataset, record: DataRecord) -> bool:
     return data.fingerprint() == record.fingerprint
 
 
-def _of_spec(spec: str, paths: tuple[str, ...]) -> Dataset:
+def _of_spec(run: Run, paths: tuple[str, ...]) -> Dataset:
     """The images of a data set that have these paths."""
-    split = paths[0].partition("/")[0] if spec != BUNDLED and paths else None  # as cifar10 calls its images
-    data = open_dataset(spec, split=split)
+    record = run.manifest.data
+    if fetched(record.spec):
+        raise DataNotFoundError(
+            f"the images of the run {str(run.path)!r} are of {record.spec!r}, which is no directory here; what a run"
+            " names is not fetched from the hub. Give them as other images, with data."
+        )
+    data = open_dataset(record.spec, split=split_of(record, paths[0] if paths else ""))
     wanted = set(paths)
-    return data.take(np.array([k for k, path in enumerate(data.paths) if printable(path) in wanted], np.int64))
+    chosen = data.take(np.array([k for k, path in enumerate(data.paths) if printable(path) in wanted], np.int64))
+    return replace(chosen, classes=run.classes) if len(run.classes) == len(chosen.classes) else chosen
+
+
+def split_of(record: DataRecord, path: str) -> str | None:
+    """The split of the data set of a run whose images are no files; older runs tell it by the path of an image."""
+    if "split" in record.selection or not record.spec.startswith("cifar10:"):
+        return record.selection.get("split")
+    return path.partition("/")[0] or None
