@@ -48,6 +48,7 @@ def test_every_odd_file_is_reported_with_its_status(workers: int, odd_folder: Pa
     assert {status: found[status] for status in ("ok", "coerced", "failed")} == expected
     assert found["found"] == len(ODD) + 2 == found["ok"] + found["coerced"] + found["failed"]
     assert found["ignored"] == 3  # README.txt, labels.csv, and original.data, which a link is to
+    assert found["ignored_kinds"] == {".txt": 1, ".csv": 1, ".data": 1}
     everything = sum(len(files) for _, _, files in os.walk(odd_folder)) + 1  # folder.png
     assert found["found"] + found["ignored"] == everything
     assert found["classes"] == 2
@@ -75,7 +76,7 @@ def test_text_lists_counts_reasons_and_failed_files(odd_folder: Path) -> None:
     assert lines[0] == f"data: {odd_folder} (2 classes)"
     counts = Counter(odd.status for odd in ODD.values())
     listed = f"{counts['ok'] + 2} ok, {counts['coerced']} coerced, {counts['failed']} failed"
-    assert lines[1] == f"images: {len(ODD) + 2} found ({listed}); 3 other files ignored"
+    assert lines[1] == f"images: {len(ODD) + 2} found ({listed}); 3 other files ignored: .csv 1, .data 1, .txt 1"
     assert any(re.fullmatch(r"failed +\d+ +image file is truncated +odd/truncated\.\w+ *", line) for line in lines)
     assert any(re.fullmatch(r"coerced +1 +first of 3 frames +odd/pages\.tiff *", line) for line in lines)
     named = lines[lines.index("failed:") + 1 :]

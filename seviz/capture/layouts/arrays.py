@@ -1,6 +1,6 @@
 """Arrays in folders: multi-band images and other inputs that are no pictures, one file each."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -44,6 +44,6 @@ def open_arrays(spec: str, root: Path, *, split: str | None, preprocess: Preproc
     """
     found = open_folder(spec, root, split=split, extensions=EXTENSIONS, items="array")
     how: Preprocess = "none" if preprocess is None else preprocess
-    data = Arrays(**{name: getattr(found, name) for name in found.__dataclass_fields__})
+    data = Arrays(**{each.name: getattr(found, each.name) for each in fields(found)})
     note = "arrays are taken as they are, in the network's dtype (--preprocess model: resized and normalised)"
     return replace(data, preprocess=how, notes=(*found.notes, *([note] if preprocess is None else [])))
