@@ -75,7 +75,7 @@ def _member(file: IO[bytes], size: int) -> NDArray[Any]:
     shape, _, dtype = headers[version](file)
     if dtype.hasobject:
         raise ValueError("holds Python objects, which are not read")
-    if np.prod(shape, dtype=object) * dtype.itemsize != size - file.tell():
+    if min(shape, default=0) < 0 or np.prod(shape, dtype=object) * dtype.itemsize != size - file.tell():
         raise ValueError("holds other than the bytes that its header tells")
     file.seek(0)
     read: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)

@@ -113,7 +113,8 @@ class Taking:
         """The input; raises ValueError for numbers that are too great for it, and what the preprocessing raises."""
         if isinstance(read, Image.Image):
             return self.preprocess(read)
-        values = torch.from_numpy(read.astype(np.float64 if self.wide or self.how == "model" else np.float32))
+        with np.errstate(over="ignore"):  # what is too great becomes infinite, and is refused below
+            values = torch.from_numpy(read.astype(np.float64 if self.wide or self.how == "model" else np.float32))
         if self.how == "model":
             if read.dtype.kind in "ui":
                 values /= np.iinfo(read.dtype).max
