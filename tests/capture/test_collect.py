@@ -221,7 +221,7 @@ def test_batches_must_be_images_with_labels(tiny_network: Network, tmp_path: Pat
             collect(tiny_network, [batch], tmp_path / "run")
     with pytest.raises(EmptyDataError, match="the batches held no image"):
         collect(tiny_network, [], tmp_path / "run")
-    with pytest.raises(OptionError, match="classes, per_class, split, .* class_names choose from a data set"):
+    with pytest.raises(OptionError, match=r"classes, per_class, split, .* class_names choose from a data set"):
         collect(tiny_network, [], tmp_path / "run", per_class=3)
     nameless = dataclasses.replace(tiny_network, classes=None)
     with pytest.raises(OptionError, match="labels of batches in memory are indices of the network's classes"):

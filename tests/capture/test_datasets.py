@@ -209,7 +209,7 @@ def test_options_that_a_layout_does_not_have(make_spec: Callable[[str], str], tm
         open_dataset(make_spec("imagenet"), root=tmp_path / "nowhere")
     with pytest.raises(OptionError, match="per_class is 0, expected at least 1"):
         open_dataset("bundled", per_class=0)
-    with pytest.raises(OptionError, match="preprocess is 'none', but data 'bundled' holds images, .*; leave it out"):
+    with pytest.raises(OptionError, match=r"preprocess is 'none', but data 'bundled' holds images, .*; leave it out"):
         open_dataset("bundled", preprocess="none")
     with pytest.raises(OptionError, match="preprocess is 'all', expected model or none"):
         open_dataset("bundled", preprocess="all")

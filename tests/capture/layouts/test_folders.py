@@ -145,7 +145,9 @@ def test_nothing_to_open(make_folder: Callable[..., Path], tmp_path: Path) -> No
     with pytest.raises(EmptyDataError, match=r"data 'given' has no class folders; expected .*/flat/CLASS/IMAGE"):
         open_folder("given", flat)
     root = make_folder({"a": 0, "b": 0})
-    with pytest.raises(EmptyDataError, match=r"has 2 class folders but no image in them; images are files called (.avif, )?.bmp"):
+    with pytest.raises(
+        EmptyDataError, match=r"has 2 class folders but no image in them; images are files called .*.bmp"
+    ):
         open_folder("", root)
 
 
