@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 import seviz
+from seviz.capture.datasets import open_dataset
 from seviz.classes import Classes
 from seviz.errors import (
     DamagedRunError,

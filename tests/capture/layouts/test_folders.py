@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from seviz.capture.layouts.folders import open_folder
-from seviz.errors import DataNotFoundError, EmptyDataError
+from seviz.errors import DataNotFoundError, EmptyDataError, OptionError
 
 
 def write(root: Path, *paths: str) -> Path:
@@ -163,3 +163,76 @@ def test_a_folder_that_cannot_be_read(make_folder: Callable[..., Path], monkeypa
     monkeypatch.setattr(os, "scandir", forbidding)
     with pytest.raises(DataNotFoundError, match=r"data 'given': '.*/b' cannot be read \(Permission denied\). Make it"):
         open_folder("given", root)
+
+
+def test_splits(tmp_path: Path) -> None:
+    root = write(
+        tmp_path, "train/b/1.png", "train/a/x/1.png", "val/b/1.png", "val/b/0.png", "val/c/1.png", ".x/y/1.png"
+    )
+    (root / "val" / "d").mkdir()
+    (root / "readme.txt").touch()
+    (root / "val" / "list.txt").touch()
+    data = open_folder("given", root)
+    assert (data.root, data.split, data.classes.ids) == (root, "val", ("a/x", "b", "c", "d"))
+    assert (data.paths, data.labels.tolist()) == (("val/b/0.png", "val/b/1.png", "val/c/1.png"), [1, 1, 2])
+    assert data.ignored == {".txt": 1}  # of this split
+    assert data.notes == (
+        "split 'val' is taken (--split chooses; there is also train)",
+        "1 of 4 classes have no image in split 'val': a/x",
+    )
+    train = open_folder("given", root, split="train")
+    assert train.classes == data.classes  # labels mean the same
+    assert (train.paths, train.labels.tolist()) == (("train/a/x/1.png", "train/b/1.png"), [0, 1])
+    assert train.notes == ("2 of 4 classes have no image in split 'train': c, d",)
+    with pytest.raises(DataNotFoundError, match="data 'given' has no split 'test'; it has train, val: give one"):
+        open_folder("given", root, split="test")
+
+
+@pytest.mark.parametrize(
+    ("splits", "taken"),
+    [
+        (["val", "valid", "validation", "test", "train"], "val"),
+        (["validation", "test", "train", "valid"], "valid"),
+        (["train", "test", "validation"], "validation"),
+        (["train", "test"], "test"),
+        (["Train", "TEST"], "TEST"),
+        (["train"], "train"),
+    ],
+)
+def test_the_split_that_is_taken(splits: list[str], taken: str, tmp_path: Path) -> None:
+    root = write(tmp_path, *(f"{split}/a/1.png" for split in splits))
+    data = open_folder("", root)
+    assert (data.split, data.classes.ids, data.paths) == (taken, ("a",), (f"{taken}/a/1.png",))
+    assert len(data.notes) == (len(splits) > 1)
+    assert open_folder("", root, split=taken.lower()).split == open_folder("", root, split=taken).split == taken
+
+
+@pytest.mark.parametrize(
+    ("paths", "classes"),
+    [
+        (("train/1.png", "plane/1.png"), ("plane", "train")),
+        (("train/1.png", "test/1.png"), ("test", "train")),  # no folders in them: vehicles, and what is done in schools
+        (("train/a/1.png", "val/1.png"), ("train/a", "val")),
+        (("train/a/1.png", "val/.a/1.png", "val/1.png"), ("train/a", "val")),
+        (("train/a/1.png", "val/a/1.png", "extra/a/1.png"), ("extra", "train", "val")),
+        (("train/a/1.png", "Train/b/1.png"), ("Train/b", "train/a")),
+        (("training/a/1.png", "test/b/1.png"), ("test/b", "training/a")),
+    ],
+)
+def test_folders_that_are_no_splits(paths: tuple[str, ...], classes: tuple[str, ...], tmp_path: Path) -> None:
+    root = write(tmp_path, *paths)
+    data = open_folder("given", root)
+    assert (data.classes.ids, data.split, data.notes) == (classes, None, ())
+    with pytest.raises(OptionError, match="split is 'val', but data 'given' does not come in splits; leave it out"):
+        open_folder("given", root, split="val")
+
+
+def test_splits_without_images(tmp_path: Path) -> None:
+    root = write(tmp_path, "train/a/1.png")
+    (root / "val" / "a").mkdir(parents=True)
+    with pytest.raises(EmptyDataError, match="'given' has 1 class folders in split 'val' but no image in them; images"):
+        open_folder("given", root)
+    synsets = write(
+        tmp_path / "imagenet", "train/n01443537/1.png", "test/n02110958/images/1.png", "test/n01443537/images/1.png"
+    )
+    assert open_folder("", synsets).classes.names == ("goldfish", "pug")  # what paths end in is left out split by split
