@@ -5,6 +5,7 @@ converts them; any other number as the bands of a TIFF, which Pillow reads where
 """
 
 import errno
+import logging
 import os
 import re
 import stat
@@ -20,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is in the result
 
 _AVIF = features.check("avif") is True  # None where Pillow knows nothing of it
 _BANDS = frozenset({".tif", ".tiff"})
@@ -200,6 +203,8 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     except UnidentifiedImageError as error:
         accepts = {name: Image.OPEN[name][1] for name in FORMATS}
         begun = [name for name, accept in accepts.items() if accept is not None and accept(data[:16])]
+        if begun == ["TIFF"]:
+            raise OSError("a TIFF damaged at its beginning, or with bands that are not read") from error
         if begun:
             raise OSError(f"damaged at its beginning ({begun[0]})") from error
         raise OSError("no image of a format that is read") from error

@@ -344,6 +344,27 @@ def test_tiffs_that_hold_other_bands(
     assert decode(tmp_path / "bands.tif", channels=channels) == images.Decoded(None, "failed", reason)
 
 
+def one_page(bands: int) -> bytes:
+    """A TIFF of 4x4 pixels with so many bands in its page, as remote sensing has them; Pillow writes none."""
+    sizes, extra = struct.pack(f"<{bands}H", *[8] * bands), bytes(2 * (bands - 1))
+    begin = 8 + 2 + 12 * 10 + 4
+    after = begin + len(sizes) + len(extra)
+    tags = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, bands, begin), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, after)]
+    tags += [(277, 3, 1, bands), (278, 3, 1, 4), (279, 4, 1, 16 * bands), (338, 3, bands - 1, begin + len(sizes))]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + sizes + extra + bytes(16 * bands)
+
+
+@pytest.mark.parametrize("bands", [5, 8])
+def test_bands_in_one_page_that_pillow_does_not_read(
+    bands: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bands.tif").write_bytes(one_page(bands))
+    reason = "a TIFF damaged at its beginning, or with bands that are not read"
+    assert decode(tmp_path / "bands.tif", channels=bands).reason == reason
+    assert capfd.readouterr() == ("", "")
+
+
 def test_bands_of_other_formats(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(tmp_path / "image.png")
     reason = "PNG holds no 5 bands; expected a TIFF with a page for each"

@@ -140,9 +140,10 @@ def test_the_whole_way_of_five_bands(five: Network, tmp_path: Path) -> None:
     kept = [row for row, reason in enumerate(opened.samples["reason"]) if not reason]
     np.testing.assert_allclose(opened.gates(block)[kept], gates[block].numpy(), atol=2e-5)
 
+    (tmp_path / "one.txt").write_text("water\n")
+    chosen = ("--only", "excitation", "--format", "svg", "--classes", "crop", "--classes", f"@{tmp_path / 'one.txt'}")
     for command in (
-        ("scan", f"arrays:{root}"),
-        ("figures", tmp_path / "run", "-o", tmp_path / "figures", "--only", "excitation", "--format", "svg"),
+        ("figures", tmp_path / "run", "-o", tmp_path / "figures", *chosen),
         ("report", tmp_path / "run", "-o", tmp_path / "report.html"),
     ):
         result = run(*command)

@@ -18,6 +18,7 @@ from seviz.classes import Classes
 from seviz.cli import app
 from seviz.errors import OptionError, WorkerError
 from tests.capture.deadly_images import Deadly, deadly
+from tests.capture.layouts.made_layouts import make_arrays, make_shard
 from tests.capture.odd_images import FLAT, ODD
 
 
@@ -106,6 +107,24 @@ def test_options_reach_the_data_set(make_folder: Callable[..., Path], tmp_path: 
     wrong = run(data, "--split", "train")
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("error: split is 'train', but")
+
+
+def test_layouts_and_splits_are_said(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data = make_folder({"val/cat": 1, "train/cat": 2, "train/ship": 1})
+    result = run(data)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[:1] == [f"data: {data} (2 classes)"]
+    assert result.stderr.splitlines()[:2] == [
+        "note: split 'val' is taken (--split chooses; there is also train)",
+        "note: 1 of 2 classes have no image in split 'val': ship",
+    ]
+    assert "images: 3 found (3 ok" in run(data, "--split", "train").stdout
+    assert "images: 3 found (3 ok" in run(f"wds:{make_shard(tmp_path / 'a.tar')}").stdout
+    arrays = make_arrays(tmp_path / "arrays")
+    (arrays / "crop" / "bad.npy").write_bytes(b"")
+    result = run(f"arrays:{arrays}")
+    assert result.exit_code == 1
+    assert "crop/bad.npy: the file is empty" in result.stdout
 
 
 def test_an_interruption_promises_nothing(make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,8 +109,7 @@ def open_shards(spec: str, pattern: str) -> Shards:
         If no image with a label is in them.
     """
     shards = _shards(spec, pattern)
-    top = os.path.commonpath([os.path.dirname(os.path.abspath(shard)) for shard in shards])
-    names = [Path(os.path.relpath(os.path.abspath(shard), top)).as_posix() for shard in shards]
+    names = _names(shards)
     paths, labels, places, known = [], [], [], set[str]()
     ignored, without = Counter[str](), 0
     for number, (shard, name) in enumerate(zip(shards, names, strict=True)):
@@ -164,6 +163,16 @@ def _shards(spec: str, pattern: str) -> list[str]:
             raise DataNotFoundError(f"data {spec!r}: there is no archive {name!r}; expected {GRAMMAR}")
         shards += found
     return list(dict.fromkeys(shards))
+
+
+def _names(shards: list[str]) -> list[str]:
+    """What archives are called below the folder that holds them all."""
+    absolute = [os.path.abspath(shard) for shard in shards]
+    try:
+        top = os.path.commonpath([os.path.dirname(shard) for shard in absolute])
+    except ValueError:  # on several drives
+        return [f"{number}/{os.path.basename(shard)}" for number, shard in enumerate(absolute)]
+    return [Path(os.path.relpath(shard, top)).as_posix() for shard in absolute]
 
 
 def _expanded(spec: str, pattern: str) -> list[str]:
