@@ -177,7 +177,7 @@ def _open(name: str, split: str | None, root: Path | None, options: Mapping[str,
         case "arrays":
             return open_arrays(name, root or _existing(name, where), split=split, preprocess=preprocess)
         case "hf":
-            return open_hugging_face(name, str(where), split=split)
+            return open_hugging_face(name, where.as_posix(), split=split)
         case "wds":
             return open_shards(name, str(where))
         case "bundled":

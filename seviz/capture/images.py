@@ -24,7 +24,7 @@ from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffIm
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is in the result
 
-_AVIF = features.check("avif") is True  # None where Pillow knows nothing of it
+_AVIF = "avif" in features.get_supported()
 _BANDS = frozenset({".tif", ".tiff"})
 
 EXTENSIONS = _BANDS.union(

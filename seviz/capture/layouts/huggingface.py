@@ -136,11 +136,8 @@ def open_hugging_face(spec: str, name: str, *, split: str | None) -> Rows:
     ]
     if missing := len(table) - len(rows):
         notes.append(f"{missing:,} images without a label are left out")
-    table = (
-        table.select_columns([images]).rename_column(images, "image")
-        if images != "image"
-        else table.select_columns(["image"])
-    )
+    table = table.select_columns([images])
+    table = table if images == "image" else table.rename_column(images, "image")
     names = [f"{chosen}/{row:08d}" for row in rows]
     place = dict(zip(names, rows, strict=True))
     paths, labels = in_order(names, labels)
@@ -209,7 +206,11 @@ def _labels(datasets: Any, spec: str, table: Any, column: str) -> tuple[Classes,
             kind = type(next(value for value in given if not isinstance(value, str | int))).__name__
             raise DataFormatError(f"data {spec!r}: column {column!r} holds {kind}, expected class labels")
         return *indexed_labels([str(value) for value in given]), rows
-    names = tuple(_inner(feature).names)
+    names = tuple(map(str, _inner(feature).names))
+    try:
+        "".join(names).encode()
+    except UnicodeEncodeError as error:
+        raise DataFormatError(f"data {spec!r}: a class of column {column!r} has a name that is no text") from error
     classes = Classes(names, names)
     flat = [label for value in given for label in (value if several else [value])]
     if wrong := [label for label in flat if label is None or not 0 <= label < len(names)]:

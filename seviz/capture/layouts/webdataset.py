@@ -239,7 +239,8 @@ def _label(shard: str, member: str, rank: int, content: bytes) -> str:
             if isinstance(held, dict):
                 held = next((held[key] for key in KEYS if key in held), None)
             text = str(held).strip() if isinstance(held, str | int) and not isinstance(held, bool) else ""
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        text.encode()  # JSON can hold halves of characters
+    except (ValueError, RecursionError) as error:
         raise DataFormatError(f"{shard!r}: the label of {member!r} cannot be read from .{kind} ({error})") from error
     if not text:
         keys = f" under {', '.join(KEYS)}" if kind == "json" else ""

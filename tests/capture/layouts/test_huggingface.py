@@ -81,7 +81,7 @@ def test_several_labels_and_columns(tmp_path: Path) -> None:
     assert "images are in column 'image', labels in 'labels'" in data.notes
 
 
-def replaced(root: Path, images: list[Any], labels: list[int]) -> str:
+def replaced(root: Path, images: list[Any], labels: list[int], *, metadata: tuple[bytes, bytes] = (b"", b"")) -> str:
     """A parquet file that `datasets` wrote, with other values in its columns than it would write."""
     table = datasets.Dataset.from_dict(
         {"image": [{"bytes": png(), "path": None}], "label": [1]},
@@ -90,6 +90,7 @@ def replaced(root: Path, images: list[Any], labels: list[int]) -> str:
     root.mkdir()
     table.to_parquet(str(root / "train.parquet"))
     schema = pyarrow.parquet.read_table(root / "train.parquet").schema
+    schema = schema.with_metadata({name: value.replace(*metadata) for name, value in schema.metadata.items()})
     arrow = pa.table({"image": pa.array(images, schema.field("image").type), "label": labels})
     pyarrow.parquet.write_table(arrow.cast(schema), root / "train.parquet")
     return str(root)
@@ -155,6 +156,12 @@ def test_tables_that_are_no_images_with_labels(
 def test_labels_out_of_range(tmp_path: Path) -> None:
     with pytest.raises(DataFormatError, match="column 'label' holds the label 7, expected 0 to 1"):
         open_dataset(f"hf:{replaced(tmp_path / 'rows', [None], [7])}")
+
+
+def test_classes_that_are_no_text(tmp_path: Path) -> None:
+    root = replaced(tmp_path / "rows", [None], [0], metadata=(b'"dog"', rb'"\ud800"'))
+    with pytest.raises(DataFormatError, match="a class of column 'label' has a name that is no text"):
+        open_dataset(f"hf:{root}")
 
 
 def test_what_cannot_be_opened(tmp_path: Path) -> None:

@@ -167,6 +167,10 @@ def test_larger_than_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ({"a.png": png(), "a.cls": b" \n"}, "the .cls of 'a.png' tells no label$"),
         ({"a.png": png(), "a.json": b"{"}, r"the label of 'a.png' cannot be read from .json \(Expecting"),
         ({"a.png": png(), "a.json": b"[" * 100_000}, r"the label of 'a.png' cannot be read from .json \("),
+        (
+            {"a.png": png(), "a.json": rb'"\ud800"'},
+            r"the label of 'a.png' cannot be read from .json \('utf-8' codec can't enc",
+        ),
         ({"a.png": png(), "a.json": b'{"x": 1}'}, "the .json of 'a.png' tells no label under label, cls, class"),
         ({"a.png": png(), "a.json": b'{"label": [1]}'}, "the .json of 'a.png' tells no label under"),
     ],
