@@ -155,7 +155,8 @@ def _of_packed(run: Run, path: str) -> Thumbnail:
     data, places = _held(run)
     if path not in places:
         return grey("no image of that name")
-    decoded = data.read(places[path])
+    with TURN:
+        decoded = data.read(places[path])
     return Thumbnail(small(decoded.image), "") if isinstance(decoded.image, Image.Image) else grey(decoded.reason)
 
 
