@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from seviz.capture.choice import choose_engine
+from seviz.capture.class_names import ClassNames, listed_names
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.engines import Forward, Pending, check_precision, running
+from seviz.capture.indexed import Preprocess
+from seviz.capture.inputs import check_inputs
 from seviz.capture.keeping import (
     BY_DEFAULT_PER_CLASS,
     LIMIT,
@@ -39,7 +42,7 @@ from seviz.network.networks import Network, classes_named, logits_of_example
 from seviz.network.wrapping import NoPreprocess, wrap
 from seviz.run.chunks import FIRST, Chunk, Samples
 from seviz.run.files import sweep
-from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest
+from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest, ModelRecord
 from seviz.run.merging import merge
 from seviz.run.store import Run, in_memory
 
@@ -55,12 +58,14 @@ def collect(
     data: Dataset | str | Path | Iterable[Any],
     out: str | Path,
     *,
-    class_names: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     per_class: int | None = None,
     seed: int = 0,
     split: str | None = None,
     root: str | Path | None = None,
+    preprocess: Preprocess | None = None,
+    label_separator: str | None = None,
+    class_names: ClassNames | None = None,
     signals: Sequence[Signal] = ("excitation",),
     keep_gates: str = "auto",
     rotate: bool = False,
@@ -96,9 +101,10 @@ def collect(
     out
         The run's directory.
     class_names
-        What the network's classes are called, in the order of its logits.
-    classes, per_class, seed, split, root
-        Which images of a data set, and where they lie: see `seviz.capture.datasets.open_dataset`.
+        What classes are called. Of batches in memory the network's, in the order of its logits; of a data set its own,
+        as `open_dataset` takes them.
+    classes, per_class, seed, split, root, preprocess, label_separator
+        Which images of a data set, where they lie and how they are read: see `seviz.capture.datasets.open_dataset`.
     signals
         "excitation" always; "squeeze" and "response" on demand.
     keep_gates
@@ -120,7 +126,8 @@ def collect(
     resume
         Continue a run that is there; if False, that is an error.
     max_failures
-        Share of images that may fail, in [0, 1].
+        Share of images that may fail, in [0, 1]. Unless it is 0, one may fail however few there are; unless it is 1,
+        not all.
     chunk_size
         Images a chunk.
     progress
@@ -166,11 +173,24 @@ def collect(
             f"data is a data set of files, and {network.spec} was wrapped without preprocessing; give seviz.wrap"
             " preprocess, or mean and std"
         )
+    chosen = {"split": split, "root": root, "preprocess": preprocess, "label_separator": label_separator}
     if isinstance(data, str | Path):
-        data = open_dataset(data, classes=classes, per_class=per_class, seed=seed, split=split, root=root)
-        selection = _selection(classes=classes, per_class=per_class, seed=seed, split=split, root=root)
-    elif (classes, per_class, split, root) != (None, None, None, None):
-        raise OptionError("classes, per_class, split and root choose from a data set by its spec; none was given")
+        options: dict[str, Any] = {**chosen, "class_names": class_names}
+        data = open_dataset(data, classes=classes, per_class=per_class, seed=seed, **options)
+        selection = _selection(classes=classes, per_class=per_class, seed=seed, **options)
+    elif any(each is not None for each in (classes, per_class, *chosen.values())) or (
+        handed is None and class_names is not None
+    ):
+        raise OptionError(
+            "classes, per_class, split, root, preprocess, label_separator and class_names choose from a data set by its"
+            " spec; none was given"
+        )
+    if isinstance(data, Dataset):
+        check_inputs(data, network)
+        selection |= {} if data.split is None else {"split": data.split}
+        selection |= {"preprocess": data.preprocess} if data.arrays else {}
+        for note in data.notes:
+            tell(note)
 
     launch = this_launch()
     blocks = tuple(block_record(network.model, block) for block in network.require_blocks().values())
@@ -187,7 +207,7 @@ def collect(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={name: metadata.version(name) for name in ("seviz", "torch", "timm", "torchvision")},
-        model=model_record(network),
+        model=_as_read(model_record(network), data),
         blocks=blocks,
         data=data_record(data, network, selection),
         engine=_engine(
@@ -235,22 +255,22 @@ def collect(
     return run
 
 
-def _network(network: Network | nn.Module, handed: Handed | None, class_names: Sequence[str] | None) -> Network:
+def _network(network: Network | nn.Module, handed: Handed | None, class_names: ClassNames | None) -> Network:
     """The network of a capture: one that was given, or a module with the first batch as its example."""
+    names = None if class_names is None or handed is None else listed_names(class_names)
     if isinstance(network, Network):
-        if class_names is None:
+        if names is None:
             return network
-        count = logits_of_example(network)
-        return replace(network, classes=classes_named(class_names, count, network.spec))
+        return replace(network, classes=classes_named(names, logits_of_example(network), network.spec))
     if handed is not None:
-        return wrap(network, handed.example(network), class_names=class_names)
+        return wrap(network, handed.example(network), class_names=names)
     if not hasattr(network, "pretrained_cfg"):
         raise OptionError(
             f"data is a data set of files, and how images become tensors is not known of a {type(network).__name__};"
             " hand over seviz.wrap(module, example, preprocess=...) in its place"
         )
     size = timm.data.resolve_model_data_config(network)["input_size"]
-    return wrap(network, (1, *size), class_names=class_names)
+    return wrap(network, (1, *size))
 
 
 def _check(*, batch_size: int, chunk_size: int, max_failures: float, signals: Sequence[str]) -> None:
@@ -266,16 +286,24 @@ def _check(*, batch_size: int, chunk_size: int, max_failures: float, signals: Se
             raise OptionError(f"signals has {signal!r}, expected some of {', '.join(SIGNALS)}")
 
 
+def _as_read(record: ModelRecord, data: object) -> ModelRecord:
+    """The record of a network; where arrays are taken as they are, nothing of its preprocessing was done."""
+    if not isinstance(data, Dataset) or data.preprocess == "model":
+        return record
+    return replace(record, preprocessing={"none": "arrays are taken as they are"})
+
+
 def _selection(
-    *, classes: Sequence[str] | None, per_class: int | None, seed: int, split: str | None, root: str | Path | None
+    *, classes: Sequence[str] | None, per_class: int | None, seed: int, class_names: ClassNames | None, **options: Any
 ) -> dict[str, Any]:
-    """What was chosen from a data set, as the manifest has it."""
+    """What was chosen from a data set and how, as the manifest has it."""
     given = {
         "classes": None if classes is None else list(classes),
         "per_class": per_class,
         "seed": None if per_class is None else seed,
-        "split": split,
-        "root": None if root is None else str(root),
+        "class_names": str(class_names) if isinstance(class_names, str | Path) else None,
+        **options,
+        "root": None if options["root"] is None else str(options["root"]),
     }
     return {name: value for name, value in given.items() if value is not None}
 
@@ -445,7 +473,10 @@ def _judge(run: Run, max_failures: float) -> None:
     """Raise for too many failures, warn of what is to be known."""
     samples = run.samples
     failed = samples[samples["status"] == "failed"]
-    if len(failed) > max_failures * len(samples):
+    allowed = max_failures * len(samples)
+    if 0 < max_failures < 1:  # one damaged file among few is no reason to stop, but none is left
+        allowed = min(max(1, allowed), len(samples) - 1)
+    if len(failed) > allowed:
         raise TooManyFailuresError(
             f"{len(failed)} of {len(samples)} images failed, more than the {max_failures:.1%} allowed; the first:"
             f" {failed['path'].iloc[0]} ({failed['reason'].iloc[0]}). The run is kept in {str(run.path)!r}; allow more"

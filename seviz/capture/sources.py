@@ -1,6 +1,5 @@
 """Where the images of a capture come from, chunk by chunk: files that worker processes decode, or batches in memory."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from seviz.capture.content import content_of_file, content_of_numbers
 from seviz.capture.datasets import Dataset
-from seviz.capture.images import too_long
+from seviz.capture.inputs import Taking, check_inputs
 from seviz.capture.keeping import kept
 from seviz.capture.memory import Handed
 from seviz.capture.workers import KILLED, read_in_order
@@ -170,28 +169,21 @@ class _Reader:
     """Reads images of a data set for a network."""
 
     def __init__(self, data: Dataset, network: Network, *, rotate: bool) -> None:
-        self._data, self._preprocess, self._rotate = data, network.preprocess, rotate
-        self._side = _shorter_side(network)
+        check_inputs(data, network)
+        self._data, self._rotate, self._channels = data, rotate, network.input_size[0]
+        self._taken = Taking.of(network, data.preprocess)
 
     def read(self, index: int) -> _Read:
         """Pixels as the network takes them or None, status, reason, hash of the content or None."""
-        decoded = self._data.read(index, rotate=self._rotate)
+        decoded = self._data.read(index, rotate=self._rotate, channels=self._channels)
         if decoded.image is None:
             return None, decoded.status, decoded.reason, decoded.content
-        if reason := too_long(decoded.image.size, self._side):
+        if reason := self._taken.refusal(decoded.image):
             return None, "failed", reason, decoded.content
         try:
-            return self._preprocess(decoded.image), decoded.status, decoded.reason, decoded.content
+            return self._taken(decoded.image), decoded.status, decoded.reason, decoded.content
         except (RuntimeError, ValueError, ArithmeticError) as error:  # such as a side that would be resized to 0
             return None, "failed", f"cannot be preprocessed: {error}", decoded.content
-
-
-def _shorter_side(network: Network) -> int:
-    """To what the shorter side of an image is resized, as far as is known."""
-    done = network.preprocessing
-    resized = done.get("resize") or [max(network.input_size[1:]) / (done.get("crop_pct") or 1)]
-    side: float = max([*resized, done.get("min_size") or 0])
-    return math.ceil(side)
 
 
 def _batch(read: Sequence[_Read]) -> Batch:

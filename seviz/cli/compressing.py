@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seviz.cli.opening import open_data
+from seviz.cli.reporting import Listed
 from seviz.cli.trusting import Trust
+from seviz.lists import HOW
 
 if TYPE_CHECKING:
     from seviz.compression.splitting import Split
@@ -24,7 +27,7 @@ Seed = Annotated[int, typer.Option(help="of the draw that parts the images")]
 BatchSize = Annotated[int, typer.Option(min=1, help="images a forward pass")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, ...")]
 Workers = Annotated[int | None, typer.Option(help="processes that decode images")]
-Classes = Annotated[str | None, typer.Option(help="for images of these classes only, by id or name; with commas")]
+Classes = Annotated[Listed, typer.Option(help=f"for images of these classes only, by id or name: {HOW}")]
 Recalibrate = Annotated[
     bool, typer.Option(help="estimate the BatchNorm statistics anew, on the images that scores come from")
 ]
@@ -60,14 +63,13 @@ def setting(
 ) -> Setting:
     """Open a run and what it was made from, and part its images."""
     import seviz
-    from seviz.capture.datasets import open_dataset
     from seviz.compression.splitting import split
     from seviz.experiments.reopening import reopen_data, reopen_network
 
     opened = seviz.open_run(run)
     network = reopen_network(opened, weights=weights, **trust)
     images = reopen_data(opened, root=root)
-    other = None if data is None else open_dataset(data)
+    other = None if data is None else open_data(data)
     reading = {
         "batch_size": batch_size,
         "device": device,

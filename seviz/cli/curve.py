@@ -20,14 +20,16 @@ from seviz.cli.compressing import (
     setting,
 )
 from seviz.cli.printing import print_table, with_remarks
-from seviz.cli.reporting import progress, reported, say
+from seviz.cli.reporting import Listed, progress, reported, say, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
+from seviz.lists import HOW
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CRITERIA = "gate_mean,gate_variance,gate_between,random,l1,l2,bn_gamma,taylor,activation_mean,apoz"
+FRACTIONS = "0.1,0.2,0.3,0.4,0.5,0.6,0.8"
 
 
 @reported
@@ -36,12 +38,13 @@ def curve(
     run: RunPath,
     out: Out,
     criteria: Annotated[
-        str,
+        Listed,
         typer.Option(
-            help="with commas, or semicolons where one has commas of its own; also gate_effective, gate_class:cat, ..."
+            help=f"{HOW}, or with semicolons where one has commas of its own; also gate_effective, gate_class:cat, ...;"
+            f" by default {CRITERIA}"
         ),
-    ] = CRITERIA,
-    fractions: Annotated[str, typer.Option(help="shares of the channels; with commas")] = "0.1,0.2,0.3,0.4,0.5,0.6,0.8",
+    ] = None,
+    fractions: Annotated[Listed, typer.Option(help=f"shares of the channels: {HOW}; by default {FRACTIONS}")] = None,
     scope: Annotated[str, typer.Option(help="channels compete over global, stage or block")] = "global",
     seeds: Annotated[int, typer.Option(min=1, help="samples of the images that scores come from")] = 3,
     data: Data = None,
@@ -64,9 +67,8 @@ def curve(
     from seviz.compression.directory import Compression, check_free, write_compression
     from seviz.figures.masking import damage_by_class, masking_curves
 
-    mark = ";" if ";" in criteria or ":" in criteria else ","  # a criterion may have commas of its own
-    wanted = [part.strip() for part in criteria.split(mark) if part.strip()]
-    shares = _numbers(fractions)
+    wanted = _criteria([CRITERIA] if criteria is None else criteria)
+    shares = _numbers([FRACTIONS] if fractions is None else fractions)
     check_free(out)
     made = setting(
         run,
@@ -119,11 +121,22 @@ def curve(
     print_table(mean, as_json=as_json, as_csv=as_csv)
 
 
-def _numbers(text: str) -> list[float]:
+def _criteria(given: list[str]) -> list[str]:
+    """The criteria; one may have commas of its own, as in "gate_class:cat,dog", and then semicolons part them."""
+    wanted: list[str] = []
+    for value in given:
+        own = not value.startswith("@") and (";" in value or ":" in value)
+        wanted += [part.strip() for part in value.split(";") if part.strip()] if own else split_list([value]) or []
+    return wanted
+
+
+def _numbers(given: list[str]) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
+        return [float(part) for part in split_list(given) or []]
     except ValueError as error:
-        raise OptionError(f"fractions is {text!r}, expected numbers with commas, such as 0.1,0.3,0.5") from error
+        raise OptionError(
+            f"fractions is {','.join(given)!r}, expected numbers with commas, such as 0.1,0.3,0.5"
+        ) from error
 
 
 def _scores(made: Setting, criteria: list[str], seeds: range) -> "dict[str | tuple[str, int], pd.DataFrame]":

@@ -25,9 +25,10 @@ from seviz.cli.compressing import (
     setting,
 )
 from seviz.cli.printing import print_table, with_remarks
-from seviz.cli.reporting import progress, reported, say, split_list
+from seviz.cli.reporting import Listed, progress, reported, say, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import FoldingError, OptionError
+from seviz.lists import HOW
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 def fold(
     run: RunPath,
     out: Out,
-    blocks: Annotated[str | None, typer.Option(help="these blocks; with commas. By default all that can be")] = None,
+    blocks: Annotated[Listed, typer.Option(help=f"these blocks: {HOW}. By default all that can be")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="so many, those missed least first")] = None,
     max_drop: Annotated[
         float | None, typer.Option(help="as many as cost no more accuracy than this, such as 0.01")

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seviz.cli.opening import open_data
 from seviz.cli.printing import print_table, with_remarks
-from seviz.cli.reporting import progress, reported, split_list
+from seviz.cli.reporting import Listed, progress, reported, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
+from seviz.lists import HOW
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +23,7 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory"
 Data = Annotated[str | None, typer.Option(help="other images than those of the run: a folder, imagenet:ROOT, ...")]
 Root = Annotated[Path | None, typer.Option(help="where the images lie, if they were moved")]
 Weights = Annotated[str | None, typer.Option(help="where the weights of the run's network are, if they were moved")]
-Blocks = Annotated[str | None, typer.Option(help="only these blocks; with commas")]
+Blocks = Annotated[Listed, typer.Option(help=f"only these blocks: {HOW}")]
 PerClass = Annotated[int | None, typer.Option(min=1, help="only so many images of each class, drawn at random")]
 BatchSize = Annotated[int, typer.Option(min=1, help="images a forward pass")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, ...")]
@@ -29,6 +31,7 @@ Workers = Annotated[int | None, typer.Option(help="processes that decode images"
 FigurePath = Annotated[Path | None, typer.Option(help="also draw it, to a file that ends in .png, .pdf or .svg")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
+_BY_DEFAULT = ["identity", "constant", "within", "across"]
 
 
 @reported
@@ -41,9 +44,9 @@ def intervene(
     ] = None,
     blocks: Blocks = None,
     interventions: Annotated[
-        str, typer.Option(help="of identity, zero, constant, within, across; with commas")
-    ] = "identity,constant,within,across",
-    classes: Annotated[str | None, typer.Option(help="of a swap: only these, by id or name; with commas")] = None,
+        Listed, typer.Option(help=f"of identity, zero, constant, within, across: {HOW}; all but zero by default")
+    ] = None,
+    classes: Annotated[Listed, typer.Option(help=f"of a swap: only these, by id or name: {HOW}")] = None,
     data: Data = None,
     root: Root = None,
     weights: Weights = None,
@@ -94,7 +97,7 @@ def intervene(
                 images,
                 opened,
                 blocks=split_list(blocks),
-                interventions=split_list(interventions) or [],  # type: ignore[arg-type]
+                interventions=_BY_DEFAULT if interventions is None else split_list(interventions) or [],  # type: ignore[arg-type]
                 per_class=per_class,
                 seed=seed,
                 batch_size=batch_size,
@@ -179,11 +182,10 @@ def _again(
     run: "Run", data: str | None, root: Path | None, weights: str | None, trust: Trust
 ) -> "tuple[Network, Dataset]":
     """The network of a run, and its images or others."""
-    from seviz.capture.datasets import open_dataset
     from seviz.experiments.reopening import reopen_data, reopen_network
 
     network = reopen_network(run, weights=weights, **trust)
-    return network, reopen_data(run, root=root) if data is None else open_dataset(data, root=root)
+    return network, reopen_data(run, root=root) if data is None else open_data(data, root=root)
 
 
 def _check_figure(path: Path | None) -> None:

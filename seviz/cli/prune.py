@@ -24,6 +24,7 @@ from seviz.cli.compressing import (
     Workers,
     setting,
 )
+from seviz.cli.opening import open_data
 from seviz.cli.printing import print_table, with_remarks
 from seviz.cli.reporting import progress, reported, say, split_list
 from seviz.cli.trusting import Trust, trusting
@@ -199,12 +200,11 @@ def _scores(made: Setting, kind: str, criterion: str) -> "pd.DataFrame":
 def _tuned(
     made: Setting, network: "Network", train: str, part: str | None, epochs: int, learning_rate: float
 ) -> "Network":
-    from seviz.capture.datasets import open_dataset
     from seviz.compression.masking import check_disjoint
     from seviz.compression.splitting import files
     from seviz.compression.tuning import fine_tune
 
-    images = open_dataset(train, split=part)
+    images = open_data(train, split=part)
     check_disjoint(files(images), files(made.split.final))
     reading = {name: value for name, value in made.reading.items() if name in ("device", "workers")}
     return fine_tune(

@@ -1,4 +1,4 @@
-"""What commands share: errors become one line and an exit code, progress goes to stderr, lists are split."""
+"""What commands share: errors become one line and an exit code, progress goes to stderr."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from typing import ParamSpec, TextIO
 import typer
 
 from seviz.errors import SevizError, SevizWarning
+from seviz.lists import split_list as split_list
 from seviz.texts import command_line, visible
 
 P = ParamSpec("P")
@@ -87,9 +88,8 @@ def encode_all(*streams: TextIO) -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def split_list(value: str | None) -> list[str] | None:
-    """A list given with commas."""
-    return None if value is None else [part.strip() for part in value.split(",") if part.strip()]
+Listed = list[str] | None
+"""What an option is given as that lists things, for `split_list`."""
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from seviz.cli.reporting import say, split_list
 from seviz.cli.trusting import Trust
 
 if TYPE_CHECKING:
+    from seviz.capture.class_names import ClassNames
     from seviz.network.networks import Network
     from seviz.network.settings import Settings
 
@@ -30,7 +30,6 @@ _OPTIONS: dict[str, Any] = {
     "std": Annotated[str | None, _option("of each channel, on a scale of 0 to 1; with commas")],
     "interpolation": Annotated[str | None, _option("how images are resized: bilinear, bicubic, ...")],
     "crop_pct": Annotated[float | None, _option("side of the crop as a share of the resized side")],
-    "class_names": Annotated[Path | None, _option("file with the names of its classes, one a line, by logit")],
     "ema": Annotated[str, _option("take the moving average of the weights in a file: auto, yes, no")],
     "model_kwargs": Annotated[
         list[str] | None, _option("further arguments of the model: NAME=VALUE, or an object of JSON")
@@ -67,11 +66,19 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def load(spec: str, weights: str, settings: "Settings", trust: Trust) -> "Network":
-    """Load a network, and say what was assumed."""
-    from seviz.network.models import load_with
+def load(
+    spec: str, weights: str, settings: "Settings", trust: Trust, class_names: "ClassNames | None" = None
+) -> "Network":
+    """Load a network, and say what was assumed.
+
+    Of a network that has no names for its classes, names in a file are its own if there is one for each.
+    """
+    from seviz.capture.class_names import is_by_id, listed_names
+    from seviz.network.models import load_with, named_if_they_fit
 
     network = load_with(spec, weights, settings, **trust)
+    if class_names is not None and network.classes is None and not is_by_id(class_names):
+        network = named_if_they_fit(network, listed_names(class_names))
     for sentence in network.assumed:
         say(f"assumed: {sentence}")
     return network
@@ -86,7 +93,6 @@ def _settings(said: dict[str, Any]) -> "Settings":
             "img_size": _size(said["img_size"]),
             "mean": _numbers("mean", said["mean"]),
             "std": _numbers("std", said["std"]),
-            "class_names": None if said["class_names"] is None else _names(said["class_names"]),
             "model_kwargs": model_kwargs_of(said["model_kwargs"] or ()),
         }
     )
@@ -112,13 +118,3 @@ def _numbers(name: str, text: str | None) -> list[float] | None:
         return [float(part) for part in split_list(text) or []]
     except ValueError as error:
         raise OptionError(f"{name} is {text!r}, expected a number for each channel, such as 0.5,0.5,0.5") from error
-
-
-def _names(path: Path) -> list[str]:
-    from seviz.errors import OptionError
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(f"class-names is {str(path)!r}, which cannot be read ({error}); give a text file") from error
-    return text.splitlines()

@@ -14,10 +14,11 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
+from seviz.capture.datasets import BUNDLED, Dataset, fetched, open_dataset, packed
 from seviz.capture.images import decode
 from seviz.dashboard.caching import BY_BYTES
 from seviz.errors import DataNotFoundError, SevizError
+from seviz.experiments.reopening import split_of
 from seviz.run.inside import OUTSIDE, image_path
 from seviz.run.store import Run
 
@@ -31,7 +32,6 @@ TURN = threading.Lock()
 """Held by who decodes an image or runs a network: neither is for several threads at once, and each session is one."""
 
 _GREY = (128, 128, 128, 96)
-_PACKED = "cifar10:"  # the layout whose images are no files
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,13 @@ def unseen(run: Run) -> str:
     record = run.manifest.data
     if record.fingerprint is None:
         return "The images of this run were handed over in memory: they cannot be shown."
-    if record.root is None and not record.spec.startswith(_PACKED):
+    if record.root is None and not packed(record.spec):
         return "This run does not say where its images lie: they cannot be shown."
+    if fetched(record.spec):
+        return "The images of this run are of a hub, from which nothing is fetched here: they cannot be shown."
     try:
         if record.root is None:
-            _packed(record.spec, _split(run))
+            _held(run)
         elif not _root(run).is_dir():
             return f"The images of this run are to be in {str(_root(run))!r}, which is no directory: it was moved."
     except SevizError as error:
@@ -118,26 +120,28 @@ def _root(run: Run) -> Path:
     return Path(str(record.root))
 
 
-def _split(run: Run) -> str:
-    return str(run.samples["path"].iloc[0]).partition("/")[0]
+def _held(run: Run) -> tuple[Dataset, dict[str, int]]:
+    record = run.manifest.data
+    return _packed(record.spec, split_of(record, str(run.samples["path"].iloc[0])))
 
 
 def _of_packed(run: Run, path: str) -> Thumbnail:
-    data, places = _packed(run.manifest.data.spec, _split(run))
+    data, places = _held(run)
     if path not in places:
         return grey("no image of that name")
-    decoded = data.read(places[path])
-    return grey(decoded.reason) if decoded.image is None else Thumbnail(small(decoded.image), "")
+    with TURN:
+        decoded = data.read(places[path])
+    return Thumbnail(small(decoded.image), "") if isinstance(decoded.image, Image.Image) else grey(decoded.reason)
 
 
 @st.cache_data(hash_funcs=BY_BYTES, max_entries=KEPT, show_spinner=False)
 def _of_file(file: Path, changed: int, rotate: bool) -> Thumbnail:
     with TURN:
         decoded = decode(file, rotate=rotate)
-    return grey(decoded.reason) if decoded.image is None else Thumbnail(small(decoded.image), "")
+    return Thumbnail(small(decoded.image), "") if isinstance(decoded.image, Image.Image) else grey(decoded.reason)
 
 
 @st.cache_resource(hash_funcs=BY_BYTES, max_entries=2, show_spinner="Opening the images")
-def _packed(spec: str, split: str) -> tuple[Dataset, dict[str, int]]:
+def _packed(spec: str, split: str | None) -> tuple[Dataset, dict[str, int]]:
     data = open_dataset(spec, split=split)
     return data, {path: place for place, path in enumerate(data.paths)}

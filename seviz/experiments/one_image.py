@@ -124,9 +124,10 @@ def run_image(network: Network, data: Dataset, index: int = 0, *, rotate: bool =
             " run on"
         )
     decoded = data.read(index, rotate=rotate)
-    if decoded.image is None:
+    if not isinstance(decoded.image, Image.Image):
         raise ImageFormatError(
-            f"the image cannot be read: {decoded.reason}. Give a file that an image viewer can open."
+            f"the image cannot be read: {decoded.reason or 'it is an array and no picture'}. Give a file that an image"
+            " viewer can open."
         )
     batch = next(read_batches(data, network, [[index]], rotate=rotate, workers=0))
     if batch.statuses[0] == "failed":

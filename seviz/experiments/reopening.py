@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
+from seviz.capture.datasets import BUNDLED, Dataset, dataset_of_files, fetched, open_dataset, packed
 from seviz.errors import DataNotFoundError, OptionError, SevizWarning, UnknownModelError, WeightsError
 from seviz.network.checkpoints import weights_file_sha256
 from seviz.network.models import load_with
@@ -24,8 +24,6 @@ from seviz.run.inside import inside
 from seviz.run.manifest import ChangeRecord, DataRecord
 from seviz.run.store import Run
 from seviz.texts import path_text
-
-_PACKED = "cifar10:"  # the layout whose images are no files
 
 
 def reopen_network(
@@ -181,7 +179,8 @@ def reopen_data(run: Run, *, root: str | Path | None = None, tell: Callable[[str
             )
         for path in paths:
             inside(folder, path)
-        data = Dataset(record.spec, folder, run.classes, paths, run.labels)
+        preprocess = record.selection.get("preprocess")
+        data = dataset_of_files(record.spec, folder, run.classes, paths, run.labels, preprocess)
     if not _same(data, record):
         raise DataNotFoundError(
             f"the images of the run {str(run.path)!r} are not those in {str(data.root or record.spec)!r}: some are"
@@ -199,16 +198,28 @@ def _same(data: Dataset, record: DataRecord) -> bool:
 
 def _of_spec(run: Run, paths: tuple[str, ...], tell: Callable[[str], None]) -> Dataset:
     """The images of a data set that have these paths."""
-    spec = run.manifest.data.spec
+    record = run.manifest.data
     manifest = run.path / "manifest.json"
-    if spec != BUNDLED:
-        if not spec.startswith(_PACKED):
+    if fetched(record.spec):
+        raise DataNotFoundError(
+            f"the images of the run {str(run.path)!r} are of {shown(record.spec)}, which is no directory here; what a"
+            " run names is not fetched from the hub. Give them as other images, with data."
+        )
+    if record.spec != BUNDLED:
+        if not packed(record.spec):
             raise DataNotFoundError(
-                f"{str(manifest)!r} has no data.root, and data.spec {shown(spec)} is neither {BUNDLED} nor"
-                f" {_PACKED}ROOT: where the images lie is not known"
+                f"{str(manifest)!r} has no data.root, and data.spec {shown(record.spec)} is no data set whose images"
+                " are no files: where the images lie is not known"
             )
-        tell(named("images", spec, manifest))
-    split = paths[0].partition("/")[0] if spec != BUNDLED and paths else None  # as cifar10 calls its images
-    data = open_dataset(spec, split=split)
+        tell(named("images", record.spec, manifest))
+    data = open_dataset(record.spec, split=split_of(record, paths[0] if paths else ""))
     wanted = set(paths)
-    return data.take(np.array([k for k, path in enumerate(data.paths) if path_text(path) in wanted], np.int64))
+    chosen = data.take(np.array([k for k, path in enumerate(data.paths) if path_text(path) in wanted], np.int64))
+    return replace(chosen, classes=run.classes) if len(run.classes) == len(chosen.classes) else chosen
+
+
+def split_of(record: DataRecord, path: str) -> str | None:
+    """The split of the data set of a run whose images are no files; older runs tell it by the path of an image."""
+    if "split" in record.selection or not record.spec.startswith("cifar10:"):
+        return record.selection.get("split")
+    return path.partition("/")[0] or None

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from seviz.capture.images import Decoded, decode
 from seviz.errors import DataNotFoundError, OptionError
@@ -89,7 +90,7 @@ def _tile(axes: Axes, image: pd.Series, root: Path | None, rotate: bool, inches:
     for spine in axes.spines.values():
         spine.set_visible(True)
     decoded = _read(root, str(image["path"]), rotate)
-    if decoded.image is None:
+    if not isinstance(decoded.image, Image.Image):
         axes.set_box_aspect(1)
         axes.set_facecolor("#F2F2F2")
         for spine in axes.spines.values():

@@ -206,6 +206,18 @@ def _named(network: Network, settings: Settings) -> Network:
     return replace(network, classes=classes_named(settings.class_names, logits_of_example(network), network.spec))
 
 
+def named_if_they_fit(network: Network, names: Sequence[str]) -> Network:
+    """A network just loaded, its classes called so if there is a name for each; else as it is."""
+    if network.task != "classification" or len(names) != logits_of_example(network):
+        return network
+    named = _named(network, network.settings.but(class_names=tuple(names)))
+    sentence = f"classes: the {len(names)} names of the data's classes are those of the network too (class_names)"
+    named = replace(
+        named, settings=network.settings.but(class_names=tuple(names)), assumed=(*network.assumed, sentence)
+    )
+    return replace(named, loaded=Loaded.of(named))
+
+
 def _from_directory(spec: str, weights: str, settings: Settings, *, trust_code: bool, model: str | None) -> Network:
     if weights == "none":
         raise WeightsError(f"{spec!r} is a network with weights of its own; leave weights out, or give a file")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seviz.lists import joined_list
 from seviz.network.specs import MEMORY
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
@@ -78,11 +79,11 @@ def capture_command(run: Run) -> str:
     if model.weights != "pretrained":
         options += ["--weights", model.weights]
     if manifest.signals != ("excitation",):
-        options += ["--signals", ",".join(manifest.signals)]
+        options += ["--signals", joined_list(manifest.signals)]
     options += ["--keep-gates", manifest.keep_gates]
     selection = manifest.data.selection
-    options += ["--classes", ",".join(selection["classes"])] if "classes" in selection else _classes(run)
-    for name in ("per_class", "seed", "split", "root"):
+    options += ["--classes", joined_list(selection["classes"])] if "classes" in selection else _classes(run)
+    for name in ("per_class", "seed", "split", "root", "preprocess", "label_separator", "class_names"):
         if name in selection:
             options += [f"--{name.replace('_', '-')}", str(selection[name])]
     options += ["--rotate"] if engine.rotate else []
@@ -125,9 +126,9 @@ def _classes(run: Run) -> list[str]:
     if run.manifest.data.labels != "single":
         return []
     seen = [run.classes.ids[label] for label in np.unique(run.labels)]
-    if len(seen) == len(run.classes) or any("," in class_id for class_id in seen):
+    if len(seen) == len(run.classes):
         return []
-    return ["--classes", ",".join(seen)]
+    return ["--classes", joined_list(seen)]
 
 
 def _classes_seen(run: Run) -> int:

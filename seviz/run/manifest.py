@@ -151,7 +151,8 @@ class DataRecord:
     fingerprint
         Of relative path, size and label of each file; None for images handed over in memory.
     selection
-        How it was chosen from, as far as it was: classes, per_class and seed, split, root.
+        How it was chosen from and read, as far as it was: classes, per_class and seed, split, root, preprocess,
+        label_separator, class_names.
     """
 
     spec: LongText

@@ -11,7 +11,7 @@ from seviz.capture.content import content_of_file
 from seviz.capture.datasets import open_dataset
 from seviz.capture.sources import content_of
 from seviz.errors import RunExistsError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.chunks import Chunk
 from seviz.run.joining import join
 

@@ -58,10 +58,10 @@ def test_rotation_is_left_to_who_reads(tmp_path: Path) -> None:
 
 
 def test_some_of_the_images(tmp_path: Path) -> None:
-    data = dataset(tmp_path, SEVERAL, remarks={0: "first", 2: "last"}, ignored=4).take(np.array([1, 2]))
+    data = dataset(tmp_path, SEVERAL, remarks={0: "first", 2: "last"}, ignored={".txt": 4}).take(np.array([1, 2]))
     assert data.paths == ("b/000.png", "b/001.png")
     assert data.labels.tolist() == [[False, False, False], [False, True, False]]
-    assert (data.remarks, data.ignored, data.classes, len(data)) == ({1: "last"}, 4, CLASSES, 2)
+    assert (data.remarks, data.ignored, data.classes, len(data)) == ({1: "last"}, {".txt": 4}, CLASSES, 2)
 
 
 def test_one_class_an_image_or_several(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import seviz
+from seviz.lists import split_list
 from seviz.report.origin import PAPER, PAPER_DOI, SOFTWARE, capture_command, described, no_command, report_command
 from seviz.report.page import _again
 from seviz.run.manifest import ChangeRecord
@@ -57,7 +58,7 @@ def test_the_command_is_one_that_seviz_takes(tiny_run: Run) -> None:
 
     words = shlex.split(capture_command(tiny_run))[1:]
     capture = get_command(app).commands[words[0]]  # type: ignore[attr-defined]
-    assert capture.make_context("capture", words[1:]).params["signals"] == "excitation,squeeze,response"
+    assert capture.make_context("capture", words[1:]).params["signals"] == ["excitation,squeeze,response"]
     words = shlex.split(report_command(tiny_run))[1:]
     assert get_command(app).commands[words[0]].make_context("report", words[1:])  # type: ignore[attr-defined]
 
@@ -67,6 +68,9 @@ def test_the_command_names_classes_where_others_have_no_images(tmp_path: Path) -
     labels = np.arange(12) % 2
     some = make_run(tmp_path / "run", {"SE_2_1": gates}, labels, classes=["cat", "ship", "frog"])
     assert "--classes cat,ship" in capture_command(some)
+    odd = make_run(tmp_path / "odd", {"SE_2_1": gates}, labels, classes=["@home", "crane, bird", "frog"])
+    words = shlex.split(capture_command(odd))
+    assert split_list(words[words.index("--classes") + 1]) == ["@home", "crane, bird"]
     several = make_run(tmp_path / "several", {"SE_2_1": gates}, labels[:, None] == np.arange(3))
     assert "--classes" not in capture_command(several)
 

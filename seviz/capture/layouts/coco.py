@@ -53,7 +53,7 @@ def open_coco(spec: str, root: Path, *, split: str | None, images: Path | None) 
         raise EmptyDataError(f"data {spec!r}: {str(file)!r} lists no image")
     paths, labels = in_order(names, labels)
     near = [images] if images else [root] if root.is_dir() else [file.parent, file.parent.parent]
-    return Dataset(spec, _folder(spec, near, split, paths), classes, paths, labels)
+    return Dataset(spec, _folder(spec, near, split, paths), classes, paths, labels, split=split)
 
 
 def _read(file: Path) -> tuple[Classes, list[str], NDArray[np.bool_]]:
