@@ -22,7 +22,6 @@ from seviz.capture.keeping import (
     LIMIT,
     bytes_per_image,
     check_keep_gates,
-    check_room,
     kept,
     size,
 )
@@ -37,6 +36,7 @@ from seviz.run.chunks import Chunk, Samples
 from seviz.run.files import sweep
 from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest
 from seviz.run.merging import merge
+from seviz.run.places import check_room
 from seviz.run.store import Run
 
 CHUNK_SIZE = 1024
@@ -187,7 +187,8 @@ def collect(
     )
     if not (out / "manifest.json").exists() and isinstance(data, Dataset):
         count = int(kept(data, keep_gates).sum())
-        check_room(out, per_image * count)
+        instead = ", or keep the gates of fewer images with keep_gates per-class:N or none"
+        check_room(out, per_image * count, "the run", instead)
         tell(f"gates of {count:,} of {images:,} images: {size(per_image * count)}")
     run = Run.create(out, manifest)
     if run.complete and not isinstance(data, Dataset):

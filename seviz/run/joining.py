@@ -41,8 +41,10 @@ def join(runs: Sequence[str | Path], out: str | Path) -> Run:
         raise JoinError(f"{len(runs)} run given, expected at least 2 to join")
     opened = [open_run(path) for path in runs]
     out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise RunExistsError(f"{str(out)!r} is in the way: it is not empty. Give a new or an empty directory.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunExistsError(
+            f"{str(out)!r} is in the way: it is not empty, or no directory. Give a new or an empty directory."
+        )
     for other in opened[1:]:
         _refuse_another(opened[0], other)
     ids, names = _union(opened)

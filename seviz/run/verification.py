@@ -121,7 +121,7 @@ def _tables(run: Run) -> Iterator[Damage]:
 def _others(run: Run) -> Iterator[Damage]:
     """Files and folders that are none of a run, or no regular files; but those that were read before."""
     read = {run.path / name for name in _READ} | set(run.chunk_paths()) | {*map(run.moments_path, run.blocks)}
-    endings = {"chunks": None, "moments": None, "tables": ".parquet", "locks": ".json"}
+    endings = {"chunks": (), "moments": (), "tables": (".parquet",), "locks": (".json", ".lock")}
     for folder, folders, files in os.walk(run.path):
         place = Path(folder)
         top = (*place.relative_to(run.path).parts, "")[0]
@@ -136,7 +136,7 @@ def _others(run: Run) -> Iterator[Damage]:
                 yield Damage(path, f"is unknown: no folder of a run is called {shown(name)}", "move it elsewhere")
         for name in sorted(files):
             path = place / name
-            known = name in _FILES if not top else top not in endings or path.suffix == endings[top]
+            known = name in _FILES if not top else top not in endings or path.suffix in endings[top]
             if path in read or (known and top == "tables"):
                 continue
             if name.startswith(".") and name.endswith(".tmp"):
