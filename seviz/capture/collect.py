@@ -23,7 +23,6 @@ from seviz.capture.keeping import (
     bytes_per_image,
     check_keep_gates,
     kept,
-    size,
 )
 from seviz.capture.launch import Launch, this_launch
 from seviz.capture.records import block_record, data_record, model_record
@@ -36,7 +35,7 @@ from seviz.run.chunks import Chunk, Samples
 from seviz.run.files import sweep
 from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest
 from seviz.run.merging import merge
-from seviz.run.places import check_room
+from seviz.run.places import check_room, size
 from seviz.run.store import Run
 
 CHUNK_SIZE = 1024

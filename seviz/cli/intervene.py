@@ -138,6 +138,7 @@ def attribute(
     from seviz.experiments import attribution
     from seviz.experiments.belonging import check_blocks
     from seviz.figures.causal import attribution_by_depth
+    from seviz.run.parts import mean_over_images
 
     if by not in ("block", "channel", "image"):
         raise OptionError(f"by is {by!r}, expected block, channel or image")
@@ -152,7 +153,7 @@ def attribute(
     base: attribution.Baseline = 1.0 if baseline == "identity" else 0.0
     if baseline == "mean":
         check_blocks(network, opened)
-        base = {block: opened.total(block).mean[0] for block in opened.blocks}
+        base = {block: mean_over_images(opened, block) for block in opened.blocks}
     with progress("attribute") as step:
         found = attribution.attribute(
             network,

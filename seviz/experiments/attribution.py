@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import OptionError
 from seviz.experiments.causal import chosen_blocks
 from seviz.experiments.evaluation import (
     Images,
@@ -252,8 +252,6 @@ def attribute(
             labels.append(batch.labels)
             targets.append(wanted)
             paths += batch.paths
-    if not paths:
-        raise EmptyDataError("there is no image that can be read")
     return Attributions(
         method=method,
         values={name: np.concatenate(parts) for name, parts in values.items()},

@@ -79,7 +79,8 @@ def _refuse_another(first: Run, other: Run) -> None:
     differing = [what for what, (mine, theirs) in pairs.items() if mine != theirs]
     if differing:
         raise JoinError(
-            f"{str(first.path)!r} and {str(other.path)!r} cannot be joined: they differ in {', '.join(differing)}"
+            f"{str(first.path)!r} and {str(other.path)!r} cannot be joined: they differ in {', '.join(differing)}."
+            " Runs to be joined are of one network and captured with the same settings, of other images."
         )
 
 
@@ -90,7 +91,7 @@ def _refuse_overlap(runs: Sequence[Run], prefixes: Sequence[str]) -> None:
         if (common := next((path for path in paths if path in seen), None)) is not None:
             raise JoinError(
                 f"{str(seen[common].path)!r} and {str(run.path)!r} cannot be joined: both hold {common!r}, which would"
-                " count twice"
+                " count twice. Leave one of them out."
             )
         seen |= dict.fromkeys(paths, run)
 
