@@ -14,7 +14,8 @@ from scipy.spatial.distance import squareform
 from seviz.analysis.images import images_with_gates
 from seviz.analysis.ranges import ANY, EACH, Ranges
 from seviz.analysis.resolved import gates_of, moderate, moments_of
-from seviz.errors import MissingPackageError, OptionError
+from seviz.errors import OptionError
+from seviz.extras import needing
 from seviz.run.store import Run
 
 Metric = Literal["correlation", "cosine"]
@@ -247,12 +248,8 @@ def neighbour_map(
     ----------
     McInnes, Healy, Melville, "UMAP: Uniform Manifold Approximation and Projection", arXiv 1802.03426, 2018.
     """
-    try:
+    with needing("umap", "a neighbour map", instead="principal_components does without"):
         from umap import UMAP
-    except ImportError as error:
-        raise MissingPackageError(
-            f"a neighbour map needs umap-learn ({error}): pip install umap-learn; principal_components does without"
-        ) from error
     table, values, remarks = _images(run, block, signal)
     if not 2 <= neighbours < len(values):
         raise OptionError(f"neighbours is {neighbours}, expected at least 2 and fewer than the {len(values)} images")

@@ -41,6 +41,7 @@ from seviz.errors import MissingSignalError, MissingTableError, OptionError
 from seviz.foreign import line
 from seviz.run.files import write_atomically
 from seviz.run.parquet import read_kept
+from seviz.run.places import check_directory
 from seviz.run.store import Run
 
 OF_RUN: dict[str, Callable[..., pd.DataFrame]] = {
@@ -219,6 +220,8 @@ def analyse(run: Run, *, only: Sequence[str] | None = None) -> Iterator[Analysed
     for name, block in wanted:
         parameters = {"block": block} if block else {}
         there = table_path(run, name, **parameters).is_file()
+        if not there:
+            check_directory(run.path / "tables")
         start, reason = time.perf_counter(), ""
         try:
             keep_table(run, name, **parameters)

@@ -26,9 +26,7 @@ from seviz.capture.keeping import (
     LIMIT,
     bytes_per_image,
     check_keep_gates,
-    check_room,
     kept,
-    size,
 )
 from seviz.capture.launch import Launch, this_launch
 from seviz.capture.memory import Handed
@@ -44,6 +42,7 @@ from seviz.run.chunks import FIRST, Chunk, Samples
 from seviz.run.files import sweep
 from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest, ModelRecord
 from seviz.run.merging import merge
+from seviz.run.places import check_room, size
 from seviz.run.store import Run, in_memory
 
 CHUNK_SIZE = 1024
@@ -227,7 +226,8 @@ def collect(
     )
     if not (out / "manifest.json").exists() and isinstance(data, Dataset):
         count = int(kept(data, keep_gates).sum())
-        check_room(out, per_image * count)
+        instead = ", or keep the gates of fewer images with keep_gates per-class:N or none"
+        check_room(out, per_image * count, "the run", instead)
         tell(f"gates of {count:,} of {images:,} images: {size(per_image * count)}")
     if handed is not None:
         handed.check(network, Classes(manifest.data.class_ids, manifest.data.class_names))

@@ -57,6 +57,9 @@ def capture(
     trust: Trust,
 ) -> None:
     """Record the gates of every image; the same command continues an interrupted run."""
+    from seviz.run.places import check_directory
+
+    check_directory(out)
     run = record(
         load(model, weights, settings, trust, class_names),
         data,
@@ -100,12 +103,20 @@ def record(network: "Network", data: str, **options: Any) -> "Run":
         return seviz.collect(network, data, **{"progress": step, "tell": say, **options})
 
 
+def _classes(run: "Run") -> int:
+    """How many classes have an image, one that failed among them."""
+    import numpy as np
+
+    labels = run.labels
+    return len(np.unique(labels)) if labels.ndim == 1 else int(labels.any(0).sum())
+
+
 def tell(run: "Run") -> None:
     """Print what came out on stdout, and what to know of it on stderr."""
     samples, accuracy = run.samples, run.accuracy
     counts = ", ".join(f"{n} {status}" for status, n in samples["status"].value_counts().items())
     put(f"run: {run.path} ({run.manifest.model.spec}, {len(run.blocks)} SE blocks)")
-    put(f"images: {len(samples)} ({counts}) of {samples['label'].nunique()} classes")
+    put(f"images: {len(samples)} ({counts}) of {_classes(run)} classes")
     if accuracy is not None:
         put(f"accuracy: {accuracy}")
     for remark in run.remarks:

@@ -17,10 +17,12 @@ from seviz.cli.compressing import (
     Setting,
     Weights,
     Workers,
+    check_before,
     setting,
+    write,
 )
-from seviz.cli.printing import print_table, with_remarks
-from seviz.cli.reporting import Listed, progress, reported, say, split_list
+from seviz.cli.printing import with_remarks
+from seviz.cli.reporting import Listed, progress, reported, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
 from seviz.lists import HOW
@@ -64,12 +66,12 @@ def curve(
     Nothing is removed for good. Writes tables, figures and a card to a directory, and prints the means over seeds.
     """
     from seviz.compression.curves import masking_curve
-    from seviz.compression.directory import Compression, check_free, write_compression
+    from seviz.compression.directory import Compression
     from seviz.figures.masking import damage_by_class, masking_curves
 
     wanted = _criteria([CRITERIA] if criteria is None else criteria)
     shares = _numbers([FRACTIONS] if fractions is None else fractions)
-    check_free(out)
+    check_before(out)
     made = setting(
         run,
         data=data,
@@ -117,8 +119,7 @@ def curve(
         },
         figures={"mean": masking_curves(mean, chance=1 / len(curves.classes)), "by_class": damage_by_class(by_class)},
     )
-    say(f"written: {write_compression(compression, out)}")
-    print_table(mean, as_json=as_json, as_csv=as_csv)
+    write(compression, out, mean, as_json=as_json, as_csv=as_csv)
 
 
 def _criteria(given: list[str]) -> list[str]:

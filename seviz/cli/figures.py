@@ -73,14 +73,16 @@ def draw(
     """Draw the figures, write them and their data, print the paths, and say what is left out."""
     from seviz.figures.album import Album, LeftOut
     from seviz.figures.style import save
+    from seviz.run.files import write_atomically
+    from seviz.run.places import check_directory
 
+    check_directory(out)
     album = Album(run=run, other=other, classes=classes, blocks=blocks, channels=channels, seed=seed, width=width)
     for drawn in album.draw(only):
         if isinstance(drawn, LeftOut):
             say(f"{drawn.name} is left out: {drawn.reason}")
             continue
-        out.mkdir(parents=True, exist_ok=True)
-        (out / f"{drawn.name}.csv").write_text(csv_text(drawn.data), encoding="utf-8", newline="\n")
+        write_atomically(out / f"{drawn.name}.csv", csv_text(drawn.data).encode())
         put(out / f"{drawn.name}.csv")
         for kind in formats:
             save(drawn.figure, out / f"{drawn.name}.{kind}")

@@ -22,10 +22,13 @@ from seviz.cli.compressing import (
     Setting,
     Weights,
     Workers,
+    check_before,
+    check_room_of,
     setting,
+    write,
 )
-from seviz.cli.printing import print_table, with_remarks
-from seviz.cli.reporting import Listed, progress, reported, say, split_list
+from seviz.cli.printing import with_remarks
+from seviz.cli.reporting import Listed, progress, reported, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import FoldingError, OptionError
 from seviz.lists import HOW
@@ -72,14 +75,14 @@ def fold(
     Writes the smaller network, its measurements and a card to a directory, and prints the measurements.
     """
     from seviz.compression import folding
-    from seviz.compression.directory import Compression, check_free, write_compression
+    from seviz.compression.directory import Compression
     from seviz.compression.recalibration import recalibrate as recalibrated
     from seviz.experiments.measure import measure
     from seviz.figures.compression import folding_front as drawn
 
     if sum(each is not None for each in (blocks, count, max_drop)) > 1:
         raise OptionError("of --blocks, --count and --max-drop more than one was given, expected one or none")
-    check_free(out)
+    check_before(out, onnx=onnx)
     made = setting(
         run,
         data=data,
@@ -92,6 +95,7 @@ def fold(
         trust=trust,
     )
     network, wanted = made.network, split_list(classes)
+    check_room_of(network, out, files=1 + program + onnx)
     gates = _constants(made, split_list(blocks), wanted, remove=remove)
     front: pd.DataFrame | None = None
     if blocks is None:
@@ -139,8 +143,7 @@ def fold(
         figures=figures,
         network=smaller,
     )
-    say(f"written: {write_compression(compression, out, program=program, onnx=onnx, tell=say)}")
-    print_table(table, as_json=as_json, as_csv=as_csv)
+    write(compression, out, table, program=program, onnx=onnx, as_json=as_json, as_csv=as_csv)
 
 
 def _constants(made: Setting, blocks: list[str] | None, classes: list[str] | None, *, remove: bool) -> "dict[str, Any]":

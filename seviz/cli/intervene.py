@@ -141,6 +141,7 @@ def attribute(
     from seviz.experiments import attribution
     from seviz.experiments.belonging import check_blocks
     from seviz.figures.causal import attribution_by_depth
+    from seviz.run.parts import mean_over_images
 
     if by not in ("block", "channel", "image"):
         raise OptionError(f"by is {by!r}, expected block, channel or image")
@@ -149,12 +150,13 @@ def attribute(
     if figure is not None and by != "block":
         raise OptionError("--figure is for --by block")
     _check_figure(figure)
+    attribution.check_method(method)
     opened = seviz.open_run(run)
     network, images = _again(opened, data, root, weights, trust)
     base: attribution.Baseline = 1.0 if baseline == "identity" else 0.0
     if baseline == "mean":
         check_blocks(network, opened)
-        base = {block: opened.total(block).mean[0] for block in opened.blocks}
+        base = {block: mean_over_images(opened, block) for block in opened.blocks}
     with progress("attribute") as step:
         found = attribution.attribute(
             network,
@@ -189,12 +191,15 @@ def _again(
 
 
 def _check_figure(path: Path | None) -> None:
+    from seviz.run.places import check_file
+
     if path is not None and path.suffix not in (".png", ".pdf", ".svg"):
         raise OptionError(f"figure is {str(path)!r}, expected a file that ends in .png, .pdf or .svg")
+    if path is not None:
+        check_file(path)
 
 
 def _draw(figure: "Figure", path: Path) -> None:
     from seviz.figures.style import save
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     save(figure, path)

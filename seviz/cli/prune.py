@@ -22,10 +22,13 @@ from seviz.cli.compressing import (
     Setting,
     Weights,
     Workers,
+    check_before,
+    check_room_of,
     setting,
+    write,
 )
 from seviz.cli.opening import open_data
-from seviz.cli.printing import print_table, with_remarks
+from seviz.cli.printing import with_remarks
 from seviz.cli.reporting import progress, reported, say, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError, PruningError
@@ -79,7 +82,7 @@ def prune(
     Writes the smaller network, its measurements and a card to a directory, and prints the measurements.
     """
     from seviz.compression import pruning
-    from seviz.compression.directory import Compression, check_free, write_compression
+    from seviz.compression.directory import Compression
     from seviz.compression.recalibration import recalibrate as recalibrated
     from seviz.experiments.measure import measure
     from seviz.figures.compression import removed_by_block
@@ -88,7 +91,7 @@ def prune(
         raise OptionError("of --flops, --parameters and --channels exactly one is to be given")
     if (epochs > 0) != (train is not None):
         raise OptionError("--epochs and --train go together: so many epochs on those images")
-    check_free(out)
+    check_before(out, prunes=True, onnx=onnx)
     made = setting(
         run,
         data=data,
@@ -101,6 +104,7 @@ def prune(
         trust=trust,
     )
     network, wanted = made.network, split_list(classes)
+    check_room_of(network, out, files=1 + program + onnx)
     criterion = _of_classes(criterion, wanted)
     kinds = ["gated", "inner"] if kind == "auto" else [kind]
     for number, each in enumerate(kinds):
@@ -172,8 +176,7 @@ def prune(
         figures={"removed": removed_by_block(removed)} if len(removed) else {},
         network=smaller,
     )
-    say(f"written: {write_compression(compression, out, program=program, onnx=onnx, tell=say)}")
-    print_table(table, as_json=as_json, as_csv=as_csv)
+    write(compression, out, table, program=program, onnx=onnx, as_json=as_json, as_csv=as_csv)
 
 
 def _of_classes(criterion: str, classes: list[str] | None) -> str:

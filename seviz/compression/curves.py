@@ -29,7 +29,7 @@ from torch import Tensor
 
 from seviz.classes import Classes
 from seviz.compression.masking import Scope, lowest, masked, masked_channels
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import OptionError
 from seviz.experiments.evaluation import (
     Images,
     Progress,
@@ -304,8 +304,6 @@ def masking_curve(
             labels.append(batch.labels)
             paths += batch.paths
             width = plain.shape[1]
-    if not paths:
-        raise EmptyDataError(f"none of the {failed} images can be read")
     predicted, in_top5, losses = (np.concatenate(part, axis=1) for part in zip(*outcomes, strict=True))
     return Curves(
         conditions=tuple(conditions),

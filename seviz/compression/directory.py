@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from seviz.compression.export import Exported, export_onnx, export_program
+from seviz.compression.export import Exported, export_onnx, export_program, require_onnx
 from seviz.errors import EngineError, OptionError, WriteError
 from seviz.figures.style import save
 from seviz.network.networks import Network
 from seviz.network.saving import save as save_network
 from seviz.network.trust import making
+from seviz.run.places import check_directory
 from seviz.texts import command_line, csv_text, markdown_text
 
 _ROWS = 40  # of a table on the card
@@ -67,10 +68,13 @@ def check_free(directory: str | Path) -> Path:
     ------
     OptionError
         If there is something.
+    WriteError
+        If it cannot be made there.
     """
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise OptionError(f"out is {str(directory)!r}, where there is something already; give another directory")
+    check_directory(directory.absolute().parent)  # where it is written, to get its name when it is whole
     return directory
 
 
@@ -93,7 +97,7 @@ def write_compression(
     program, onnx
         Whether the network is also written as a program of torch.export, and as ONNX.
     tell
-        Told what could not be done, and goes without.
+        Told, a sentence each, what the network could not be exported to, and why; all else is written.
 
     Returns
     -------
@@ -107,10 +111,12 @@ def write_compression(
     SavedNetworkError
         If the network cannot be written down.
     MissingPackageError
-        If ONNX is asked for and its packages are not installed.
+        If ONNX is asked for and its packages are not installed; then nothing is written.
     WriteError
         If the disk is full, read-only, or gone.
     """
+    if onnx and compression.network is not None:
+        require_onnx()
     directory = check_free(directory)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -139,13 +145,12 @@ def _write_network(
         return []
     save_network(network, place)
     exported = []
-    if program:
-        try:
-            exported.append(export_program(network, place / "network.pt2"))
-        except EngineError as error:
-            tell(f"there is no network.pt2: {error}")
-    if onnx:
-        exported.append(export_onnx(network, place / "network.onnx"))
+    for wanted, export, name in ((program, export_program, "network.pt2"), (onnx, export_onnx, "network.onnx")):
+        if wanted:
+            try:
+                exported.append(export(network, place / name))
+            except (EngineError, WriteError) as error:
+                tell(f"there is no {name}: {error}")
     return exported
 
 

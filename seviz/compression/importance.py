@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from seviz.analysis.variance import split_variance
 from seviz.compression.belonging import check_run
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import OptionError
 from seviz.experiments.attribution import Method, attribute
 from seviz.experiments.evaluation import Images, Labelled, Progress, labelled_batches, logits_of, on_device
 from seviz.network.blocks import SEBlock
@@ -40,7 +40,7 @@ from seviz.network.gates import capture_gates
 from seviz.network.networks import Network
 from seviz.network.products import Product
 from seviz.network.reading import recorded_products
-from seviz.run.parts import Part
+from seviz.run.parts import Part, mean_over_images
 from seviz.run.store import Run
 
 _SMALL = (3, 224, 224)  # of a network that takes any size
@@ -198,7 +198,7 @@ def importance(
     if wrong:
         raise OptionError(
             f"criterion {criterion!r} has no finite score for channels of {wrong[0]}: there are too few images, or the"
-            " network gives no finite numbers"
+            " network gives no finite numbers. Take another criterion, or a run of more images."
         )
     table = pd.concat(
         [
@@ -255,9 +255,11 @@ def _layers(block: SEBlock, pieces: tuple[Producer, ...]) -> list[str]:
 
 def _of_run(run: Run | Part, name: str, argument: str) -> Scores:
     if name == "gate_mean":
-        return {block: np.abs(run.total(block).mean[0]) for block in run.blocks}  # of a gate that has signs, its size
+        return {
+            block: np.abs(mean_over_images(run, block)) for block in run.blocks
+        }  # of a gate that has signs, its size
     if name == "gate_effective":
-        return {block: run.total(block, "response").mean[0] for block in run.blocks}
+        return {block: mean_over_images(run, block, "response") for block in run.blocks}
     if name == "gate_variance":
         return {block: run.total(block).variance()[0] for block in run.blocks}
     if name == "gate_between":
@@ -316,8 +318,6 @@ def _of_images(network: Network, data: Images, name: str, device: str, options: 
             for block, values in of_batch(network, batch, place).items():
                 sums[block] += values.cpu().double().sum(0).numpy()
             images += len(batch)
-    if not images:
-        raise EmptyDataError("there is no image that can be read")
     return {block: total / images for block, total in sums.items()}
 
 

@@ -13,7 +13,7 @@ from seviz.compression.belonging import check_run
 from seviz.compression.coupling import Graph
 from seviz.compression.folding import mean_gate
 from seviz.compression.sites import blank_image, producers_of
-from seviz.errors import EmptyDataError, OptionError, PruningError
+from seviz.errors import OptionError, PruningError
 from seviz.experiments.evaluation import Images, labelled_batches, logits_of, on_device
 from seviz.network.flow import Producer, input_producers
 from seviz.network.gates import layer_inputs
@@ -175,8 +175,6 @@ def _taylor(
                 score = (a.detach() * slope).sum((2, 3)).abs().cpu().double().sum(0)
                 total[path] = total.get(path, torch.zeros_like(score)) + score
             images += len(batch)
-    if not images:
-        raise EmptyDataError("there is no image that can be read")
     return {path: (score / images).numpy() for path, score in total.items()}
 
 

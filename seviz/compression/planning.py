@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import OptionError
 from seviz.experiments.evaluation import (
     Evaluation,
     Images,
@@ -123,8 +123,6 @@ def _predicted(network: Network, gates: Gates, batches: Iterable[Labelled], devi
                     mean = torch.tensor(gates[name]).to(gate)
                     total[name] += float(((mean - gate.detach()) * slope).sum(1).abs().sum())
             images += len(batch)
-    if not images:
-        raise EmptyDataError("there is no image that can be read")
     return {name: value / images for name, value in total.items()}
 
 
@@ -165,8 +163,6 @@ def with_constant_gates(
                     logits = logits_of(network, images, batch.labels)
                 outcome.append(outcome_of(logits, batch.labels))
                 width = logits.shape[1]
-    if not labels:
-        raise EmptyDataError("there is no image that can be read")
     every = np.concatenate(labels)
     classes = classes_of(network, width)
     evaluations = []

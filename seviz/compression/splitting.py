@@ -143,13 +143,15 @@ def _refuse_unkept(run: Run) -> None:
     if missing:
         raise MissingSignalError(
             f"the run {str(run.path)!r} does not keep the gates of {missing} of its {len(samples)} images, so they"
-            " cannot be parted. Judge the result by other images (data), or capture again with --keep-gates all."
+            " cannot be parted. Judge the result by other images (--data), or capture again with --keep-gates all."
         )
 
 
 def _single(data: Dataset) -> NDArray[np.int64]:
     if data.multi:
-        raise OptionError(f"images of data {data.spec!r} have several classes, expected one of each")
+        raise OptionError(
+            f"images of data {data.spec!r} have several classes, expected one of each. Give such images, as other data."
+        )
     return data.labels
 
 

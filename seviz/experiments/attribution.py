@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, MissingPackageError, OptionError
+from seviz.errors import OptionError
 from seviz.experiments.causal import chosen_blocks
 from seviz.experiments.evaluation import (
     Images,
@@ -39,6 +39,7 @@ from seviz.experiments.evaluation import (
     logits_of,
     on_device,
 )
+from seviz.extras import needing
 from seviz.network.blocks import SEBlock
 from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates, force_gates
@@ -219,8 +220,7 @@ def attribute(
     EmptyDataError
         If there is no image that can be read.
     """
-    if method not in METHODS:
-        raise OptionError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    check_method(method)
     if steps < 1:
         raise OptionError(f"steps is {steps}, expected at least 1")
     chosen = {name: network.blocks[name] for name in chosen_blocks(network, blocks)}
@@ -252,8 +252,6 @@ def attribute(
             labels.append(batch.labels)
             targets.append(wanted)
             paths += batch.paths
-    if not paths:
-        raise EmptyDataError("there is no image that can be read")
     return Attributions(
         method=method,
         values={name: np.concatenate(parts) for name, parts in values.items()},
@@ -306,7 +304,6 @@ def _finder(
     """From images and targets to the attributions (batch, channels) of each block."""
     if method == "gradient_x_activation":
         return partial(_gradient_x_activation, network, blocks, base)
-    _need_captum(method)
     if method == "integrated_gradients":
         return partial(_integrated_gradients, network, blocks, base, steps, batch_size)
     for name, block in blocks.items():
@@ -319,13 +316,13 @@ def _finder(
     return partial(_conductance, network, blocks, steps, batch_size)
 
 
-def _need_captum(method: Method) -> None:
-    try:
-        import captum.attr  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError(
-            f"{method} needs captum ({error}): pip install 'seviz[attribution]'; gradient_x_activation does without"
-        ) from error
+def check_method(method: str) -> None:
+    """Raise OptionError unless a method is one of `METHODS`, MissingPackageError unless what it needs is installed."""
+    if method not in METHODS:
+        raise OptionError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    if method != "gradient_x_activation":
+        with needing("attribution", method, instead="gradient_x_activation does without"):
+            import captum.attr  # noqa: F401
 
 
 def _gradient_x_activation(

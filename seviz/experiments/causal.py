@@ -41,6 +41,7 @@ from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.gates import Forced, force_gates
 from seviz.network.networks import Network
 from seviz.run.pairing import pair_blocks
+from seviz.run.parts import mean_over_images
 from seviz.run.store import Run
 
 Intervention = Literal["identity", "zero", "constant", "within", "across"]
@@ -219,7 +220,7 @@ def intervene(
         raise OptionError(f"interventions has {unknown[0]!r}, expected some of {', '.join(INTERVENTIONS)}")
     chosen = _blocks(network, run, blocks)
     donors = Donors(run, chosen, seed) if set(interventions) & set(_DONATED) else None
-    constants = {block: run.total(block).mean[0] for block in chosen} if "constant" in interventions else {}
+    constants = {block: mean_over_images(run, block) for block in chosen} if "constant" in interventions else {}
     conditions = [("", "none"), *((block, what) for block in chosen for what in interventions)]
 
     def forced(block: str, intervention: str, drawn: dict[str, NDArray[np.int64]]) -> dict[str, Forced]:
@@ -249,8 +250,6 @@ def intervene(
             parts.append(
                 {"labels": batch.labels, "predicted": predicted, "logits": logits, "losses": losses, "there": there}
             )
-    if not parts:
-        raise OptionError(f"none of the {failed} images can be read")
     joined: dict[str, Any] = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
     return Outcomes(
         conditions=tuple(conditions),

@@ -95,7 +95,7 @@ def labelled_batches(
         If the classes are not the network's, an image has several, batches in memory have other shapes or labels than
         expected, or an option is out of its range.
     EmptyDataError
-        If there is no image.
+        If there is no image that can be read, when the last batch was asked for.
     """
     if network.task != "classification":
         raise OptionError(f"the network is the backbone of one for {network.task}: it predicts no class")
@@ -112,14 +112,17 @@ def labelled_batches(
         raise OptionError("per_class chooses from a data set; batches in memory were given")
     else:
         batches, total = _of_memory(network, data), None
-    done = 0
+    done = read = 0
     for batch in batches:
         yield batch
+        read += len(batch)
         done += len(batch) + batch.failed
         if progress:
             progress(done, total)
     if not done:
         raise EmptyDataError("there is no image")
+    if isinstance(data, Dataset) and not read:
+        raise EmptyDataError(f"none of the {done} images of data {data.spec!r} can be read; `seviz scan` says why")
 
 
 def _of_dataset(network: Network, data: Dataset, batch_size: int, rotate: bool, workers: int) -> Iterator[Labelled]:
@@ -127,10 +130,12 @@ def _of_dataset(network: Network, data: Dataset, batch_size: int, rotate: bool, 
     if targets is None:
         raise OptionError(
             f"the classes of data {data.spec!r} ({', '.join(data.classes.names[:3])}, ...) are not those of"
-            f" {network.spec}, so whether it is right cannot be told"
+            f" {network.spec}, so whether it is right cannot be told. Give images of its classes, as other data."
         )
     if data.multi:
-        raise OptionError(f"images of data {data.spec!r} have several classes, expected one of each")
+        raise OptionError(
+            f"images of data {data.spec!r} have several classes, expected one of each. Give such images, as other data."
+        )
     labels = np.array(targets, np.int64)[data.labels]
     cut = [range(k, min(k + batch_size, len(data))) for k in range(0, len(data), batch_size)]
     for rows, batch in zip(cut, read_batches(data, network, cut, rotate=rotate, workers=workers), strict=True):

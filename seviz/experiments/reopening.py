@@ -161,8 +161,8 @@ def reopen_data(run: Run, *, root: str | Path | None = None, tell: Callable[[str
     record = run.manifest.data
     if record.fingerprint is None:
         raise OptionError(
-            f"the images of the run {str(run.path)!r} were handed over in memory, and cannot be opened again; hand them"
-            " over once more"
+            f"the images of the run {str(run.path)!r} were handed over in memory, and cannot be opened again. Capture a"
+            " run of image files; or call the function in Python, with the images."
         )
     paths = tuple(run.samples["path"])
     if record.root is None or record.spec == BUNDLED:

@@ -109,7 +109,11 @@ class Album:
             self.run.class_index(name)
         for name in self.blocks or ():
             self.run.block(name)
+        nothing = not (self.run.samples["status"] != "failed").any()
         for name in only or FIGURES:
+            if nothing:
+                yield LeftOut(name, "all images of the run failed")
+                continue
             try:
                 yield from FIGURES[name](self, name)
             except MissingSignalError as error:

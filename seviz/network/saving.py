@@ -1,5 +1,6 @@
 """Write a changed network down, so that `load` gives it back; and tell what was changed in one since it was loaded."""
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -58,6 +59,7 @@ def save(network: Network, directory: str | Path) -> None:
             safetensors.torch.save_file(state, Path(beside) / WEIGHTS)
             record = replace(record, weights_file_sha256=file_sha256(Path(beside) / WEIGHTS))
             (Path(beside) / RECORD).write_text(record.to_json(), encoding="utf-8")
+            shutil.copymode(Path(beside) / RECORD, Path(beside) / WEIGHTS)  # safetensors gives its file to the owner
             _compare(network, load_with(beside, trust_code=True))
             for name in (WEIGHTS, RECORD):
                 (Path(beside) / name).replace(directory / name)

@@ -23,6 +23,7 @@ from seviz.report.origin import (
 )
 from seviz.report.svg import inline
 from seviz.run.files import write_atomically
+from seviz.run.places import check_file
 from seviz.run.store import Run
 
 Tell = Callable[[str], None]
@@ -99,10 +100,11 @@ def write_report(run: Run, path: str | Path, *, title: str | None = None, tell: 
     Raises
     ------
     WriteError
-        If it cannot be written.
+        If it cannot be written, which is told before the work where it is known.
     """
-    path, page = Path(path), report(run, title=title, tell=tell)
-    write_atomically(path, page.encode())
+    path = Path(path)
+    check_file(path)
+    write_atomically(path, report(run, title=title, tell=tell).encode())
     return path
 
 

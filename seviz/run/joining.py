@@ -41,8 +41,10 @@ def join(runs: Sequence[str | Path], out: str | Path) -> Run:
         raise JoinError(f"{len(runs)} run given, expected at least 2 to join")
     opened = [open_run(path) for path in runs]
     out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise RunExistsError(f"{str(out)!r} is in the way: it is not empty. Give a new or an empty directory.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunExistsError(
+            f"{str(out)!r} is in the way: it is not empty, or no directory. Give a new or an empty directory."
+        )
     for other in opened[1:]:
         _refuse_another(opened[0], other)
     ids, names = _union(opened)
@@ -77,7 +79,8 @@ def _refuse_another(first: Run, other: Run) -> None:
     differing = [what for what, (mine, theirs) in pairs.items() if mine != theirs]
     if differing:
         raise JoinError(
-            f"{str(first.path)!r} and {str(other.path)!r} cannot be joined: they differ in {', '.join(differing)}"
+            f"{str(first.path)!r} and {str(other.path)!r} cannot be joined: they differ in {', '.join(differing)}."
+            " Runs to be joined are of one network and captured with the same settings, of other images."
         )
 
 
@@ -88,7 +91,7 @@ def _refuse_overlap(runs: Sequence[Run], prefixes: Sequence[str]) -> None:
         if (common := next((path for path in paths if path in seen), None)) is not None:
             raise JoinError(
                 f"{str(seen[common].path)!r} and {str(run.path)!r} cannot be joined: both hold {common!r}, which would"
-                " count twice"
+                " count twice. Leave one of them out."
             )
         seen |= dict.fromkeys(paths, run)
 
