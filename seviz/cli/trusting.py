@@ -39,7 +39,7 @@ def trusting(command: Callable[..., None]) -> Callable[..., None]:
     """
     signature = inspect.signature(command)
     own = [parameter for name, parameter in signature.parameters.items() if name != "trust"]
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    kind = inspect.Parameter.KEYWORD_ONLY
     added = [inspect.Parameter(n, kind, default=value, annotation=hint) for n, (hint, value) in _OPTIONS.items()]
 
     @wraps(command)

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from seviz.errors import DamagedRunError, OldRunError, RunNotFoundError
-from seviz.foreign import MEGABYTE, BlockName, Sha256, Text, as_type, matching, parse_json, read_regular, shown
+from seviz.errors import DamagedRunError, OldRunError, OptionError, RunNotFoundError
+from seviz.foreign import MEGABYTE, BlockName, Sha256, Text, as_type, line, matching, parse_json, read_regular, shown
 from seviz.network.bounds import UNBOUNDED, Bounds, bounds_from_json, bounds_to_json
+from seviz.network.settings import Settings
 
 SCHEMA = 3
 OLDER = 2
@@ -175,6 +176,9 @@ class _Selection:
     seed: int | None = None
     split: Text | None = None
     root: Text | None = None
+    preprocess: Literal["none", "model"] | None = None
+    label_separator: Text | None = None
+    class_names: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -417,6 +421,10 @@ def _check(made: Manifest) -> None:
             counts = [shown(each) for each in (names, ids)]
             raise ValueError(f"{name}.class_names is {counts[0]}, expected as many as class_ids, which is {counts[1]}")
     as_type(data.selection, _Selection, other="data.selection.")
+    try:
+        Settings.from_given(model.settings)
+    except OptionError as error:
+        raise ValueError(f"model.settings: {line(error)}") from error
     if not data.class_ids:
         raise ValueError("data.class_ids is a list of 0, expected a class or more")
     if (targets := data.model_classes) is not None:

@@ -52,7 +52,6 @@ def test_blocks_of_a_network_with_further_arguments() -> None:
     [
         (["--img-size", "big"], "img-size is 'big', expected pixels such as 224, or HEIGHTxWIDTH"),
         (["--mean", "a,b"], "mean is 'a,b', expected a number for each channel, such as 0.5,0.5,0.5"),
-        (["--class-names", "none.txt"], "class-names is 'none.txt', which cannot be read"),
         (["--model-kwargs", "bells"], "model-kwargs has 'bells', expected NAME=VALUE"),
         (["--model-kwargs", "bells=1"], f"bells is given, and {SMALL} does not take it"),
     ],
