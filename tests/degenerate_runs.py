@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seviz.run.store import Run
 from tests.made_runs import make_run
 
-BLOCKS = {"SE_2_1": 4, "SE_3_1": 5, "SE_3_2": 6}
+BLOCKS = {"SE_2_1": 4, "SE_3_1": 7}
 """Channels of each block."""
 _RANDOM_STATE = 11
 

@@ -1,7 +1,7 @@
 """Tables of a run, computed once and kept in its directory: what `seviz analyse` makes, report and dashboard read.
 
-A table lies in `tables/` under its name and a fingerprint of the run, the parameters and the version of seviz, so that
-one that would come out otherwise today is not found.
+A table lies in `tables/` under its name and a fingerprint of the run, the parameters, the version of seviz and the
+edition of its tables, so that one that would come out otherwise today is not found.
 """
 
 import hashlib
@@ -91,6 +91,8 @@ RANGES: dict[str, Ranges] = {
     "principal_components": PRINCIPAL_COMPONENTS,
 }
 """Between which numbers the columns of each table lie; see `seviz.analysis.ranges`."""
+EDITION = 2
+"""Counted up where a table comes out otherwise than before, within one version of seviz."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def table_path(run: Run, name: str, **parameters: Any) -> Path:
         raise OptionError(f"{name} is a table of {'one block: give it' if name in OF_BLOCK else 'the whole run'}")
     usual = inspect.signature((OF_RUN | OF_BLOCK)[name]).parameters
     odd = {key: value for key, value in parameters.items() if key not in usual or value != usual[key].default}
-    of = [run.manifest.to_json(), metadata.version("seviz"), name, odd]
+    of = [run.manifest.to_json(), metadata.version("seviz"), EDITION, name, odd]
     digest = hashlib.sha256(json.dumps(of, sort_keys=True, default=str).encode()).hexdigest()
     block = f"-{parameters['block']}" if "block" in parameters else ""
     return run.path / "tables" / f"{name}{block}-{digest[:12]}.parquet"

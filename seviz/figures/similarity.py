@@ -19,6 +19,7 @@ from seviz.figures.style import INK, LEVELS, WIDTHS, Width, style
 
 _SIDE = {"page": 1.55, "column": 1.15}  # inches of a matrix, about
 _NAME = 12  # characters of a class
+_SAME = 1e-9  # distances that are smaller are rounding
 
 
 def classes_across_depth(
@@ -74,7 +75,7 @@ def classes_across_depth(
                 cbar=False,
                 cmap=f"{LEVELS}_r",
                 vmin=0,
-                vmax=max(most, 1e-12),
+                vmax=most if most > _SAME else 1,
                 xticklabels=False,
                 yticklabels=False,
                 rasterized=True,

@@ -30,7 +30,8 @@ class Precision:
 
     def least(self, size: NDArray[np.float64]) -> NDArray[np.float64]:
         """The distance for values of some root mean square, of any shape."""
-        return np.maximum(self.step, self.relative * size)
+        with np.errstate(invalid="ignore"):  # of infinite values
+            return np.maximum(self.step, self.relative * size)
 
     def near_constant(self, total: Moments) -> NDArray[np.bool_]:
         """Channels whose values spread less than they are told apart.
