@@ -21,6 +21,7 @@ from seviz.errors import DataNotFoundError, SevizWarning, TrustError, WeightsErr
 from seviz.experiments.causal import intervene
 from seviz.experiments.reopening import reopen_data, reopen_network
 from seviz.figures.album import Album
+from seviz.run.manifest import checksum_of
 from seviz.run.store import Run
 from tests.cli.commands import error_of, run
 from tests.network.evil import Evil, make_evil
@@ -74,7 +75,8 @@ def changed(run: Run, place: Path, change: Callable[[dict[str, Any]], None]) -> 
     shutil.copytree(run.path, place)
     manifest = json.loads((place / "manifest.json").read_text())
     change(manifest)
-    (place / "manifest.json").write_text(json.dumps(manifest))
+    del manifest["checksum"]
+    (place / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum_of(manifest)}))
     return place
 
 

@@ -12,6 +12,7 @@ from seviz.dashboard.opening import given, trusts
 from seviz.dashboard.serving import command
 from seviz.dashboard.trusting import acts, untrusted
 from seviz.errors import SavedNetworkError
+from seviz.run.manifest import checksum_of
 from seviz.run.store import Run, open_run
 from tests.dashboard.drawing import Open
 from tests.network.evil import Evil
@@ -30,7 +31,8 @@ def of(run: Run, place: Path, spec: str) -> Run:
     shutil.copytree(run.path, place)
     manifest = json.loads((place / "manifest.json").read_text())
     manifest["model"]["spec"] = spec
-    (place / "manifest.json").write_text(json.dumps(manifest))
+    del manifest["checksum"]
+    (place / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum_of(manifest)}))
     return open_run(place)
 
 
