@@ -40,12 +40,18 @@ class Case:
         Of the data.
     blocks
         How many SE blocks it has.
+    capture
+        What is said when images are captured.
+    status
+        What becomes of the images.
     """
 
     spec: str
     options: tuple[str, ...] = ()
     classes: int = 5
     blocks: int = 9
+    capture: tuple[str, ...] = ()
+    status: str = "ok"
 
 
 def small(**known: Any) -> nn.Module:
@@ -64,8 +70,8 @@ def one_logit(folder: Path) -> Case:
     torch.save(model.state_dict(), folder / "w.pt")
     names = folder / "names.txt"
     names.write_text("cat\ndog\n")
-    options = ("--weights", f"{folder}/w.pt", "--img-size", "48", "--class-names", str(names))
-    return Case("torchvision/mobilenet_v3_small", options, classes=2)
+    options = ("--weights", f"{folder}/w.pt", "--img-size", "48")
+    return Case("torchvision/mobilenet_v3_small", options, classes=2, capture=("--class-names", str(names)))
 
 
 def grey(folder: Path) -> Case:
@@ -82,7 +88,7 @@ def grey(folder: Path) -> Case:
         "--img-size",
         "48",
     )
-    return Case("timm/mobilenetv3_small_050", options)
+    return Case("timm/mobilenetv3_small_050", options, status="coerced")
 
 
 LIGHTNING = """
@@ -169,10 +175,10 @@ def test_on_the_command_line(make: Callable[[Path], Case], photos: Callable[[int
     assert checked["vouched"]
     assert len(json.loads(done("blocks", case.spec, *case.options, "--json"))) == case.blocks
     run = tmp_path / "run"
-    done("capture", case.spec, photos(case.classes), "-o", run, *case.options)
+    done("capture", case.spec, photos(case.classes), "-o", run, *case.options, *case.capture)
     opened = seviz.open_run(run)
     assert (len(opened.blocks), len(opened.samples)) == (case.blocks, 3 * case.classes)
-    assert set(opened.samples["status"]) == {"ok"}
+    assert set(opened.samples["status"]) == {case.status}
     shown(run)
 
 

@@ -18,7 +18,6 @@ from seviz.capture.datasets import BUNDLED, Dataset, fetched, open_dataset, pack
 from seviz.capture.images import decode
 from seviz.dashboard.caching import BY_BYTES
 from seviz.errors import DataNotFoundError, SevizError
-from seviz.experiments.reopening import split_of
 from seviz.run.inside import OUTSIDE, image_path
 from seviz.run.store import Run
 
@@ -122,7 +121,7 @@ def _root(run: Run) -> Path:
 
 def _held(run: Run) -> tuple[Dataset, dict[str, int]]:
     record = run.manifest.data
-    return _packed(record.spec, split_of(record, str(run.samples["path"].iloc[0])))
+    return _packed(record.spec, record.split_of(str(run.samples["path"].iloc[0])))
 
 
 def _of_packed(run: Run, path: str) -> Thumbnail:

@@ -3,11 +3,10 @@
 A run is text that anyone may have written, and whoever reaches the page can click. So a click is not enough.
 """
 
-import shlex
-
 from seviz.dashboard.opening import TRUST
 from seviz.network.trust import making, shown
 from seviz.run.store import Run
+from seviz.texts import command_line
 
 
 def acts(run: Run) -> bool:
@@ -35,7 +34,7 @@ def untrusted(run: Run, *, trust_code: bool) -> str:
     made = making(run.manifest.model.spec)
     if not made.acts:
         return ""
-    start = shlex.join(["seviz", "dashboard", TRUST, str(run.path)])
+    start = command_line(["seviz", "dashboard", TRUST, str(run.path)])
     return (
         f"To run the network of this run, {shown(made.spec)}, {made.does} on the machine of this server. What a run"
         f" names is not trusted by itself: where you trust it, start the dashboard with {start}"

@@ -212,14 +212,7 @@ def _of_spec(run: Run, paths: tuple[str, ...], tell: Callable[[str], None]) -> D
                 " are no files: where the images lie is not known"
             )
         tell(named("images", record.spec, manifest))
-    data = open_dataset(record.spec, split=split_of(record, paths[0] if paths else ""))
+    data = open_dataset(record.spec, split=record.split_of(paths[0] if paths else ""))
     wanted = set(paths)
     chosen = data.take(np.array([k for k, path in enumerate(data.paths) if path_text(path) in wanted], np.int64))
     return replace(chosen, classes=run.classes) if len(run.classes) == len(chosen.classes) else chosen
-
-
-def split_of(record: DataRecord, path: str) -> str | None:
-    """The split of the data set of a run whose images are no files; older runs tell it by the path of an image."""
-    if "split" in record.selection or not record.spec.startswith("cifar10:"):
-        return record.selection.get("split")
-    return path.partition("/")[0] or None

@@ -166,6 +166,12 @@ class DataRecord:
     fingerprint: Sha256 | None
     selection: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def split_of(self, path: str) -> str | None:
+        """The split of a data set whose images are no files; older runs tell it by the path of an image."""
+        if "split" in self.selection or not self.spec.startswith("cifar10:"):
+            return self.selection.get("split")
+        return path.partition("/")[0] or None
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Selection:

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from seviz.capture.datasets import Dataset
-from seviz.capture.keeping import bytes_per_image, check_keep_gates, check_room, kept, size
+from seviz.capture.keeping import bytes_per_image, check_keep_gates, kept
 from seviz.classes import Classes
 from seviz.errors import OptionError, WriteError
+from seviz.run.places import check_room, size
 
 
 def data(labels: np.ndarray, classes: int = 3) -> Dataset:

@@ -14,6 +14,7 @@ from tests.experiments.made_network import NAMES, ReadFromGates
 def make():
     model = ReadFromGates()
     model.class_names = NAMES
+    model.pretrained_cfg = {"input_size": (3, 224, 224)}
     return model
 """
 """A file that `FILE.py:make` makes the network from."""

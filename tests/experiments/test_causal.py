@@ -257,7 +257,7 @@ def test_wrong_use(network: Network, folder: Path, run: Run, tmp_path: Path) -> 
         swap(network, folder, empty, "SE_2_1", classes=["green", "red"])
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(OptionError, match="none of the 12 images can be read"):
+    with pytest.raises(EmptyDataError, match="none of the 12 images of data .* can be read"):
         intervene(network, folder, run, workers=0)
 
 

@@ -86,9 +86,10 @@ def test_no_image_that_can_be_read_is_no_accuracy(network: Network, make_folder:
     data = make_folder({"blue": 1, "green": 1}, "broken")
     for path in data.rglob("*.png"):
         path.write_bytes(b"")
-    found = evaluate(network, data, workers=0)
-    assert (found.failed, len(found.by_class())) == (2, 0)
-    assert np.isnan([found.accuracy, found.top5]).all()
+    with pytest.raises(
+        EmptyDataError, match=r"none of the 2 images of data '.*broken' can be read; `seviz scan` says why"
+    ):
+        evaluate(network, data, workers=0)
 
 
 def test_the_model_comes_back_as_it_was(network: Network) -> None:

@@ -11,7 +11,7 @@ import seviz
 from seviz.capture.datasets import open_dataset
 from seviz.dashboard.thumbnails import thumbnail, unseen
 from seviz.errors import DataNotFoundError
-from seviz.experiments.reopening import reopen_data, split_of
+from seviz.experiments.reopening import reopen_data
 from seviz.network.networks import Network
 from seviz.run.store import Run
 from tests.capture.layouts.made_layouts import make_rows, make_shard, png
@@ -71,6 +71,6 @@ def test_nothing_is_fetched_because_a_run_names_it(shards: Run, monkeypatch: pyt
 
 def test_older_runs_of_cifar_tell_their_split_by_the_path(shards: Run) -> None:
     record = dataclasses.replace(shards.manifest.data, spec="cifar10:x")
-    assert split_of(record, "test/00001") == "test"
-    assert split_of(dataclasses.replace(record, selection={"split": "train"}), "test/00001") == "train"
-    assert split_of(shards.manifest.data, "a.tar/0.png") is None
+    assert record.split_of("test/00001") == "test"
+    assert dataclasses.replace(record, selection={"split": "train"}).split_of("test/00001") == "train"
+    assert shards.manifest.data.split_of("a.tar/0.png") is None

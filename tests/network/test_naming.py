@@ -117,7 +117,7 @@ def test_names_are_found_once_and_kept(staged: Network, tmp_path: Path) -> None:
     assert json.loads((save / "network.json").read_text())["names"] == [
         {"name": name, "path": path, "product": 0} for name, path in LEFT.items()
     ]
-    loaded = seviz.load(str(save))
+    loaded = seviz.load(str(save), trust_code=True)
     assert paths(loaded) == LEFT
     listed = CliRunner().invoke(app, ["blocks", str(save), "--json"])
     assert {block["name"]: block["path"] for block in json.loads(listed.stdout)} == LEFT
@@ -126,7 +126,7 @@ def test_names_are_found_once_and_kept(staged: Network, tmp_path: Path) -> None:
     once_more = remove(loaded, ["SE_2_1"])
     assert list(once_more.blocks) == ["SE_2_3", "SE_3_1"]
     seviz.save(once_more, again)
-    assert paths(seviz.load(str(again))) == {name: LEFT[name] for name in ("SE_2_3", "SE_3_1")}
+    assert paths(seviz.load(str(again), trust_code=True)) == {name: LEFT[name] for name in ("SE_2_3", "SE_3_1")}
     assert staged.changed(nn.Identity(), modules=False).names == {(path, 0): name for name, path in PATHS.items()}
 
 
@@ -184,7 +184,7 @@ def test_a_saved_network_without_names_is_read_as_before(staged: Network, tmp_pa
     file = tmp_path / "saved" / "network.json"
     record = json.loads(file.read_text())
     file.write_text(json.dumps({key: value for key, value in record.items() if key != "names"}))
-    assert list(seviz.load(str(tmp_path / "saved")).blocks) == ["SE_2_1", "SE_2_2", "SE_3_1"]
+    assert list(seviz.load(str(tmp_path / "saved"), trust_code=True).blocks) == ["SE_2_1", "SE_2_2", "SE_3_1"]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_damaged_names_say_so(names: object, message: str, staged: Network, tmp_
     seviz.save(staged, tmp_path)
     file.write_text(json.dumps({**json.loads(file.read_text()), "names": entries}))
     with pytest.raises(SavedNetworkError, match=rf"network\.json' is damaged: {message}"):
-        seviz.load(str(tmp_path))
+        seviz.load(str(tmp_path), trust_code=True)
 
 
 def test_a_network_without_blocks_has_an_empty_mapping(staged: Network) -> None:

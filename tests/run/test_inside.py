@@ -59,9 +59,7 @@ def test_a_path_of_an_image_is_judged_as_it_stands_and_decoded(name: str, tmp_pa
 
 
 def test_a_name_that_is_percent_encoded(tmp_path: Path) -> None:
-    for name in ("grün.png", "50%25.png"):
-        (tmp_path / name).touch()
-    assert image_path(tmp_path, "gr%C3%BCn.png") == tmp_path / "grün.png"
+    (tmp_path / "50%25.png").touch()
     assert image_path(tmp_path, "50%25.png") == tmp_path / "50%25.png"  # a file that is called so comes first
     assert image_path(tmp_path, "gone%20.png") == tmp_path / "gone%20.png"
 
