@@ -14,7 +14,7 @@ from torch import nn
 
 import seviz
 from seviz.errors import OptionError, SavedNetworkError, SevizWarning, TrustError, UnknownModelError, WeightsError
-from seviz.network import models, trust
+from seviz.network import libraries, models, trust
 from seviz.network.trust import HUB, LIBRARIES, Making, factory_remark, is_saved_network, making, require_trust
 from tests.network.evil import Evil
 
