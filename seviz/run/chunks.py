@@ -277,6 +277,8 @@ def _check(chunk: Chunk, manifest: Manifest) -> None:
     for (signal, block), gates in chunk.gates.items():
         if len(gates) != kept:
             raise ValueError(f"gates/{signal}/{block} has {len(gates):,} images, expected the {kept:,} that are kept")
+        if gates.dtype != np.uint16 and not np.isfinite(gates).all():
+            raise ValueError(f"gates/{signal}/{block} has a number that is not finite")
         if gates.dtype == np.uint16 and not in_16_bits(manifest.block(block).bounds):
             raise ValueError(
                 f"gates/{signal}/{block} is in 16 bits, expected float32: its gates have other bounds than 0 and 1"

@@ -54,9 +54,9 @@ def test_the_sizes_of_imagenet() -> None:
 
 
 def test_no_room(tmp_path: Path) -> None:
-    check_room(tmp_path / "run", 10)
+    check_room(tmp_path / "run", 10, "the run")
     with pytest.raises(WriteError, match=r"the run takes up to 1e\+06 TB, and .* has .*B free. Nothing was written"):
-        check_room(tmp_path / "not" / "there" / "yet", 10**18)
+        check_room(tmp_path / "not" / "there" / "yet", 10**18, "the run")
 
 
 @pytest.mark.parametrize("wrong", ["some", "per-class:0", "per-class:", "per-class:5x", ""])

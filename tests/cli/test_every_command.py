@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from seviz.experiments import reopening
 from seviz.figures.album import FIGURES
-from seviz.network import models
+from seviz.network import networks
 from seviz.report.drawing import FIGURES as REPORTED
 from tests.cli.commands import run
 from tests.cli.kinds_of_run import BLOCK, CAPTURED, KINDS, QUICK, make_kinds
@@ -25,7 +25,7 @@ from tests.cli.kinds_of_run import BLOCK, CAPTURED, KINDS, QUICK, make_kinds
 AGAIN = ("--trust-code", *QUICK)
 SMALL = (*AGAIN, "--no-latency", "--no-program")
 
-LOAD, SURVEY = cache(reopening.load), cache(models.survey)
+LOAD, SURVEY = cache(reopening.load_with), cache(networks.survey)
 NOT_REPORTED = ",".join(name for name in FIGURES if name not in REPORTED)
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -158,8 +158,8 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Figure, "savefig", render)
     monkeypatch.setattr("os.fsync", lambda file: None)
     monkeypatch.setattr("seviz.figures.album.GALLERY", 1)
-    monkeypatch.setattr(reopening, "load", LOAD)
-    monkeypatch.setattr(models, "survey", SURVEY)
+    monkeypatch.setattr(reopening, "load_with", LOAD)
+    monkeypatch.setattr(networks, "survey", SURVEY)
     monkeypatch.setattr("typer.testing._get_command", cache(get_command))
 
 

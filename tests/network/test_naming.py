@@ -119,9 +119,9 @@ def test_names_are_found_once_and_kept(staged: Network, tmp_path: Path) -> None:
     ]
     loaded = seviz.load(str(save), trust_code=True)
     assert paths(loaded) == LEFT
-    listed = CliRunner().invoke(app, ["blocks", str(save), "--json"])
+    listed = CliRunner().invoke(app, ["blocks", str(save), "--json", "--trust-code"])
     assert {block["name"]: block["path"] for block in json.loads(listed.stdout)} == LEFT
-    counted = CliRunner().invoke(app, ["complexity", str(save), "--json"])
+    counted = CliRunner().invoke(app, ["complexity", str(save), "--json", "--trust-code"])
     assert list(json.loads(counted.stdout)[0]["blocks"]) == list(LEFT)
     once_more = remove(loaded, ["SE_2_1"])
     assert list(once_more.blocks) == ["SE_2_3", "SE_3_1"]

@@ -14,7 +14,7 @@ from torch import nn
 
 import seviz
 from seviz.errors import OptionError, SavedNetworkError, SevizWarning, TrustError, UnknownModelError, WeightsError
-from seviz.network import libraries, models, trust
+from seviz.network import libraries, trust
 from seviz.network.trust import HUB, LIBRARIES, Making, factory_remark, is_saved_network, making, require_trust
 from tests.network.evil import Evil
 
@@ -87,7 +87,7 @@ def test_every_network_that_a_library_lists_has_a_plain_name() -> None:
     known += [f"torchvision/{name}" for name in torchvision.models.list_models()]
     known += [f"seviz/{name}" for name in libraries.reference.ARCHITECTURES]
     assert [name for name in known if making(name).foreign] == []
-    assert tuple(models._LIBRARIES) == LIBRARIES
+    assert tuple(libraries._LIBRARIES) == LIBRARIES
 
 
 def test_what_is_said_of_what_making_does() -> None:
@@ -128,7 +128,7 @@ def test_records_that_cannot_be_read(text: str, message: str, tmp_path: Path) ->
     (tmp_path / "network.json").write_text(text, errors="surrogateescape")
     with pytest.raises(SavedNetworkError, match=message):
         making(str(tmp_path))
-    with pytest.raises(SavedNetworkError, match="is damaged"):
+    with pytest.raises(SavedNetworkError, match=r"is damaged|has format"):
         seviz.load(str(tmp_path))
 
 
@@ -261,7 +261,7 @@ def test_what_is_downloaded_is_said_before(
         raise OSError("no connection")
 
     monkeypatch.setattr(timm, "create_model", create_model)
-    monkeypatch.setattr(models, "try_to_load_from_cache", lambda repository, file: None)
+    monkeypatch.setattr(libraries, "try_to_load_from_cache", lambda repository, file: None)
     with pytest.raises(WeightsError, match="could not be loaded"):
         seviz.load("timm/seresnet50")
 
@@ -279,7 +279,7 @@ def test_what_was_downloaded_before_is_not_downloaded(monkeypatch: pytest.Monkey
         asked.append((repository, file))
         return "there" if file == "pytorch_model.bin" else None
 
-    monkeypatch.setattr(models, "try_to_load_from_cache", cached)
+    monkeypatch.setattr(libraries, "try_to_load_from_cache", cached)
     assert libraries._cached("https://huggingface.co/timm/seresnet50.ra2_in1k/resolve/main/model.safetensors")
     assert asked == [("timm/seresnet50.ra2_in1k", name) for name in ("model.safetensors", "pytorch_model.bin")]
 

@@ -423,6 +423,12 @@ CASES: dict[str, Case] = {
         r"gates/excitation/SE_2_1 is of type 'F64', expected U16 or F32",
         "gates",
     ),
+    "gates_nan": arrays(
+        CHUNK,
+        lambda a: a | {"gates/excitation/SE_2_1": np.full((IMAGES, 4), np.nan, np.float32)},
+        r"gates/excitation/SE_2_1 has a number that is not finite",
+        "gates",
+    ),
     "gates_few": arrays(
         CHUNK,
         lambda a: {k: v[1:] if k.startswith("gates/") else v for k, v in a.items()},

@@ -199,7 +199,7 @@ def test_runs_without_predictions(open_page: Open, planted_run: Run, tmp_path: P
     del manifest["checksum"]
     (run.path / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum_of(manifest)}))
     samples = pd.read_parquet(run.path / "samples.parquet")
-    samples = samples.assign(correct=pd.NA, in_top5=pd.NA)
+    samples = samples.assign(**dict.fromkeys(("correct", "in_top5"), pd.array([pd.NA] * len(samples), "boolean")))
     samples.to_parquet(run.path / "samples.parquet")
     test = open_page("compare", planted_run, run, against="blind")
     assert [metric.value for metric in test.metric if metric.label == "Top-1"] == ["100.0%", "not known"]

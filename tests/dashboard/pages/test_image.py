@@ -169,7 +169,7 @@ def test_a_network_whose_file_raises(open_page: Open, folder_run: Run, tmp_path:
     with pytest.warns(SevizWarning, match="was changed since"):
         test = open_page("image", folder_run, trust_code=True)
     assert not test.exception
-    assert "it cannot be made again: RuntimeError: not \\*today\\*" in said(test).replace("\\:", ":")
+    assert "raised RuntimeError: not \\*today\\*" in said(test).replace("\\:", ":")
 
 
 def test_a_network_with_other_weights(open_page: Open, folder_run: Run, tmp_path: Path) -> None:
