@@ -78,7 +78,7 @@ class Settings:
     crop_pct: float | None = None
     class_names: tuple[str, ...] | None = None
     ema: Ema = "auto"
-    model_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    model_kwargs: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name, most in (("num_classes", MOST_CLASSES), ("in_chans", MOST_CHANNELS)):

@@ -85,7 +85,8 @@ def capture(root: Path, kind: str) -> tuple[str, ...]:
     network, data, options = CAPTURED[kind]
     model = root / network if network == "saved" else f"{root / 'small.py'}:{network}"
     spec = data.format(root=root) if ":" in data else root / data
-    run_of = ("-o", root / "runs" / kind, "--signals", "excitation,squeeze", "--compile", "off")
+    signals = () if "--signals" in options else ("--signals", "excitation,squeeze")
+    run_of = ("-o", root / "runs" / kind, *signals, "--compile", "off")
     return tuple(map(str, ("capture", model, spec, *run_of, *QUICK, *options)))
 
 

@@ -139,9 +139,9 @@ def test_every_plan_is_a_command_that_seviz_takes(planted_run: Run) -> None:
     assert (taken[1]["blocks"], taken[1]["remove"], taken[1]["recalibrate"]) == (["SE_2_1,SE_3_1"], True, True)
     assert (taken[2]["count"], taken[2]["order"], taken[2]["classes"]) == (2, "greedy", ["cat"])
     assert (taken[3]["max_drop"], taken[3]["latency"], taken[3]["program"]) == (0.02, False, False)
-    assert (taken[4]["count"], taken[4]["max_drop"], taken[4]["blocks"]) == (None, None, None)
+    assert (taken[4]["count"], taken[4]["max_drop"], taken[4]["blocks"]) == (None, None, ())
     assert (taken[5]["flops"], taken[5]["criterion"], taken[5]["scope"]) == (0.7, "l1", "stage")
-    assert (taken[6]["channels"], taken[6]["kind"], taken[6]["classes"]) == (0.05, "inner", "cat")
+    assert (taken[6]["channels"], taken[6]["kind"], taken[6]["classes"]) == (0.05, "inner", ["cat"])
 
 
 def test_words_say_what_is_done(planted_run: Run) -> None:
