@@ -176,7 +176,6 @@ def collect(
     if isinstance(data, str | Path):
         options: dict[str, Any] = {**chosen, "class_names": class_names}
         data = open_dataset(data, classes=classes, per_class=per_class, seed=seed, **options)
-        selection = _selection(classes=classes, per_class=per_class, seed=seed, **options)
     elif any(each is not None for each in (classes, per_class, *chosen.values())) or (
         handed is None and class_names is not None
     ):
@@ -186,6 +185,7 @@ def collect(
         )
     if isinstance(data, Dataset):
         check_inputs(data, network)
+        selection = dict(data.selection)
         selection |= {} if data.split is None else {"split": data.split}
         selection |= {"preprocess": data.preprocess} if data.arrays else {}
         for note in data.notes:
@@ -291,21 +291,6 @@ def _as_read(record: ModelRecord, data: object) -> ModelRecord:
     if not isinstance(data, Dataset) or data.preprocess == "model":
         return record
     return replace(record, preprocessing={"none": "arrays are taken as they are"})
-
-
-def _selection(
-    *, classes: Sequence[str] | None, per_class: int | None, seed: int, class_names: ClassNames | None, **options: Any
-) -> dict[str, Any]:
-    """What was chosen from a data set and how, as the manifest has it."""
-    given = {
-        "classes": None if classes is None else list(classes),
-        "per_class": per_class,
-        "seed": None if per_class is None else seed,
-        "class_names": str(class_names) if isinstance(class_names, str | Path) else None,
-        **options,
-        "root": None if options["root"] is None else str(options["root"]),
-    }
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _engine(

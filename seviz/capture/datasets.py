@@ -102,6 +102,19 @@ def open_dataset(
     data = _open(name, split, None if root is None else Path(root), options)
     if class_names is not None:
         data = replace(data, classes=named_classes(data.classes, class_names, f"data {name!r}"))
+    data = replace(
+        data,
+        selection=_selection(
+            classes=classes,
+            per_class=per_class,
+            seed=seed,
+            class_names=class_names,
+            split=split,
+            root=root,
+            preprocess=preprocess,
+            label_separator=label_separator,
+        ),
+    )
     if classes is None and per_class is None:
         return data
     wanted = None if classes is None else {data.classes.index(c, f"data {name!r}") for c in classes}
@@ -111,6 +124,21 @@ def open_dataset(
             f"data {name!r} has {len(data)} images, but none is of {'any' if classes is None else 'the chosen'} class"
         )
     return data.take(chosen)
+
+
+def _selection(
+    *, classes: Sequence[str] | None, per_class: int | None, seed: int, class_names: ClassNames | None, **options: Any
+) -> dict[str, Any]:
+    """What was chosen from a data set and how, as the manifest has it."""
+    given = {
+        "classes": None if classes is None else list(classes),
+        "per_class": per_class,
+        "seed": None if per_class is None else seed,
+        "class_names": str(class_names) if isinstance(class_names, str | Path) else None,
+        **options,
+        "root": None if options["root"] is None else str(options["root"]),
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def dataset_of_files(

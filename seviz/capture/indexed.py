@@ -45,6 +45,8 @@ class Dataset:
     notes
         What a person is to know before the work, a sentence each: the split that was taken by default, classes without
         images, which columns hold images and labels.
+    selection
+        What was asked for when it was opened, by the names of the options; a run keeps it.
     preprocess
         What becomes of what is read: "model" prepares it as the network does; "none" takes arrays as they are.
     """
@@ -59,6 +61,7 @@ class Dataset:
     split: str | None = None
     notes: tuple[str, ...] = ()
     preprocess: Preprocess = "model"
+    selection: Mapping[str, Any] = field(default_factory=dict)
     arrays: ClassVar[bool] = False
     """Whether its files hold arrays, not pictures."""
 

@@ -13,6 +13,7 @@ from seviz.cli.trusting import Trust, trusting
 from seviz.lists import HOW
 
 if TYPE_CHECKING:
+    from seviz.capture.datasets import Dataset
     from seviz.network.networks import Network
     from seviz.network.settings import Settings
     from seviz.run.store import Run
@@ -57,21 +58,25 @@ def capture(
     trust: Trust,
 ) -> None:
     """Record the gates of every image; the same command continues an interrupted run."""
+    from seviz.capture.datasets import open_dataset
     from seviz.run.places import check_directory
 
     check_directory(out)
-    run = record(
-        load(model, weights, settings, trust, class_names),
+    opened = open_dataset(  # before the network, whose weights may have to be downloaded
         data,
-        out=out,
         classes=split_list(classes),
         per_class=per_class,
         seed=seed,
         split=split,
         root=root,
-        preprocess=preprocess,
+        preprocess=preprocess,  # type: ignore[arg-type]  # another is an OptionError
         label_separator=label_separator,
         class_names=class_names,
+    )
+    run = record(
+        load(model, weights, settings, trust, class_names),
+        opened,
+        out=out,
         signals=split_list(signals) or ["excitation"],
         keep_gates=keep_gates,
         rotate=rotate,
@@ -89,7 +94,7 @@ def capture(
     say(f"figures: seviz figures {out} -o {out / 'figures'}")
 
 
-def record(network: "Network", data: str, **options: Any) -> "Run":
+def record(network: "Network", data: "Dataset | str", **options: Any) -> "Run":
     """Collect with a progress bar."""
     import warnings
 

@@ -9,7 +9,7 @@ import safetensors.torch
 from PIL import Image
 
 import seviz
-from tests.cli.commands import run
+from tests.cli.commands import error_of, run
 
 SMALL = "timm/mobilenetv3_small_050"
 
@@ -80,3 +80,9 @@ def test_a_factory_that_fails_is_one_line_and_all_where_it_is_asked_for(tmp_path
 def test_help_says_what_a_factory_is() -> None:
     told = " ".join(run("capture", "--help").stdout.split())
     assert "FILE.py:FACTORY is a function that returns a torch.nn.Module." in told
+
+
+def test_data_that_is_not_there_is_told_before_weights_are_fetched(tmp_path: Path) -> None:
+    told = error_of("capture", "timm/seresnet50", tmp_path / "none", "-o", tmp_path / "run")
+    assert "none' does not exist" in told
+    assert not (tmp_path / "run").exists()
