@@ -26,13 +26,6 @@ def _noise(labels: NDArray[Any], channels: int, *, between: float = 0.1, within:
     return 0.5 + centre[classes] + within * random.standard_normal((len(labels), channels))
 
 
-def _with(values: Values, **cells: float) -> Values:
-    """The same with the value of some images, by "imageN", in all channels."""
-    for name, value in cells.items():
-        values[int(name.removeprefix("image"))] = value
-    return values
-
-
 def _several(images: int) -> NDArray[np.bool_]:
     members = np.random.default_rng(_RANDOM_STATE).random((images, 3)) < 0.4
     members[:3] = np.eye(3, dtype=bool)
@@ -86,16 +79,6 @@ CASES: dict[str, tuple[Any, Make, dict[str, Any]]] = {
     "huge and tiny": (_LABELS, lambda c: 10.0 ** np.linspace(-30, 30, c) * _noise(_LABELS, c), {"gate": "relu"}),
     "near-constant, unbounded": (_LABELS, lambda c: 1e3 + _noise(_LABELS, c, between=1e-5, within=1e-5), {"gate": "x"}),
     "negative": (_LABELS, lambda c: -_noise(_LABELS, c), {"gate": "tanh"}),
-    "one image is NaN": (_LABELS, lambda c: _with(_noise(_LABELS, c), image3=np.nan), {"gate": "other"}),
-    "one image is infinite": (_LABELS, lambda c: _with(_noise(_LABELS, c), image3=np.inf), {"gate": "relu"}),
-    "both infinities": (_LABELS, lambda c: _with(_noise(_LABELS, c), image3=np.inf, image4=-np.inf), {"gate": "x"}),
-    "a channel is NaN": (
-        _LABELS,
-        lambda c: np.where(np.arange(c) == 1, np.nan, _noise(_LABELS, c)),
-        {"gate": "other"},
-    ),
-    "all NaN": (_LABELS, lambda c: np.full((24, c), np.nan), {}),
-    "NaN where bounded": (_LABELS, lambda c: _with(_noise(_LABELS, c), image0=np.nan), {}),
     "failures only": (_LABELS, lambda c: _noise(_LABELS, c), {"failed": range(24)}),
     "failures but one": (_LABELS, lambda c: _noise(_LABELS, c), {"failed": range(23)}),
     "a class failed": (_LABELS, lambda c: _noise(_LABELS, c), {"failed": range(8)}),

@@ -64,24 +64,6 @@ def test_of_many_blocks_some_are_named(tmp_path: Path) -> None:
     assert remark.endswith("all channels of SE_2_6 (precision 1.5e-05) and 3 more blocks.")
 
 
-def test_channels_that_are_not_finite_are_nan_and_an_empty_class_stays_empty(tmp_path: Path) -> None:
-    x = 0.5 + 0.1 * _NOISE
-    x[0, 1], x[1, 2] = np.nan, np.inf
-    run = make_run(tmp_path / "run", {"SE_2_1": x}, LABELS, gate="other", classes=["a", "b", "empty"])
-    moments, total = moments_of(run, "SE_2_1")
-    for each in (moments.take(np.array([0, 1])), total):
-        assert np.isnan(each.mean[:, 1:3]).all()
-        assert np.isnan(each.m2[:, 1:3]).all()
-        assert np.isfinite(each.mean[:, [0, 3]]).all()
-    assert (moments.mean[2] == 0).all()
-    assert np.isnan(gates_of(run, "SE_2_1")[[0, 1], [1, 2]]).all()
-    assert np.isfinite(gates_of(run, "SE_2_1")).sum() == 78
-    (remark,) = unresolved(run, run.blocks)
-    assert remark == (
-        "The excitation of some images is not finite, and nothing is known of it: in 2 of 4 channels of SE_2_1."
-    )
-
-
 def test_features_of_any_size_become_moderate_by_powers_of_two() -> None:
     x = np.array([[1e30, 1e-30, 3.0, 0.0, -3e38], [-2e30, 5e-31, 1.0, 0.0, 1.0]], np.float32)
     scaled, exponents = moderate(x.copy())
