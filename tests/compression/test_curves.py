@@ -160,5 +160,5 @@ def test_options_and_images_are_checked(tiny_network: Network, make_folder: Call
             make(confidence=1)
     for path in folder.rglob("*.png"):
         path.write_bytes(b"no image")
-    with pytest.raises(EmptyDataError, match="none of the 3 images can be read"):
+    with pytest.raises(EmptyDataError, match=r"none of the 3 images of data .* can be read; `seviz scan` says why"):
         masking_curve(tiny_network, folder, {"l1": scores}, fractions=[0.5], workers=0)
