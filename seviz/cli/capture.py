@@ -46,7 +46,8 @@ def capture(
     import seviz
     from seviz.run.places import check_directory
 
-    check_directory(out)
+    if not (out / "manifest.json").exists():
+        check_directory(out)
     run = record(
         seviz.load(model, weights=weights, **trust),
         data,

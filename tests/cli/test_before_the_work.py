@@ -142,7 +142,7 @@ def test_no_room(
     said = refused(*_written_to(name, tmp_path / "out", one, kinds), *onnx)
     taken = float(said.partition("takes up to ")[2].split(" ")[0]) * 1000
     assert files * 0.5 * weights < taken < files * 2 * weights  # the whole network is little more than the saved one
-    assert "has 100 bytes free. Nothing was written: give a place with more room, or write fewer files" in said
+    assert "has 100 bytes free. Nothing was written: give a place with more room, or write fewer files of it (" in said
     assert not (tmp_path / "out").exists()
 
 
