@@ -61,7 +61,8 @@ def capture(
     from seviz.capture.datasets import open_dataset
     from seviz.run.places import check_directory
 
-    check_directory(out)
+    if not (out / "manifest.json").exists():
+        check_directory(out)
     opened = open_dataset(  # before the network, whose weights may have to be downloaded
         data,
         classes=split_list(classes),

@@ -109,7 +109,8 @@ def check_room_of(network: "Network", out: Path, *, files: int) -> None:
     from seviz.run.places import check_room
 
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.model.state_dict().values())
-    check_room(out, files * weights, "the network", ", or write fewer files of it (--no-program)")
+    fewer = ", or write fewer files of it (--no-program, no --onnx)" if files > 1 else ""
+    check_room(out, files * weights, "the network", fewer)
 
 
 def write(

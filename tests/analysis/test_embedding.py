@@ -184,5 +184,7 @@ def test_a_neighbour_map_is_umaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(OptionError, match=f"neighbours is {neighbours}, expected at least 2 and fewer than the 29"):
             neighbour_map(run, "SE_2_1", neighbours=neighbours)
     monkeypatch.setitem(sys.modules, "umap", None)
-    with pytest.raises(MissingPackageError, match=r"a neighbour map needs umap-learn .*: pip install 'seviz\[umap\]'"):
+    with pytest.raises(
+        MissingPackageError, match=r"a neighbour map needs umap-learn .*'seviz\[umap\]'\. principal_comp"
+    ):
         neighbour_map(run, "SE_2_1")

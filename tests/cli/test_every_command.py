@@ -6,13 +6,11 @@
 import re
 import shutil
 import sys
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
-from matplotlib.figure import Figure
 from typer.main import get_command
 
 from seviz.experiments import reopening
@@ -20,7 +18,7 @@ from seviz.figures.album import FIGURES
 from seviz.network import networks
 from seviz.report.drawing import FIGURES as REPORTED
 from tests.cli.commands import run
-from tests.cli.kinds_of_run import BLOCK, CAPTURED, KINDS, QUICK, make_kinds
+from tests.cli.kinds_of_run import BLOCK, CAPTURED, KINDS, QUICK
 
 AGAIN = ("--trust-code", *QUICK)
 SMALL = (*AGAIN, "--no-latency", "--no-program")
@@ -142,20 +140,9 @@ ERRORS: dict[str, dict[str, str]] = {
 """By the kind of run and the command, what must be said where there is no result; `.*` stands for anything."""
 
 
-@pytest.fixture(scope="session")
-def kinds(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """Where the runs lie."""
-    return make_once("kinds", make_kinds)
-
-
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests look at costs nothing: figures are drawn and not rendered, a network is loaded once."""
-
-    def render(figure: Figure, file: IO[bytes], **options: Any) -> None:
-        file.write(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>')
-
-    monkeypatch.setattr(Figure, "savefig", render)
+    """What other tests look at costs nothing: files are not synced, a network is loaded and searched once."""
     monkeypatch.setattr("os.fsync", lambda file: None)
     monkeypatch.setattr("seviz.figures.album.GALLERY", 1)
     monkeypatch.setattr(reopening, "load_with", LOAD)
@@ -164,7 +151,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("cheap", "unrendered")
 def test_every_command(kind: str, kinds: Path, tmp_path: Path) -> None:
     one = tmp_path / "run"
     shutil.copytree(kinds / "runs" / kind, one)

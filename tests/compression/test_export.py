@@ -173,9 +173,7 @@ def test_networks_stay_as_they_are(export_it: object, suffix: str, tiny_network:
 @pytest.mark.parametrize("name", ["onnx", "onnxscript", "onnxruntime"])
 def test_onnx_needs_packages(name: str, tiny_network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(
-        MissingPackageError, match=rf"an ONNX file needs {name} \(not installed\): pip install 'seviz\[onnx\]'"
-    ):
+    with pytest.raises(MissingPackageError, match=rf"an ONNX file needs {name} .*: pip install 'seviz\[onnx\]'"):
         export_onnx(tiny_network, tmp_path / "network.onnx")
     assert not list(tmp_path.iterdir())
 

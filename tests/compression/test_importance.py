@@ -256,7 +256,7 @@ def test_images_that_cannot_be_read_are_no_score(tiny_network: Network, make_fol
     for path in folder.rglob("*.png"):
         path.write_bytes(b"no image")
     for criterion in ("taylor", "apoz"):
-        with pytest.raises(EmptyDataError, match=r"none of the 3 images of data .* can be read"):
+        with pytest.raises(EmptyDataError, match=r"none of the .* images of data .* can be read"):
             importance(tiny_network, None, criterion, data=folder, workers=0)
 
 

@@ -220,7 +220,7 @@ def test_wrong_use(tiny_network: Network, network: Network, folder: Path, monkey
             attribute(replace(network, model=model), BATCHES, method="conductance")
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(EmptyDataError, match=r"none of the 12 images of data .* can be read"):
+    with pytest.raises(EmptyDataError, match=r"none of the .* images of data .* can be read"):
         attribute(network, folder, workers=0)
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     for method in ("integrated_gradients", "conductance"):
