@@ -65,7 +65,7 @@ def _await(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
             if process.poll() is not None:
                 break
             time.sleep(0.1)
-    raise RuntimeError(f"the dashboard did not start: {log.read_text()}")
+    raise RuntimeError(f"the dashboard did not start: {log.read_text(encoding='utf-8')}")
 
 
 @contextmanager

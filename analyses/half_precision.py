@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import seviz
 from seviz.capture.datasets import open_dataset
 from seviz.capture.engines import PRECISIONS, running
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.manifest import EngineRecord
 
 

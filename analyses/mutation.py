@@ -225,7 +225,7 @@ def _child(place: Path, tests: Sequence[str], seconds: Mapping[str, float], orig
     """
     os.setsid()  # so that what the tests start can be ended with them
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with Path(f"{place}.log").open("w") as log:
+    with Path(f"{place}.log").open("w", encoding="utf-8") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
@@ -242,7 +242,7 @@ def _child(place: Path, tests: Sequence[str], seconds: Mapping[str, float], orig
             print(f"{module} is not imported from {place}")
             code = pytest.ExitCode.NO_TESTS_COLLECTED
     if originals:
-        Path(f"{place}.json").write_text(json.dumps(plugin.noted))
+        Path(f"{place}.json").write_text(json.dumps(plugin.noted), encoding="utf-8")
     sys.stdout.flush()
     os._exit(code)
 
@@ -266,7 +266,7 @@ def _end(process: BaseProcess) -> int:
 
 
 def _said(place: Path) -> str:
-    return Path(f"{place}.log").read_text(errors="replace")
+    return Path(f"{place}.log").read_text(encoding="utf-8", errors="replace")
 
 
 def time_originals(place: Path, tests: Mapping[str, Sequence[str]]) -> tuple[dict[str, float], float]:
@@ -280,7 +280,7 @@ def time_originals(place: Path, tests: Mapping[str, Sequence[str]]) -> tuple[dic
         code = _end(process)
     if code:
         sys.exit(f"the tests of {', '.join(tests)} as they are end with {code}:\n{_said(place)[-3000:]}")
-    seconds: dict[str, float] = json.loads(Path(f"{place}.json").read_text())
+    seconds: dict[str, float] = json.loads(Path(f"{place}.json").read_text(encoding="utf-8"))
     start = time.monotonic() - began - sum(seconds.values())
     print(f"the modules as they are: {len(seconds)} tests in {sum(seconds.values()):.1f} s", flush=True)
     return seconds, start
@@ -366,14 +366,14 @@ def _note(out: Path, one: Running, seconds: float, code: int | None) -> None:
         "by": failed[0] if failed and code else "",
         "seconds": round(seconds, 1),
     }
-    with out.open("a") as file:
+    with out.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
     print(f"{row['outcome']} after {seconds:.1f} s: {row['name']} (line {row['line']})", flush=True)
 
 
 def read(out: Path) -> dict[str, dict[str, Any]]:
     """What was tested before, by name, the last of each."""
-    lines = out.read_text().splitlines() if out.exists() else []
+    lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
     return {row["name"]: row for row in map(json.loads, lines)}
 
 

@@ -17,12 +17,14 @@ import random
 import resource
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ from torch import Tensor, nn
 from torchvision.ops import SqueezeExcitation
 
 import seviz
+from seviz.capture import workers
+from seviz.capture.indexed import Dataset
 from seviz.errors import RunLockedError, SevizError
 from seviz.run.store import Run
 from seviz.run.verification import verify
@@ -105,6 +109,11 @@ def contents(run: Path) -> dict[str, bytes]:
     return {str(path.relative_to(run)): path.read_bytes() for path in (*files, run / "samples.parquet")}
 
 
+def contents_so_far(run: Path) -> dict[str, bytes]:
+    """All of a run that is not finished, but its locks."""
+    return {str(path): path.read_bytes() for path in run.rglob("*") if path.is_file() and path.parent.name != "locks"}
+
+
 def lost_bits(run: Path, whole: Mapping[str, bytes]) -> int:
     """How many bits of a run are not those of the unbroken one."""
     there = contents(run)
@@ -129,7 +138,7 @@ def start(work: Callable[[], object], environment: Mapping[str, str] | None = No
 
     def child() -> None:
         os.environ.update(environment or {})
-        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stderr(nowhere):
             work()
 
     process = multiprocessing.get_context("fork").Process(target=child)
@@ -318,14 +327,150 @@ def interrupted(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) ->
 
         command.record = record
         sys.argv = arguments
-        with heard.open("w") as file, contextlib.redirect_stderr(file):
+        with heard.open("w", encoding="utf-8") as file, contextlib.redirect_stderr(file):
             main()
 
     if (code := apart(interrupt)) != 130:
         return f"seed {seed}: SIGINT after {at} images ended with {code}"
-    if "To continue: seviz capture" not in heard.read_text():
-        return f"seed {seed}: SIGINT was answered with {heard.read_text()!r}"
+    if "To continue: seviz capture" not in heard.read_text(encoding="utf-8"):
+        return f"seed {seed}: SIGINT was answered with {heard.read_text(encoding='utf-8')!r}"
     return finish(root, out, whole, f"seed {seed}, SIGINT after {at} images")
+
+
+def broken_off(root: Path, out: Path, seed: int) -> None:
+    """A capture that was killed at a random image."""
+    at = random.Random(seed).randint(1, sum(IMAGES.values()))
+
+    def work() -> None:
+        with counted(Counter(), kill_at=("decoding", at, True)):
+            capture(root, out)
+
+    apart(work)
+
+
+def refused(root: Path, out: Path, error: type[SevizError], *words: str) -> bool:
+    """Whether a capture ends with an error of that kind, whose message has these words."""
+
+    def work() -> None:
+        try:
+            capture(root, out)
+        except error as told:
+            sys.exit(3 if all(word in str(told) for word in words) else 4)
+
+    return apart(work) == 3
+
+
+def name_owner(path: Path, **process: object) -> None:
+    """Leave a lock that names a process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"launch": "another", "processes": [process]}), encoding="utf-8")
+
+
+def stale_lock(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) -> str:
+    """A lock names a number that another process has by now, or none, or it is empty: it holds nothing."""
+    chance = random.Random(seed)
+    broken_off(root, out, seed)
+    path = out / "locks" / f"{socket.gethostname()}.json"
+    pid = chance.choice((os.getpid(), os.getppid(), 2**22 + 1))
+    name_owner(path, pid=pid, began=chance.uniform(0, 1e9))
+    if chance.random() < 0.3:
+        path.write_text("", encoding="utf-8")
+    return finish(root, out, whole, f"seed {seed}, a lock of process {pid}")
+
+
+def other_host(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) -> str:
+    """A lock of another host, whole or cut short, is named with the way to clear it."""
+    chance = random.Random(seed)
+    broken_off(root, out, seed)
+    before = contents_so_far(out)
+    path = out / "locks" / "elsewhere.json"
+    name_owner(path, pid=chance.randint(1, 2**22), began=1e9)
+    if chance.random() < 0.5:
+        content = path.read_bytes()
+        path.write_bytes(content[: chance.randint(1, len(content) - 1)])
+    if not refused(root, out, RunLockedError, "'elsewhere'", "delete"):
+        return f"seed {seed}: a lock of another host did not stop the capture, or was not named"
+    if contents_so_far(out) != before:
+        return f"seed {seed}: a capture that was refused has written"
+    path.unlink()
+    return finish(root, out, whole, f"seed {seed}, a lock of another host")
+
+
+def damaged_manifest(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) -> str:
+    """A bit of the manifest flipped, or it was cut short: told in one line, and nothing else is touched."""
+    chance = random.Random(seed)
+    capture(root, out)
+    path = out / "manifest.json"
+    content = path.read_bytes()
+    position = chance.randrange(len(content))
+    wrong = bytearray(content)
+    wrong[position] ^= 1 << chance.randrange(8)
+    path.write_bytes(wrong if chance.random() < 0.7 else content[:position])
+
+    def look() -> None:
+        with contextlib.suppress(SevizError):
+            verify(Run(out))
+
+    if code := apart(look):
+        return f"seed {seed}: a damaged manifest ended with {code}"
+    path.write_bytes(content)
+    return finish(root, out, whole, f"seed {seed}, byte {position} of the manifest")
+
+
+def linked_chunk(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) -> str:
+    """A link in place of a chunk, to another chunk, to itself or to nothing: it is named, and can be done again."""
+    chance = random.Random(seed)
+    capture(root, out)
+    path, other = chance.sample(sorted((out / "chunks").glob("*.safetensors")), 2)
+    path.unlink()
+    path.symlink_to(chance.choice((other.name, path.name, "nothing")))
+    try:
+        found = [damage.path for damage in verify(Run(out))]
+    except SevizError as error:
+        found = [path] if path.name in str(error) else []
+    if path not in found and os.path.exists(path):
+        return f"seed {seed}: {path.name} is a link to {os.readlink(path)}, and found were {found}"
+    path.unlink()
+    return finish(root, out, whole, f"seed {seed}, {path.name} a link")
+
+
+def worker_killed(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) -> str:
+    """A process that decodes images is killed once, at a random image, which is then read by another."""
+    victim = random.Random(seed).randrange(sum(IMAGES.values()))
+    once = out.with_suffix(".once")
+    once.unlink(missing_ok=True)
+    read = Dataset.read
+
+    def deadly(self: Dataset, index: int, **options: Any) -> Any:
+        if index == victim and not once.exists():
+            once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(self, index, **options)
+
+    Dataset.read = deadly  # type: ignore[method-assign]
+    try:
+        return finish(root, out, whole, f"seed {seed}, a worker killed at image {victim}", workers=2)
+    finally:
+        Dataset.read = read  # type: ignore[method-assign]
+
+
+def shared_memory_full(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) -> str:
+    """Workers find no room in shared memory for some of the batches, or for any."""
+    share = random.Random(seed).choice((0.5, 1.0))
+    chance = random.Random(seed)
+
+    class Full:
+        @staticmethod
+        def dumps(value: object) -> Any:
+            if chance.random() < share:
+                raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+            return ForkingPickler.dumps(value)
+
+    workers.ForkingPickler = Full  # type: ignore[assignment,misc]
+    try:
+        return finish(root, out, whole, f"seed {seed}, shared memory full for {share:.0%}", workers=2)
+    finally:
+        workers.ForkingPickler = ForkingPickler  # type: ignore[misc]
 
 
 FAULTS: Mapping[str, Callable[[Path, Path, Mapping[str, bytes], int], str]] = {
@@ -334,6 +479,12 @@ FAULTS: Mapping[str, Callable[[Path, Path, Mapping[str, bytes], int], str]] = {
     "several processes, one killed": ranks,
     "a second launch": second_launch,
     "SIGINT": interrupted,
+    "a stale lock, its number another process's": stale_lock,
+    "a lock of another host": other_host,
+    "a damaged manifest": damaged_manifest,
+    "a link in place of a chunk": linked_chunk,
+    "a decoding process killed": worker_killed,
+    "shared memory full": shared_memory_full,
 }
 
 

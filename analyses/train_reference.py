@@ -129,7 +129,7 @@ def ship(model: nn.Module, name: str, test: Labelled, weights: Path, facts: dict
     weights.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(state, weights / f"{name}.safetensors")
     facts = {**facts, "images": len(test[0]), "accuracy": accuracy, "gate_std": gates}
-    (weights / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (weights / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     write_card(weights)
     print(json.dumps({"network": name, "accuracy": accuracy, "least_gate_std": min(gates.values(), default=None)}))
 
@@ -137,7 +137,9 @@ def ship(model: nn.Module, name: str, test: Labelled, weights: Path, facts: dict
 def write_card(weights: Path) -> None:
     """Write the model card out of what is written down of each network."""
     known = {
-        name: json.loads(path.read_text()) for name in ARCHITECTURES if (path := weights / f"{name}.json").exists()
+        name: json.loads(path.read_text(encoding="utf-8"))
+        for name in ARCHITECTURES
+        if (path := weights / f"{name}.json").exists()
     }
     rows = [
         f"| `seviz/{name}` | {facts['parameters']:,} | {facts['epochs']} | {facts['seed']} | {facts['accuracy']:.2%} |"
@@ -152,7 +154,7 @@ def write_card(weights: Path) -> None:
         values=" | ".join(f"{value:.2f}" for value in gates.values()),
         package=NPM_PACKAGE,
     )
-    (weights / "README.md").write_text(text)
+    (weights / "README.md").write_text(text, encoding="utf-8")
 
 
 CARD = """# The reference networks

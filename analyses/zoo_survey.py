@@ -168,7 +168,7 @@ def run_all(specs: list[str], ledger: Path, *, workers: int, seconds: float, mem
             del running[pipe]
             done += 1
             row["seconds"] = round(time.monotonic() - began, 1)
-            with ledger.open("a") as file:
+            with ledger.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             pace = (time.monotonic() - start) / done
             print(f"{done}/{len(specs)} {spec} {row.get('blocks', row['note'])} ({pace:.1f} s each)", flush=True)
@@ -178,14 +178,14 @@ def read_table(path: Path) -> dict[str, dict[str, Any]]:
     """The rows of a table by model; none where there is no table."""
     if not path.exists():
         return {}
-    return {row["model"]: row for row in csv.DictReader(path.read_text().splitlines())}
+    return {row["model"]: row for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())}
 
 
 def read_ledger(path: Path) -> dict[str, dict[str, Any]]:
     """The rows of a ledger by model; none where there is no ledger."""
     if not path.exists():
         return {}
-    return {row["model"]: row for row in map(json.loads, path.read_text().splitlines())}
+    return {row["model"]: row for row in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
 
 
 def main() -> None:
@@ -206,7 +206,7 @@ def main() -> None:
     memory = int(options.memory * 2**30)
     run_all(missing, options.ledger, workers=options.workers, seconds=options.seconds, memory=memory)
     rows = known | read_ledger(options.ledger)
-    with options.out.open("w", newline="") as file:
+    with options.out.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="", lineterminator="\n")
         table.writeheader()
         table.writerows(rows[spec] for spec in sorted(rows))

@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from seviz.network.gates import capture_gates as capture_gates
     from seviz.network.gates import force_gates as force_gates
     from seviz.network.insertion import insert_se as insert_se
-    from seviz.network.models import Network as Network
     from seviz.network.models import load as load
+    from seviz.network.networks import Network as Network
     from seviz.network.saving import save as save
+    from seviz.network.wrapping import wrap as wrap
     from seviz.run.store import Run as Run
     from seviz.run.store import open_run as open_run
 
 _HOMES = {
-    "Network": "seviz.network.models",
+    "Network": "seviz.network.networks",
     "Run": "seviz.run.store",
     "SEBlock": "seviz.network.blocks",
     "SevizError": "seviz.errors",
@@ -66,6 +67,7 @@ _HOMES = {
     "selectivity": "seviz.analysis.selectivity",
     "similarity": "seviz.analysis.similarity",
     "specificity": "seviz.analysis.specificity",
+    "wrap": "seviz.network.wrapping",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from seviz.errors import UnknownClassError
+from seviz.texts import as_utf8
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,8 @@ class Classes:
         What a data set's folders are called: WordNet synsets for ImageNet, else the names.
     names
         What a person calls them. Two classes may share a name, as ImageNet's two cranes do.
+
+    Both are kept as UTF-8: where one holds lone surrogates, as the name of a folder may, it is percent-encoded.
     """
 
     ids: tuple[str, ...]
@@ -23,6 +26,8 @@ class Classes:
     def __post_init__(self) -> None:
         if len(self.ids) != len(self.names):
             raise ValueError(f"{len(self.ids)} ids but {len(self.names)} names")
+        object.__setattr__(self, "ids", tuple(map(as_utf8, self.ids)))
+        object.__setattr__(self, "names", tuple(map(as_utf8, self.names)))
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -5,6 +5,8 @@
     ├── MissingPackageError       (ImportError)        something needs a package that is not installed
     ├── ModelError
     │   ├── UnknownModelError     (LookupError)        no network of that name
+    │   ├── TrustError            (PermissionError)    a file names code, or a network of strangers, to be run
+    │   ├── FactoryError          (RuntimeError)       a person's own file raised an exception
     │   ├── WeightsError          (ValueError)         weights not found, or not of this network
     │   ├── NoSEBlocksError       (ValueError)         the network has no SE block
     │   ├── ExampleError          (ValueError)         the network does not take that example
@@ -29,6 +31,7 @@
         ├── RunExistsError        (FileExistsError)    another run, or other files, in the way
         ├── RunIncompleteError    (RuntimeError)       a capture that has not finished
         ├── RunLockedError        (RuntimeError)       another capture writes to this run
+        ├── OldRunError           (ValueError)         a run in the format of an older seviz
         ├── DamagedRunError       (ValueError)         a file of the run is not what was written
         ├── WriteError            (OSError)            the disk is full, read-only, or gone
         ├── JoinError             (ValueError)         runs that cannot be joined
@@ -60,6 +63,14 @@ class ModelError(SevizError):
 
 class UnknownModelError(ModelError, LookupError):
     """No network of that name."""
+
+
+class TrustError(ModelError, PermissionError):
+    """A file names what would execute code or fetch from strangers, and the person did not say that it may."""
+
+
+class FactoryError(ModelError, RuntimeError):
+    """A person's own Python file raised an exception when its network was made."""
 
 
 class WeightsError(ModelError, ValueError):
@@ -162,6 +173,10 @@ class RunIncompleteError(RunError, RuntimeError):
 
 class RunLockedError(RunError, RuntimeError):
     """Another capture writes to this run."""
+
+
+class OldRunError(RunError, ValueError):
+    """A run in the format of an older seviz, which `seviz upgrade` brings along."""
 
 
 class DamagedRunError(RunError, ValueError):

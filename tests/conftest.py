@@ -19,11 +19,23 @@ from torchvision.transforms import v2
 import seviz
 from seviz.capture.datasets import open_dataset
 from seviz.classes import Classes
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run
+from tests.network.evil import Evil, make_evil
 from tests.touched import Touched, changed_files
 
 torch.set_num_threads(1)
+
+
+# takes the place of `python -m seviz`: starts a process of its own, tells its progress, and waits for long
+WORK = """
+import json, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("begun", file=sys.stderr)
+print(json.dumps({"progress": "half", "done": 1, "total": 2}), file=sys.stderr)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -101,6 +113,12 @@ def tiny_network(tiny_net: TinyNet) -> Network:
 
 
 @pytest.fixture
+def evil(tmp_path: Path) -> Evil:
+    """A Python file that must not be executed unasked."""
+    return make_evil(tmp_path / "evil")
+
+
+@pytest.fixture
 def make_folder(tmp_path: Path) -> Callable[..., Path]:
     """Write a folder of PNG files, each class of one colour with noise."""
 
@@ -169,3 +187,12 @@ def bundled_run(make_once: Callable[[str, Callable[[Path], object]], Path]) -> R
         )
 
     return seviz.open_run(make_once("bundled", collect))
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`python -m seviz` is a module that does WORK."""
+    (tmp_path / "elsewhere" / "seviz").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "seviz" / "__init__.py").write_text("")
+    (tmp_path / "elsewhere" / "seviz" / "__main__.py").write_text(WORK)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from seviz.classes import Classes
 from seviz.network.bounds import bounds_of
 from seviz.run.chunks import Chunk, Samples
 from seviz.run.manifest import SCHEMA, BlockRecord, DataRecord, EngineRecord, Manifest, ModelRecord
 from seviz.run.merging import merge
 from seviz.run.store import Run
+from seviz.texts import path_text
 
 
 def make_run(
@@ -19,6 +21,7 @@ def make_run(
     labels: NDArray[np.int64] | NDArray[np.bool_],
     *,
     classes: Sequence[str] | None = None,
+    paths: Sequence[str] | None = None,
     predictions: NDArray[np.integer] | None = None,
     signals: Mapping[str, Mapping[str, NDArray[np.floating]]] | None = None,
     gate: str = "sigmoid",
@@ -40,6 +43,8 @@ def make_run(
         (image), or (image, class) bool.
     classes
         Names; "class0", ... by default.
+    paths
+        Of the images, as the operating system gives them; "000000.png", ... by default.
     predictions
         The class that the network takes each image for, (image); the label by default, or class 0 with several.
     signals
@@ -57,6 +62,8 @@ def make_run(
     """
     count = labels.max() + 1 if labels.ndim == 1 else labels.shape[1]
     names = tuple(classes or (f"class{k}" for k in range(count)))
+    names = Classes(names, names).ids
+    paths = [f"{k:06d}.png" for k in range(len(labels))] if paths is None else [path_text(path) for path in paths]
     values = {("excitation", block): np.asarray(v, np.float32) for block, v in gates.items()}
     for signal, table in (signals or {}).items():
         values |= {(signal, block): np.asarray(v, np.float32) for block, v in table.items()}
@@ -73,7 +80,7 @@ def make_run(
     for index in range(chunks):
         part = slice(index * chunk_size, (index + 1) * chunk_size)
         samples = Samples(
-            paths=tuple(f"{k:06d}.png" for k in range(images))[part],
+            paths=tuple(paths[part]),
             labels=labels[part],
             statuses=tuple(statuses[part]),
             reasons=tuple("made to fail" if status == "failed" else "" for status in statuses[part]),

@@ -37,6 +37,7 @@ def test_public_names_are_these() -> None:
         "selectivity",
         "similarity",
         "specificity",
+        "wrap",
     }
     assert dir(seviz) == sorted(seviz.__all__)
     for name in seviz.__all__:

@@ -29,7 +29,7 @@ from ways import CLASSES, WAYS
 
 import seviz
 from seviz.capture.datasets import open_dataset
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 BARE, CAPTUM, BY_HAND, SEVIZ, COMPILED = "bare forward pass", "captum", "by hand", "seviz", "seviz, compiled"
 TARGETS = {

@@ -19,7 +19,7 @@ import torch
 import seviz
 from seviz.compression.folding import fold_to, remove
 from seviz.experiments.latency import MODES, latency
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 NETWORKS = ("timm/legacy_seresnet50", "timm/efficientnet_b0", "timm/mobilenetv3_large_100", "timm/regnety_008")
 IMAGES = 4

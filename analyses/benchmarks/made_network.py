@@ -37,7 +37,7 @@ class Made(nn.Module):
 
     def __init__(self, blocks: dict[int, tuple[int, ...]], classes: int) -> None:
         super().__init__()
-        self.pretrained_cfg = {"input_size": (CHANNELS, SIDE, SIDE)}
+        self.pretrained_cfg = {"input_size": (CHANNELS, SIDE, SIDE), "mean": [0.0] * CHANNELS, "std": [1.0] * CHANNELS}
         self.class_names = [f"class {k:04d}" for k in range(classes)]
         self.blocks = nn.ModuleList(Block(channels, side) for side, some in blocks.items() for channels in some)
         self.register_buffer("means", torch.randn(classes, CHANNELS))

@@ -22,7 +22,7 @@ import torch
 import seviz
 from seviz.capture.collect import CHUNK_SIZE
 from seviz.capture.engines import running
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.chunks import Chunk, Samples
 from seviz.run.manifest import EngineRecord
 

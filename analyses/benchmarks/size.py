@@ -33,7 +33,8 @@ network = seviz.load(spec, weights="none")
 network.blocks
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 seviz.collect(network, batches(network.model, images), out, compile="off")
-print(json.dumps([before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS
+print(json.dumps([before / unit, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit]))
 """
 OPEN = """
 import json, sys, time

@@ -48,7 +48,8 @@ for name in names.split("+"):
         each(lambda block: OF_BLOCK[name](run, block=block, **options), run.blocks)
     else:
         OF_RUN[name](run, **options)
-print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
+unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes on macOS
+print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit]))
 """
 
 

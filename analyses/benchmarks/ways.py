@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from turns import Gate
 
 import seviz
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 CLASSES = 4
 """Of the random images; they are sorted by class, as those of a data set are."""

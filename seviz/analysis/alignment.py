@@ -8,9 +8,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.analysis.images import images_with_gates
+from seviz.analysis.ranges import COUNT, SHARE, SIGNED, Ranges
+from seviz.analysis.resolved import gates_of, varies
 from seviz.errors import MissingSignalError, OptionError
 from seviz.run.pairing import pair_runs
 from seviz.run.store import Run
+
+CKA: Ranges = {"cka": SHARE, "debiased": SIGNED, "images": COUNT}
 
 
 def kernel_alignment(
@@ -101,11 +105,11 @@ def cka(
     for run, row in zip(runs, rows, strict=True):
         which = "" if run is one else " of the other run"
         wanted, order = np.unique(row[common].to_numpy(np.int64), return_inverse=True)
-        of_run = {block: run.gates(block, signal, wanted)[order] for block in run.blocks}
+        of_run = {block: gates_of(run, block, signal, wanted)[order] for block in run.blocks}
         for block, x in of_run.items():
             if len(x) and not np.isfinite(x).all():
                 remarks.append(f"{block}{which}: the {signal} of some images is not finite.")
-            elif len(x) and not np.ptp(x, axis=0).any():
+            elif len(x) and not varies(x):
                 remarks.append(f"{block}{which}: the {signal} is the same for all images.")
         values.append(of_run)
     if len(common) < 4:
@@ -160,7 +164,7 @@ def _kernels(representations: Sequence[NDArray[np.floating]]) -> NDArray[np.floa
     images = len(representations[0])
     kernels = np.full((len(representations), images, images), np.nan)
     for kernel, values in zip(kernels, representations, strict=True):
-        if images < 2 or not np.isfinite(values).all() or not np.ptp(values, axis=0).any():
+        if images < 2 or not np.isfinite(values).all() or not varies(values):
             continue
         x = np.asarray(values, np.float64)
         x = x - x.mean(0)

@@ -7,10 +7,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.analysis.images import first, kept_gates
+from seviz.analysis.ranges import ANY, COUNT, Ranges
+from seviz.analysis.resolved import moments_of, unresolved
 from seviz.analysis.selectivity import sensitivity
 from seviz.errors import OptionError
 from seviz.run.store import Run
 
+CHANNELS: Ranges = {**dict.fromkeys(("channel", "rank", "images"), COUNT), "value": ANY, "difference": ANY}
 KINDS = ("favoured class", "avoided class", "most excited", "least excited")
 
 
@@ -49,11 +52,13 @@ def channels(
         - class, class_name: of the class, or of the image; several joined by "|"
         - path: of the image; empty for a class
         - value: mean of the class, or value of the image
-        - difference: d' of the class against the rest, see `seviz.analysis.selectivity.sensitivity`; NaN for an image
+        - difference: d' of the class against the rest, see `seviz.analysis.selectivity.sensitivity`; NaN for an image,
+          and where neither the class nor the rest varies
         - images: how many the class has; 1 for an image
 
         A class is favoured only above the rest and avoided only beneath it, and takes part with two images or more.
-        Equal values stand in the order of classes, or of the data set. Where the run keeps no gates there are no
+        Equal values stand in the order of classes, or of the data set; images whose value is not finite are left out.
+        Where the run keeps no gates there are no
         images, where it keeps those of some only these, as `attrs["remarks"]`, a list of sentences, says.
 
     Raises
@@ -70,7 +75,7 @@ def channels(
     if outside := [int(channel) for channel in chosen if not 0 <= channel < width]:
         raise OptionError(f"no channel {outside[0]} in {block}; it has {width}, from 0 to {width - 1}")
     frames = [_classes(run, block, signal, chosen, number)]
-    remarks = []
+    remarks = unresolved(run, [block], signal)
     kept, images = int(run.samples["kept"].sum()), len(run.samples)
     if kept:
         frames.append(_images(run, block, signal, chosen, number))
@@ -87,8 +92,8 @@ def channels(
 
 
 def _classes(run: Run, block: str, signal: str, chosen: NDArray[np.int64], number: int) -> pd.DataFrame:
-    moments = run.moments(block, signal)
-    difference = sensitivity(moments, run.total(block, signal))[:, chosen]  # (class, channel)
+    moments, total = moments_of(run, block, signal)
+    difference = sensitivity(moments, total)[:, chosen]  # (class, channel)
     parts = []
     for order, sign in ((0, 1), (1, -1)):
         toward = np.where(sign * difference > 0, sign * difference, -np.inf)  # NaN is neither
@@ -106,7 +111,7 @@ def _classes(run: Run, block: str, signal: str, chosen: NDArray[np.int64], numbe
                     "class_name": np.array(run.classes.names, dtype=object)[label],
                     "path": "",
                     "value": moments.mean[label, chosen[turn]],
-                    "difference": difference[label, turn],
+                    "difference": np.where(np.isinf(difference), np.nan, difference)[label, turn],
                     "images": moments.count[label],
                     "turn": turn,
                     "order": order,
@@ -120,15 +125,15 @@ def _images(run: Run, block: str, signal: str, chosen: NDArray[np.int64], number
     gates, rows = kept_gates(run, block, signal)
     if len(chosen) < gates.shape[1] or (np.diff(chosen) != 1).any():
         gates = gates[:, chosen]
-    samples, labels = run.samples.iloc[rows], run.labels[rows]
+    samples, labels, finite = run.samples.iloc[rows], run.labels[rows], np.isfinite(gates)
     names = np.array(run.classes.names, dtype=object)
     known = names[labels] if labels.ndim == 1 else np.array(["|".join(names[row]) for row in labels], dtype=object)
     paths, ids = samples["path"].to_numpy(object), samples["class"].to_numpy(object)
     parts = []
     for order, greatest in ((2, True), (3, False)):
-        ranked = first(gates, number, greatest=greatest).T  # (channel, rank)
-        turn, rank = np.divmod(np.arange(ranked.size), max(ranked.shape[1], 1))
-        image = ranked.ravel()
+        ranked = first(np.where(finite, gates, -np.inf if greatest else np.inf), number, greatest=greatest)
+        there = np.take_along_axis(finite, ranked, axis=0).T  # (channel, rank)
+        (turn, rank), image = np.nonzero(there), ranked.T[there]
         parts.append(
             pd.DataFrame(
                 {

@@ -25,6 +25,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from seviz.analysis.ranges import ANY, COUNT, OMEGA, POSITIVE, SIGNED, Ranges
+from seviz.analysis.resolved import moments_of, unresolved
 from seviz.analysis.variance import (
     log_f_without_each,
     omega_squared_of_f,
@@ -38,6 +40,20 @@ from seviz.run.store import Run
 
 COLLAPSED = 0.1
 """Gates have collapsed where their standard deviation is less than this share of that in the other run."""
+
+COMPARISON: Ranges = {
+    **dict.fromkeys(("stage", "channels", "classes", "collapsed_channels"), COUNT),
+    **dict.fromkeys(("shift", "low", "high", "std_total_one", "std_total_other"), POSITIVE),
+    **dict.fromkeys(("difference", "difference_low", "difference_high"), ANY),
+    **dict.fromkeys(("correlation", "correlation_of_means"), SIGNED),
+    **dict.fromkeys(("omega_squared_one", "omega_squared_other"), OMEGA),
+    **dict.fromkeys(("change", "change_low", "change_high"), ANY),
+}
+COMPARISON_BY_CLASS: Ranges = {
+    **dict.fromkeys(("images_one", "images_other"), COUNT),
+    **dict.fromkeys(("shift", "low", "high"), POSITIVE),
+    "difference": ANY,
+}
 
 
 @dataclass(frozen=True)
@@ -162,7 +178,7 @@ def compare(
           kind
         - std_total_one, std_total_other: standard deviation over all images of the run, root mean square over channels
         - collapsed: which of the runs has gates that hardly move beside the other's: "one", "other", "both" where
-          neither run's gates move at all, or "neither"
+          neither run's gates move at all, or "neither"; empty where either's standard deviation is not known
         - collapsed_channels: how many channels have collapsed in `other` that move in `one`
 
         Shifts, correlations and collapsed_channels are NaN where the blocks have different numbers of channels, and
@@ -186,13 +202,16 @@ def compare(
     rows = []
     for pair in pairing.pairs:
         block, other_block = pair.one, pair.other
-        sides = one.moments(block, signal), other.moments(other_block, signal)
-        totals = one.total(block, signal), other.total(other_block, signal)
+        found = moments_of(one, block, signal), moments_of(other, other_block, signal)
+        sides, totals = (found[0][0], found[1][0]), (found[0][1], found[1][1])
         there = (sides[0].count[mine] > 0) & (sides[1].count[theirs] > 0)
         chosen = mine[there], theirs[there]
         record = one.block(block)
         alike = record.channels == other.block(other_block).channels
         stds = [_total_std(total) for total in totals]
+        known = alike and np.isfinite(stds).all()
+        ends = one.bounds(block, signal), other.bounds(other_block, signal)
+        reach = ends[1][0] - ends[0][1], ends[1][1] - ends[0][0]  # of a difference between gates
         rows.append(
             {
                 "block": block,
@@ -201,16 +220,16 @@ def compare(
                 "stage": record.stage,
                 "channels": record.channels,
                 "classes": int(there.sum()),
-                **_shifts(sides[0].take(chosen[0]), sides[1].take(chosen[1]), alike, confidence),
+                **_shifts(sides[0].take(chosen[0]), sides[1].take(chosen[1]), alike, reach, confidence),
                 **_change(sides, totals, chosen, several, confidence),
                 "std_total_one": _root_mean_square(stds[0]),
                 "std_total_other": _root_mean_square(stds[1]),
                 "collapsed": _collapsed(_root_mean_square(stds[0]), _root_mean_square(stds[1]), collapse),
-                "collapsed_channels": float((stds[1] < collapse * stds[0]).sum()) if alike else float("nan"),
+                "collapsed_channels": float((stds[1] < collapse * stds[0]).sum()) if known else float("nan"),
             }
         )
     table = pd.DataFrame(rows)
-    table.attrs["remarks"] = _remarks(one, other, pairing, len(mine))
+    table.attrs["remarks"] = _unresolved(one, other, pairing, signal) + _remarks(one, other, pairing, len(mine))
     return table
 
 
@@ -259,7 +278,8 @@ def compare_by_class(
         block, other_block = pair.one, pair.other
         if one.block(block).channels != other.block(other_block).channels:
             continue
-        first, second = one.moments(block, signal).take(mine), other.moments(other_block, signal).take(theirs)
+        first = moments_of(one, block, signal)[0].take(mine)
+        second = moments_of(other, other_block, signal)[0].take(theirs)
         there = (first.count > 0) & (second.count > 0)
         shift = shift_of(first, second, confidence=confidence)
         frame = pd.DataFrame(
@@ -281,7 +301,7 @@ def compare_by_class(
     columns = ["block", "other_block", "paired_by", "class", "class_name", "images_one", "images_other"]
     columns += ["shift", "low", "high", "difference"]
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-    table.attrs["remarks"] = _remarks(one, other, pairing, len(mine))
+    table.attrs["remarks"] = _unresolved(one, other, pairing, signal) + _remarks(one, other, pairing, len(mine))
     return table
 
 
@@ -308,7 +328,10 @@ def _shared(one: Run, other: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     return indices[:, 0], indices[:, 1]
 
 
-def _shifts(one: Moments, other: Moments, alike: bool, confidence: float) -> dict[str, float]:
+def _shifts(
+    one: Moments, other: Moments, alike: bool, reach: tuple[float, float], confidence: float
+) -> dict[str, float]:
+    """Shift, difference and correlations of a block, none for blocks that are not alike, intervals within reach."""
     names = ["shift", "low", "high", "difference", "difference_low", "difference_high"]
     names += ["correlation", "correlation_of_means"]
     if not alike or not len(one.count):
@@ -317,7 +340,9 @@ def _shifts(one: Moments, other: Moments, alike: bool, confidence: float) -> dic
     squared = shift.squared[np.isfinite(shift.squared)]
     values = [*_mean_interval(squared, confidence)]
     values = [float(np.sqrt(max(value, 0))) if np.isfinite(value) else value for value in values]
-    values += _mean_interval(shift.difference, confidence)
+    values[2] = min(values[2], max(np.abs(reach)))
+    mean, low, high = _mean_interval(shift.difference, confidence)
+    values += [mean, max(low, reach[0]), min(high, reach[1])]
     centred = [(moments.mean - moments.mean.mean(0)).ravel() for moments in (one, other)]
     values += [_correlation(*centred), _correlation(one.mean.mean(0), other.mean.mean(0))]
     return dict(zip(names, values, strict=True))
@@ -353,27 +378,46 @@ def _change(
         reach = change - low
     elif shared and not any(several):
         change, reach = change_of(sides[0].take(chosen[0]), sides[1].take(chosen[1]), confidence=confidence)
+    omega = [float(values.mean()) if len(values) else float("nan") for values in each]
+    least = [_least(side.take(of), many) for side, of, many in zip(sides, chosen, several, strict=True)]
     return {
-        "omega_squared_one": float(each[0].mean()) if len(each[0]) else float("nan"),
-        "omega_squared_other": float(each[1].mean()) if len(each[1]) else float("nan"),
+        "omega_squared_one": omega[0],
+        "omega_squared_other": omega[1],
         "change": change,
-        "change_low": change - reach,
-        "change_high": change + reach,
+        "change_low": float(np.maximum(change - reach, least[1] - 1)),
+        "change_high": float(np.minimum(change + reach, 1 - least[0])),
     }
+
+
+def _least(moments: Moments, several: bool) -> float:
+    """The least value that omega squared can have; -inf where images have several classes, whose number is not told."""
+    return -np.inf if several else split_variance(moments).least_omega_squared
 
 
 def _omega_squared(moments: Moments) -> float:
     return split_variance(moments).omega_squared
 
 
+def _unresolved(one: Run, other: Run, pairing: Pairing, signal: str) -> list[str]:
+    """Remarks on channels of either run that are near-constant or not finite."""
+    blocks = [pair.one for pair in pairing.pairs], [pair.other for pair in pairing.pairs]
+    return [
+        f"{str(run.path)!r}: {remark}"
+        for run, names in zip((one, other), blocks, strict=True)
+        for remark in unresolved(run, names, signal)
+    ]
+
+
 def _total_std(total: Moments) -> NDArray[np.float64]:
     """Standard deviation of each channel over all images, exactly 0 where it is constant; NaN for one image."""
     variance = total.variance()[0]
-    result: NDArray[np.float64] = np.sqrt(np.where(total.min[0] < total.max[0], variance, 0 * variance))
+    result: NDArray[np.float64] = np.sqrt(np.where(total.min[0] >= total.max[0], 0 * variance, variance))
     return result
 
 
 def _collapsed(one: float, other: float, collapse: float) -> str:
+    if np.isnan([one, other]).any():
+        return ""
     if one == other == 0:
         return "both"
     if other < collapse * one:

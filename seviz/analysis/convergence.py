@@ -30,6 +30,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from seviz.analysis.blocks import each, shared
+from seviz.analysis.ranges import COUNT, OMEGA, POSITIVE, SIGNED, Ranges
+from seviz.analysis.resolved import channels_of, gates_of, unresolved
 from seviz.analysis.variance import VarianceSplit
 from seviz.errors import OptionError
 from seviz.run.store import Run
@@ -43,6 +45,15 @@ ORDERED_CLASSES = 100
 
 _FIGURES = ("mean_order", "omega_order", "omega_squared", "omega_squared_std")
 _COLUMNS = ("block", "stage", "channels", "size", "classes", *_FIGURES)
+
+CONVERGENCE_BY_SIZE: Ranges = {
+    **dict.fromkeys(("stage", "channels", "size", "classes"), COUNT),
+    **dict.fromkeys(("mean_order", "omega_order"), SIGNED),
+    "omega_squared": OMEGA,
+    "omega_squared_std": POSITIVE,
+}
+CONVERGENCE: Ranges = {**CONVERGENCE_BY_SIZE, **dict.fromkeys(("images", "stable_from", "wanted"), COUNT)}
+
 _SLICE = 32  # channels at a time, for memory
 _NAMES = 10  # of classes in a remark
 
@@ -140,8 +151,9 @@ def convergence(
     -------
     pandas.DataFrame
         As of `stability`, with images those of the median class of the run, whether or not their gates are kept.
-        Where no class has two images all is missing and the verdict "not enough". `attrs["remarks"]` says what was
-        left out, and which classes have fewer images than wanted.
+        Where no class has two images all is missing and the verdict "not enough"; of a block with gates that are not
+        finite all is missing and the verdict "not known". `attrs["remarks"]` says what was left out, and which classes
+        have fewer images than wanted.
 
     Raises
     ------
@@ -156,6 +168,12 @@ def convergence(
     if table.empty:
         blocks = pd.DataFrame({"block": run.blocks, "stage": [run.block(name).stage for name in run.blocks]})
         table = blocks.assign(images=_median(count), verdict="not enough").reindex(columns=table.columns)
+    found = [channels_of(run, name, signal) for name in table["block"]]
+    still = np.array([channels.near_constant.all() for channels in found], bool)
+    odd = np.array([not channels.finite.all() for channels in found], bool)
+    table.loc[still | odd, [*_FIGURES, "wanted"]] = np.nan
+    table.loc[still | odd, "stable_from"] = pd.NA
+    table.loc[still, "verdict"], table.loc[odd, "verdict"] = "nothing varies", "not known"
     table.attrs["remarks"] = [*curve.attrs["remarks"], *_wanting(table, run, count)]
     return table
 
@@ -213,7 +231,9 @@ def convergence_by_size(
     if repeats < 1 or min(sizes or [1]) < 1:
         raise OptionError(f"sizes is {sizes} and repeats {repeats}, expected whole numbers from 1")
     key = ("convergence", tuple(sizes or ()), repeats, signal, seed)
-    return shared(run, key, lambda: _by_size(run, sizes, repeats, signal, seed)).copy()
+    table = shared(run, key, lambda: _by_size(run, sizes, repeats, signal, seed)).copy()
+    table.attrs["remarks"] = [*unresolved(run, run.blocks, signal), *table.attrs["remarks"]]
+    return table
 
 
 def _by_size(run: Run, sizes: Sequence[int] | None, repeats: int, signal: str, seed: int) -> pd.DataFrame:
@@ -224,7 +244,8 @@ def _by_size(run: Run, sizes: Sequence[int] | None, repeats: int, signal: str, s
     draws = _Draws.of([pool.draw(random, tried) for _ in range(repeats)]) if tried else None
 
     def of_block(name: str) -> list[dict[str, Any]]:
-        gates = run.gates(name, signal)
+        gates = gates_of(run, name, signal)
+        gates[:, ~channels_of(run, name, signal).finite] = np.nan
         if draws is None:
             return []
         figures = _figures(gates, draws, pool.images[0])  # (draw and size, figure)
@@ -273,10 +294,10 @@ def stability(curve: pd.DataFrame, images: int) -> pd.DataFrame:
         - omega_squared: at the greatest size
         - stable_from: the smallest size from which on the curve is stable: both orders are at least 0.9, and the
           standard deviation of omega squared at most 0.02; missing where the curve's end is not
-        - wanted: images per class with which that is reached, from the agreement at the greatest size; inf where an
-          order agrees no better than chance makes it (2 over the root of channels - 1), NaN where it is not known
-        - verdict: "enough" where images are as many as wanted, else "not enough"; "nothing varies" where there is no
-          order at all
+        - wanted: images per class with which that is reached, from the agreement at the greatest size; NaN where an
+          order agrees no better than chance makes it (2 over the root of channels - 1), or where it is not known
+        - verdict: "enough" where images are as many as wanted, else "not enough"; "as by chance" where an order agrees
+          no better, so that no number of images can be told; "nothing varies" where there is no order at all
 
         What a block does not have (omega squared of a single class, or of constant gates) is not asked of it.
     """
@@ -296,7 +317,7 @@ def stability(curve: pd.DataFrame, images: int) -> pd.DataFrame:
                 "omega_squared": last.omega_squared,
                 "omega_squared_std": last.omega_squared_std / np.sqrt(factor),
                 "stable_from": min(stable_from, default=pd.NA),
-                "wanted": last.wanted,
+                "wanted": last.wanted if np.isfinite(last.wanted) else np.nan,
                 "verdict": last.verdict(images),
             }
         )
@@ -341,6 +362,8 @@ class _Agreement:
     def verdict(self, images: int) -> str:
         if not self.orders:
             return "nothing varies"
+        if np.isinf(self.wanted):
+            return "as by chance"
         return "enough" if self.wanted <= images else "not enough"
 
 
@@ -605,9 +628,9 @@ def _left_out(run: Run, pool: _Pool, asked: Sequence[int], tried: Sequence[int])
 def _wanting(table: pd.DataFrame, run: Run, count: NDArray[np.int64]) -> list[str]:
     """Which classes have fewer images than the most that a block wants."""
     remarks, wanted = [], table["wanted"].astype(float)
-    if endless := list(table["block"][wanted == np.inf]):
+    if endless := list(table["block"][table["verdict"] == "as by chance"]):
         remarks.append(f"No number of images can be told for {', '.join(endless)}: samples agree as by chance.")
-    most = wanted[np.isfinite(wanted)].max()
+    most = wanted.max()
     if (small := count < most).any():
         block = table["block"][wanted == most].iloc[0]
         remarks.append(f"{_named(run, count, small)} have fewer images than the {most:.0f} that {block} wants.")

@@ -13,6 +13,8 @@ from sklearn.model_selection import StratifiedKFold
 from seviz.analysis.blocks import each
 from seviz.analysis.decoders import DECODERS, Labels, decode
 from seviz.analysis.images import images_with_gates
+from seviz.analysis.ranges import COUNT, SHARE, Ranges
+from seviz.analysis.resolved import gates_of, moderate, varies
 from seviz.errors import MissingSignalError, OptionError
 from seviz.run.manifest import BlockRecord
 from seviz.run.store import Run
@@ -21,6 +23,11 @@ LOGISTIC_CLASSES = 100
 """Above so many classes a linear discriminant stands in for the logistic regression, which would take hours."""
 IMAGES, LOGISTIC_IMAGES = 20_000, 10_000
 """How many images are decoded in all where `per_class` is not given: above so many classes, and up to so many."""
+
+DECODING: Ranges = {
+    **dict.fromkeys(("stage", "features", "classes", "images"), COUNT),
+    **dict.fromkeys(("accuracy", "low", "high", "balanced_accuracy", "null", "majority", "uniform"), SHARE),
+}
 
 
 @dataclass(frozen=True)
@@ -173,15 +180,15 @@ def decoding(
     order = np.argsort(chosen.rows)
 
     def of_block(block: BlockRecord, name: str) -> tuple[list[dict[str, Any]], list[str]]:
-        values = run.gates(block.name, name, rows=chosen.rows[order])[np.argsort(order)]
+        values = gates_of(run, block.name, name, chosen.rows[order])[np.argsort(order)]
         predicted: dict[tuple[str, str], Labels] = {}
         noted = []
         if not np.isfinite(values).all():
             noted.append(f"{block.name}: the {name} of some images is not finite.")
         elif splits:
-            if not np.ptp(values, axis=0).any():
+            if not varies(values):
                 noted.append(f"{block.name}: the {name} is the same for all images.")
-            predicted = decode(values, labels, splits, decoders=names, components=components)
+            predicted = decode(moderate(values)[0], labels, splits, decoders=names, components=components)
         found = [
             {
                 "block": block.name,

@@ -12,10 +12,14 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from scipy.spatial.distance import squareform
 
 from seviz.analysis.images import images_with_gates
-from seviz.errors import MissingPackageError, OptionError
+from seviz.analysis.ranges import ANY, EACH, Ranges
+from seviz.analysis.resolved import gates_of, moderate, moments_of
+from seviz.errors import OptionError
+from seviz.extras import needing
 from seviz.run.store import Run
 
 Metric = Literal["correlation", "cosine"]
+PRINCIPAL_COMPONENTS: Ranges = {EACH: ANY}
 
 _FEW, _STEPS = 50, 100  # where Lanczos is faster: features for each component, and restarts
 _MOST_ORDERED = 1024  # the best order of the leaves takes 2 s for so many, and grows with the cube
@@ -109,7 +113,7 @@ def order_of_channels(run: Run, block: str, *, signal: str = "excitation") -> ND
     MissingSignalError
         If the run holds no such block or signal.
     """
-    moments = run.moments(block, signal)
+    moments, _ = moments_of(run, block, signal)
     means = moments.mean[moments.count > 0].T  # (channel, class)
     if means.shape[1] < 2:
         return np.arange(len(means))
@@ -198,13 +202,18 @@ def principal_components(
         raise OptionError(f"components is {components}, expected 1 to {channels}, the channels of {block}")
     table, values, remarks = _images(run, block, signal)
     values -= values.mean(0, dtype=np.float64) if len(values) else 0
+    size = float(np.abs(values).max(initial=0))
+    exponent = int(moderate(np.array([[size]]))[1][0])
+    values = np.ldexp(values, -exponent) if exponent else values
     if scaled:
+        exponent = 0
         deviation = np.sqrt(np.einsum("ij,ij->j", values, values) / max(len(values) - 1, 1))
         values /= np.where(deviation > 0, deviation, 1)
     axes, variances, total = principal_axes(values, components)
     coordinates = np.empty((len(values), components))
     for first in range(0, len(values), 4096):  # float64, a few images at a time
         coordinates[first : first + 4096] = values[first : first + 4096] @ axes
+    coordinates = np.ldexp(coordinates, exponent) if exponent else coordinates
     for k in range(components):
         table[f"pc{k + 1}"] = coordinates[:, k]
     shares = variances / total if total > 0 else np.full(components, np.nan)
@@ -239,12 +248,8 @@ def neighbour_map(
     ----------
     McInnes, Healy, Melville, "UMAP: Uniform Manifold Approximation and Projection", arXiv 1802.03426, 2018.
     """
-    try:
+    with needing("umap", "a neighbour map", instead="principal_components does without"):
         from umap import UMAP
-    except ImportError as error:
-        raise MissingPackageError(
-            f"a neighbour map needs umap-learn ({error}): pip install umap-learn; principal_components does without"
-        ) from error
     table, values, remarks = _images(run, block, signal)
     if not 2 <= neighbours < len(values):
         raise OptionError(f"neighbours is {neighbours}, expected at least 2 and fewer than the {len(values)} images")
@@ -258,7 +263,7 @@ def neighbour_map(
 def _images(run: Run, block: str, signal: str) -> tuple[pd.DataFrame, NDArray[np.float32], list[str]]:
     """Path and class of the images that can be placed, their values, and what was left out."""
     images = images_with_gates(run)
-    values = run.gates(block, signal, images["row"].to_numpy(np.int64))
+    values = gates_of(run, block, signal, images["row"].to_numpy(np.int64))
     finite = np.asarray(np.isfinite(values).all(1))
     values, remarks = values if finite.all() else values[finite], []
     if failed := int((run.samples.loc[run.samples["kept"], "status"] == "failed").sum()):

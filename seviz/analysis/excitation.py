@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seviz.analysis.ranges import ANY, COUNT, POSITIVE, Ranges
 from seviz.errors import OptionError
 from seviz.run.store import Run
 
+EXCITATION: Ranges = {"channel": COUNT, "count": COUNT, "mean": ANY, "std": POSITIVE}
 PAPER_BLOCKS = ("SE_2_3", "SE_3_4", "SE_4_6", "SE_5_1", "SE_5_2", "SE_5_3")
 PAPER_CLASSES = ("n01443537", "n02110958", "n02690373", "n09246464")
 """Goldfish, pug, airliner (the paper's plane) and cliff."""
@@ -90,6 +92,7 @@ def excitation(
     frames = []
     for name in blocks or default_blocks(run):
         moments = run.moments(name)
+        mean = np.where(np.isfinite(moments.mean), moments.mean, np.nan)
         chosen = sampled_channels(run.block(name).channels, channels, seed)
         std = np.sqrt(moments.variance())
         for label in labels:
@@ -101,13 +104,13 @@ def excitation(
                         "class": run.classes.ids[label],
                         "class_name": run.classes.names[label],
                         "channel": chosen,
-                        "mean": moments.mean[label, chosen] if seen else np.nan,
+                        "mean": mean[label, chosen] if seen else np.nan,
                         "std": std[label, chosen],
                         "count": moments.count[label],
                     }
                 )
             )
-        means = moments.mean[moments.count > 0][:, chosen]
+        means = mean[moments.count > 0][:, chosen]
         frames.append(
             pd.DataFrame(
                 {
@@ -115,7 +118,7 @@ def excitation(
                     "class": ALL_CLASSES,
                     "class_name": ALL_CLASSES,
                     "channel": chosen,
-                    "mean": means.mean(0),
+                    "mean": means.mean(0) if len(means) else np.nan,
                     "std": means.std(0, ddof=1) if len(means) > 1 else np.nan,
                     "count": len(means),
                 }

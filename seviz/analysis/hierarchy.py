@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seviz.classes import Classes
 from seviz.errors import DataFormatError, DataNotFoundError, MissingPackageError, UnknownClassError
+from seviz.extras import needing
 
 SHIPPED: Mapping[str, Path] = {"cifar10": Path(__file__).with_name("cifar10_superclasses.csv")}
 """Hierarchies that come with seviz, by name."""
@@ -114,15 +115,10 @@ def _wordnet_distances(classes: Classes) -> NDArray[np.float64]:
 
 
 def _synsets(classes: Classes) -> list[Any]:
-    try:
+    with needing("wordnet", "the hierarchy 'wordnet'", instead="A CSV file of class and superclass does without"):
         from nltk.corpus import wordnet
-
+    try:
         wordnet.ensure_loaded()
-    except ImportError as error:
-        raise MissingPackageError(
-            f"the hierarchy 'wordnet' needs nltk ({error}): pip install nltk, then python -m nltk.downloader wordnet;"
-            " or give a CSV file of class and superclass"
-        ) from error
     except LookupError as error:
         raise MissingPackageError(
             "the hierarchy 'wordnet' needs nltk's corpus of that name: python -m nltk.downloader wordnet; or give a"

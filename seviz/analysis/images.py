@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seviz.analysis.resolved import gates_of
 from seviz.run.chunks import decode_gates
 from seviz.run.store import Run
 
@@ -40,7 +41,7 @@ def kept_gates(run: Run, block: str, signal: str = "excitation") -> tuple[NDArra
     Returns
     -------
     gates
-        (image, channel), without NaN.
+        (image, channel), as in `seviz.analysis.resolved.gates_of`; NaN where they are not finite.
     rows
         Which rows of `run.samples` and `run.labels` they are, (image).
 
@@ -51,7 +52,7 @@ def kept_gates(run: Run, block: str, signal: str = "excitation") -> tuple[NDArra
     """
     images = images_with_gates(run)
     kept = images["row"].to_numpy(np.int64)
-    return run.gates(block, signal, kept), images.index.to_numpy(np.int64)
+    return gates_of(run, block, signal, kept), images.index.to_numpy(np.int64)
 
 
 def in_codes(gates: NDArray[Any]) -> NDArray[Any]:

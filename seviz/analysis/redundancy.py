@@ -24,17 +24,27 @@ from numpy.typing import NDArray
 from scipy import cluster, linalg, spatial, special, stats
 
 from seviz.analysis.blocks import each, shared
+from seviz.analysis.ranges import COUNT, POSITIVE, SHARE, SIGNED, Ranges
 from seviz.analysis.saturation import effective_rank
 from seviz.errors import OptionError
+from seviz.run.precision import SINGLE, precision_of
 from seviz.run.store import Run
 
-STILL = 1e-4
-"""A gate that is stored in 16 bits does not vary if its standard deviation is smaller. Steps are 1.5e-5: rounding
-makes a five-hundredth of the variance at this limit, and less above."""
-STILL_FLOAT = 1e-6
-"""The same for what is stored as float32: a share of the channel's root mean square."""
+STEPS = 8
+"""Values correlate if their standard deviation is more than this many times the precision that they are stored with:
+rounding makes less than a seven-hundredth of the variance."""
 IMAGES = 5000
 """Of how many images correlations are computed at most: a standard error of 0.014 about 0, and of 0.003 about 0.9."""
+
+REDUNDANCY: Ranges = {
+    **dict.fromkeys(("stage", "channels", "images", "varying_channels", "clusters", "largest_cluster"), COUNT),
+    **dict.fromkeys(("mean_correlation", "null", "redundant_pairs"), SHARE),
+    **dict.fromkeys(("participation_ratio", "entropy_rank"), POSITIVE),
+}
+REDUNDANT_CHANNELS: Ranges = {
+    **dict.fromkeys(("channel", "cluster", "cluster_size", "representative"), COUNT),
+    "correlation": SIGNED,
+}
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ def correlate(values: NDArray[np.floating], labels: NDArray[Any] | None = None, 
     size = np.sqrt(np.einsum("ij,ij->j", x, x) / max(len(x), 1))
     x, means = _residuals(x, labels)
     std = np.sqrt(np.einsum("ij,ij->j", x, x) / max(len(x), 1))
-    channels = np.flatnonzero(std > np.maximum(still, STILL_FLOAT * size))
+    channels = np.flatnonzero(std > np.maximum(still, STEPS * SINGLE * size))
     x = x[:, channels] / (std[channels] * np.sqrt(max(len(x), 1)))
     r = np.clip(x.T @ x, -1, 1)
     np.fill_diagonal(r, 1)
@@ -445,7 +455,7 @@ def _values(run: Run, block: str, signal: str, draw: _Draw) -> _Values:
     x = run.gates(block, signal, draw.rows).astype(np.float64)
     finite = np.isfinite(x).all(1)
     labels = None if draw.labels is None else draw.labels[finite]
-    still = STILL if signal == "excitation" and run.stored_in_16_bits(block) else 0.0
+    still = STEPS * precision_of(run, block, signal).step
     odd = int((~finite).sum())
     remarks = [f"{block}: {odd} images whose {signal} is not finite are left out."] if odd else []
     return _Values(x[finite], labels, draw.first[finite], still, remarks)

@@ -15,6 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.analysis.blocks import each, shared
+from seviz.analysis.ranges import ANY, COUNT, POSITIVE, SHARE, Ranges
+from seviz.analysis.resolved import channels_of, unresolved
 from seviz.run.store import Run
 
 CONSTANT = 1e-3
@@ -27,6 +29,23 @@ MODERATE = 0.25
 """How far from 1, root mean square, gates may be of which most are near 1, for the block to be near the identity."""
 BINS = 21
 """Of the histograms behind the entropy. Odd, since the gates of an untrained block crowd on both sides of one half."""
+
+_SHARES = dict.fromkeys(("near_zero", "near_one", "exactly_zero", "exactly_one"), SHARE)
+SATURATION: Ranges = {
+    **dict.fromkeys(("stage", "channels", "images", "squeezed_channels"), COUNT),
+    **dict.fromkeys(("always_off", "always_on", "constant_channels"), COUNT),
+    **_SHARES,
+    "entropy": (0.0, float(np.log2(BINS))),
+    **dict.fromkeys(("distance_from_identity", "distance_from_constant", "effective_rank", "stable_rank"), POSITIVE),
+}
+SATURATION_BY_CHANNEL: Ranges = {
+    "channel": COUNT,
+    **dict.fromkeys(("mean", "min", "max"), ANY),
+    **dict.fromkeys(("always_off", "always_on", "constant"), SHARE),
+    **_SHARES,
+    "std": POSITIVE,
+    **{name: SATURATION[name] for name in ("entropy", "distance_from_identity")},
+}
 
 
 def effective_rank(values: NDArray[np.float64] | Sequence[float]) -> float:
@@ -147,13 +166,15 @@ def saturation(run: Run, *, signal: str = "excitation") -> pd.DataFrame:
           channels by class, which distance_from_constant tells.
 
         A flag is a hint at what to try; only the network run again tells what it costs. Where there are no images,
-        all is NaN, 0 or empty. `attrs["remarks"]` says what could not be computed.
+        all is NaN, 0 or empty. Of a block with gates that are not finite so is all but the counts of channels, which
+        leave such channels out. `attrs["remarks"]` says what could not be computed.
     """
     rows = []
     for name, channels in zip(run.blocks, _channels_of(run, run.blocks, signal), strict=True):
         record = run.block(name)
         identity, constant = _root_mean_square(channels["distance_from_identity"]), _root_mean_square(channels["std"])
-        near_zero, near_one = float(channels["near_zero"].mean()), float(channels["near_one"].mean())
+        mean = channels[[*_SHARES, "entropy"]].mean(skipna=False)
+        near_zero, near_one = float(mean["near_zero"]), float(mean["near_one"])
         size = _root_mean_square(np.hypot(channels["mean"], channels["std"]))
         rows.append(
             {
@@ -163,12 +184,12 @@ def saturation(run: Run, *, signal: str = "excitation") -> pd.DataFrame:
                 "images": int(run.total(name, signal).count[0]),
                 "near_zero": near_zero,
                 "near_one": near_one,
-                "exactly_zero": channels["exactly_zero"].mean(),
-                "exactly_one": channels["exactly_one"].mean(),
+                "exactly_zero": mean["exactly_zero"],
+                "exactly_one": mean["exactly_one"],
                 "always_off": int(channels["always_off"].sum()),
                 "always_on": int(channels["always_on"].sum()),
                 "constant_channels": int(channels["constant"].sum()),
-                "entropy": channels["entropy"].mean(),
+                "entropy": mean["entropy"],
                 "distance_from_identity": identity,
                 "distance_from_constant": constant,
                 "effective_rank": effective_rank(record.singular_values),
@@ -178,7 +199,7 @@ def saturation(run: Run, *, signal: str = "excitation") -> pd.DataFrame:
             }
         )
     table = pd.DataFrame(rows)
-    table.attrs["remarks"] = _remarks(run, signal)
+    table.attrs["remarks"] = _remarks(run, run.blocks, signal)
     return table
 
 
@@ -206,9 +227,10 @@ def saturation_by_channel(run: Run, *, blocks: Sequence[str] | None = None, sign
     MissingSignalError
         If the run holds no such block or signal.
     """
-    frames = _channels_of(run, run.blocks if blocks is None else blocks, signal)
+    blocks = run.blocks if blocks is None else blocks
+    frames = _channels_of(run, blocks, signal)
     table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    table.attrs["remarks"] = _remarks(run, signal)
+    table.attrs["remarks"] = _remarks(run, blocks, signal)
     return table
 
 
@@ -241,11 +263,12 @@ def _channels_of(run: Run, blocks: Sequence[str], signal: str) -> list[pd.DataFr
 
 
 def _channels(run: Run, block: str, signal: str) -> pd.DataFrame:
-    total, record = run.total(block, signal), run.block(block)
+    total, record, finite = run.total(block, signal), run.block(block), channels_of(run, block, signal).finite
     low, high = run.bounds(block, signal)
     images = int(total.count[0])
     whole = images if images else np.nan
-    mean, variance = total.mean[0] * (whole / whole), total.m2[0] / whole
+    known = np.where(finite & (images > 0), 1.0, np.nan)
+    mean, variance = np.where(finite, total.mean[0], 0) * known, np.where(finite, total.m2[0], 0) * known / whole
     std = np.sqrt(variance)
     scale = 1.0 if signal == "excitation" else _root_mean_square(np.hypot(mean, std))
     unknown = np.full(record.channels, np.nan)
@@ -256,12 +279,12 @@ def _channels(run: Run, block: str, signal: str) -> pd.DataFrame:
             "channel": np.arange(record.channels),
             "mean": mean,
             "std": std,
-            "min": total.min[0] if images else unknown,
-            "max": total.max[0] if images else unknown,
-            "near_zero": total.near_zero[0] / whole if low == 0 else unknown,
-            "near_one": total.near_one[0] / whole if high == 1 else unknown,
-            "exactly_zero": total.zero[0] / whole,
-            "exactly_one": total.one[0] / whole,
+            "min": np.where(np.isnan(known), np.nan, total.min[0]),
+            "max": np.where(np.isnan(known), np.nan, total.max[0]),
+            "near_zero": total.near_zero[0] / whole * known if low == 0 else unknown,
+            "near_one": total.near_one[0] / whole * known if high == 1 else unknown,
+            "exactly_zero": total.zero[0] / whole * known,
+            "exactly_one": total.one[0] / whole * known,
             "always_off": (total.near_zero[0] == whole) & (low == 0),
             "always_on": (total.near_one[0] == whole) & (high == 1),
             "constant": (std < CONSTANT * scale) | (std == 0),
@@ -275,10 +298,10 @@ def _keeps(run: Run) -> bool:
     return bool(run.samples["kept"].any())
 
 
-def _remarks(run: Run, signal: str) -> list[str]:
+def _remarks(run: Run, blocks: Sequence[str], signal: str) -> list[str]:
+    remarks = unresolved(run, blocks, signal, near_constant=False)
     if signal != "excitation":
-        return [f"{signal} has no range of its own: what is near 0 or 1, and the entropy, are left out."]
-    remarks = []
+        return [*remarks, f"{signal} has no range of its own: what is near 0 or 1, and the entropy, are left out."]
     if not _keeps(run):
         remarks.append("The run keeps the gates of no image: the entropy is left out.")
     odd = dict.fromkeys(run.block(name).gate for name in run.blocks if run.bounds(name) != (0, 1))

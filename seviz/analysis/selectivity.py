@@ -44,9 +44,19 @@ from scipy import integrate, special
 
 from seviz.analysis.blocks import each
 from seviz.analysis.images import SLICE, by_channel, first, in_codes, kept_gates
+from seviz.analysis.ranges import ANY, COUNT, POSITIVE, SHARE, Ranges
+from seviz.analysis.resolved import channels_of, moments_of, unresolved
+from seviz.analysis.variance import ROUNDING
 from seviz.errors import OptionError
 from seviz.run.moments import Moments
 from seviz.run.store import Run
+
+SELECTIVITY: Ranges = {
+    "channel": COUNT,
+    **dict.fromkeys(("d_prime", "mutual_information", "mutual_information_bias"), ANY),
+    "d_prime_null": POSITIVE,
+    **dict.fromkeys(("selectivity_index", "selectivity_index_null", "precision", "precision_null"), SHARE),
+}
 
 
 def sensitivity(moments: Moments, total: Moments) -> NDArray[np.float64]:
@@ -70,11 +80,11 @@ def sensitivity(moments: Moments, total: Moments) -> NDArray[np.float64]:
     there = np.where((count > 1) & (rest > 1), 1.0, np.nan)
     offset = moments.mean - total.mean
     # What is constant, by its least and greatest value, has a sum of squares of exactly 0.
-    own = np.where(moments.min < moments.max, moments.m2, 0)
+    own = np.where(moments.min >= moments.max, 0, moments.m2)  # which is False where they are NaN
     other = np.maximum(total.m2 - own - count * images / np.maximum(rest, 1) * np.square(offset), 0)
-    other[other < 1e-12 * total.m2] = 0  # rounding, where the rest is constant
+    other[other < ROUNDING * total.m2] = 0  # where the rest is constant
     spread = np.sqrt((own / (there * (count - 1)) + other / (there * (rest - 1))) / 2)
-    step = np.where(total.min < total.max, offset * images / np.maximum(rest, 1), 0) * there
+    step = np.where(total.min >= total.max, 0, offset * images / np.maximum(rest, 1)) * there
     with np.errstate(divide="ignore", invalid="ignore"):
         result: NDArray[np.float64] = step / spread
     return result
@@ -244,7 +254,8 @@ def selectivity(
 
         - block, channel
         - best_class, best_class_name: the class with the greatest d'; empty where there is none
-        - d_prime, d_prime_null: its d', and what the greatest d' is on average by chance
+        - d_prime, d_prime_null: its d', NaN where nothing varies within the class nor in the rest (such channels come
+          first, and have a best class), and what the greatest d' is on average by chance
         - selectivity_index, selectivity_index_null: of the class with the greatest mean, and what it is by chance
         - mutual_information, mutual_information_bias: with the class, in bits, and what was taken off as bias
         - precision, precision_null: of the best class among the k images that excite the channel most, and its share
@@ -269,7 +280,7 @@ def selectivity(
     ids, names = (np.array([*texts, ""], dtype=object) for texts in (run.classes.ids, run.classes.names))
 
     def of_block(name: str) -> pd.DataFrame:
-        moments, total = run.moments(name, signal), run.total(name, signal)
+        moments, total = moments_of(run, name, signal)
         d_prime = sensitivity(moments, total)
         ranked = np.where(np.isnan(d_prime), -np.inf, d_prime)
         best = np.where(np.isnan(d_prime).all(0), -1, ranked.argmax(0))
@@ -281,25 +292,26 @@ def selectivity(
                 "channel": np.arange(len(best)),
                 "best_class": ids[best],
                 "best_class_name": names[best],
-                "d_prime": greatest,
+                "d_prime": np.where(np.isinf(greatest), np.nan, greatest),
                 "d_prime_null": np.where(best < 0, np.nan, null),
                 "selectivity_index": selectivity_index(moments),
                 "selectivity_index_null": _index_null(moments, total, null),
                 **_of_images(run, name, signal, best, k, bins),
             }
         )
-        return frame.sort_values("d_prime", ascending=False, kind="stable")
+        return frame.iloc[np.argsort(np.nan_to_num(-greatest, nan=np.inf, neginf=-np.inf), kind="stable")]
 
     frames = each(of_block, list(blocks or run.blocks))
     table = pd.concat(frames, ignore_index=True)
     kept, images = int(run.samples["kept"].sum()), len(run.samples)
-    table.attrs["remarks"] = []
+    remarks = unresolved(run, blocks or run.blocks, signal)
     if not kept:
-        table.attrs["remarks"] = ["The run keeps the gates of no image: mutual information and precision are NaN."]
+        remarks.append("The run keeps the gates of no image: mutual information and precision are NaN.")
     elif kept < images:
-        table.attrs["remarks"] = [
+        remarks.append(
             f"Mutual information and precision rest on the {kept} of {images} images whose gates the run keeps."
-        ]
+        )
+    table.attrs["remarks"] = remarks
     return table
 
 
@@ -317,11 +329,13 @@ def _of_images(
     if bins is None:
         sizes = labels.sum(0) if several else np.bincount(labels) if len(labels) else np.zeros(1)
         bins = int(np.clip(np.median(sizes[sizes > 0]) // 4 if sizes.any() else 2, 2, 10))
-    known = np.where(best < 0, np.nan, 1)
+    finite = channels_of(run, block, signal).finite
+    known = np.where((best < 0) | ~finite, np.nan, 1)
+    gates[:, ~finite] = 0
     bits, bias = mutual_information(gates, members if several else labels, bins=bins)
     share = np.count_nonzero(members, axis=0) / len(rows) if len(rows) else np.full(len(best), np.nan)
-    if several:
-        bits, bias = bits * known, bias * known
+    told = known if several else np.where(finite, 1, np.nan)
+    bits, bias = bits * told, bias * told
     columns = bits, bias, precision_at(gates, members, k) * known, share * known
     return dict(zip(names, columns, strict=True))
 

@@ -12,6 +12,8 @@ from scipy.stats import rankdata
 from seviz.analysis.blocks import each
 from seviz.analysis.embedding import Metric, distances, leaf_order
 from seviz.analysis.hierarchy import hierarchy as distances_in
+from seviz.analysis.ranges import COUNT, EACH, SHARE, SIGNED, Ranges
+from seviz.analysis.resolved import moments_of, unresolved
 from seviz.classes import Classes
 from seviz.errors import OptionError, UnknownClassError
 from seviz.run.pairing import pair_runs
@@ -20,6 +22,10 @@ from seviz.run.store import Run
 _SINGLE = 1e-6  # more than rounding in float32 does to a correlation
 _PAIRS = 2048  # at a time
 CONFUSION, HIERARCHY = "confusion", "hierarchy"
+
+SIMILARITY: Ranges = {EACH: (0.0, 2.0)}
+CONFUSION_OF_CLASSES: Ranges = {EACH: SHARE}
+AGREEMENT: Ranges = {"correlation": SIGNED, "p": SHARE, "classes": COUNT}
 
 
 def similarity(
@@ -69,7 +75,7 @@ def similarity(
     order = leaf_order(apart)
     ids = pd.Index([run.classes.ids[k] for k in seen[order]], name="class")
     table = pd.DataFrame(apart[np.ix_(order, order)], index=ids, columns=ids)
-    remarks = []
+    remarks = unresolved(run, [block], signal)
     if empty := len(run.classes) - len(seen):
         remarks.append(f"{empty} classes are left out, which have no images.")
     if undefined := int(np.isnan(np.diag(apart)).sum()):
@@ -303,6 +309,7 @@ def agreement(
             known = Classes(tuple(ids), tuple(names[class_id] for class_id in ids))
             ones[HIERARCHY] = distances_in(hierarchy, known).to_numpy()
     others = ones if other is None else of_blocks(other)
+    remarks += unresolved(run, run.blocks, signal)
     remarks += _unranked(ones, "") + ([] if other is None else _unranked(others, " of the other run"))
     left = np.stack(list(ones.values()))
     right = None if other is None else np.stack(list(others.values()))
@@ -327,7 +334,7 @@ def _class_distances(
     run: Run, block: str, classes: NDArray[np.int64], *, metric: Metric, signal: str, centred: bool
 ) -> NDArray[np.float64]:
     """Distances between the means of some classes, given by their indices, (class, class)."""
-    means = run.moments(block, signal).mean[classes]
+    means = moments_of(run, block, signal)[0].mean[classes]
     if centred and len(means):
         deviations = means - means.mean(0)
         means = np.where(np.abs(deviations) > 1e-12 * np.abs(means).max(), deviations, 0)  # less is rounding

@@ -19,6 +19,8 @@ from scipy import stats
 
 from seviz.analysis.blocks import each
 from seviz.analysis.images import kept_gates
+from seviz.analysis.ranges import ANY, COUNT, OMEGA, POSITIVE, SHARE, Ranges
+from seviz.analysis.resolved import moments_of, unresolved
 from seviz.analysis.variance import (
     Errors,
     VarianceSplit,
@@ -29,6 +31,7 @@ from seviz.analysis.variance import (
     interval,
     interval_over_classes,
     known_mean,
+    least_omega_squared,
     permuted_omega_squared,
     quotient,
     ratio,
@@ -43,6 +46,27 @@ INTERVAL_CLASSES = 100
 """Up to so many classes, each of them has an interval over images by default."""
 PERMUTED_IMAGES = 2000
 """Of how many images, drawn at random, the labels are permuted at most."""
+
+_SHARES = {"eta_squared": SHARE, "omega_squared": OMEGA, "null": SHARE}
+_DEVIATIONS = dict.fromkeys(("std_between", "std_within", "std_total", "difference"), POSITIVE)
+_TEST = {"F": POSITIVE, "p": SHARE, "q": SHARE}
+
+SPECIFICITY: Ranges = {
+    **dict.fromkeys(("stage", "channels", "images", "classes", "permuted_images"), COUNT),
+    **_SHARES,
+    **dict.fromkeys(("low", "high", "low_classes", "high_classes", "permuted_mean", "permuted_95"), OMEGA),
+    **_DEVIATIONS,
+    "permuted_p": SHARE,
+}
+SPECIFICITY_BY_CHANNEL: Ranges = {"channel": COUNT, **_SHARES, "low": SHARE, "high": SHARE, **_DEVIATIONS, **_TEST}
+SPECIFICITY_BY_CLASS: Ranges = {"images": COUNT, **_SHARES, "low": OMEGA, "high": OMEGA, **_DEVIATIONS}
+SPECIFICITY_BY_OUTCOME: Ranges = {
+    **dict.fromkeys(("stage", "channel", "images", "right"), COUNT),
+    **dict.fromkeys(("between_classes", "between_outcomes", "within"), SHARE),
+    **_SHARES,
+    **_TEST,
+    "difference": ANY,  # of a channel it has a sign
+}
 
 
 def specificity(
@@ -83,6 +107,8 @@ def specificity(
         - low, high: interval of omega_squared for these classes, had other images of them been taken, by
           `error_over_images`. This is the interval to show: a data set's classes are mostly all there are. In
           simulations of 2 to 200 classes of 6 to 100 images, 95 % covered 93 to 99 %. NaN where the run keeps no gates.
+          Within the range of omega_squared, from -(K - 1) / (N - K + 1) to 1; NaN also where nothing varies within
+          classes, and no gate of a single image tells by how much.
         - low_classes, high_classes: interval for other classes of the same kind, by `interval_over_classes`, from
           moments alone. Wider: with ten classes it says little. 95 % covered 90 to 99 %, and down to 87 % with ten
           classes whose variances differ several-fold.
@@ -95,8 +121,9 @@ def specificity(
         quantile of their omega_squared with labels dealt out anew; permuted_p, the share of deals that reach that of
         the true labels, these counted among them.
 
-        Shares are NaN where nothing varies, and all but eta_squared where no class has two images. What is missing,
-        and why, says `attrs["remarks"]`, a list of sentences.
+        Shares are NaN where nothing varies, and all but eta_squared where no class has two images. Gates that spread
+        less than is stored exactly do not vary (see `seviz.run.precision`), and nothing is known of a channel with
+        values that are not finite. What is missing, and why, says `attrs["remarks"]`, a list of sentences.
 
         Where images have several classes, each class is set against all other images: eta_squared, omega_squared and
         the variance of std_between are means over the classes, null is 1 / (N - 1). A rare class can have no great
@@ -118,7 +145,7 @@ def specificity(
     wanted = over_images and (kept == images if several else kept > 0)
 
     def of_block(name: str) -> dict[str, Any]:
-        moments, total, block = run.moments(name, signal), run.total(name, signal), run.block(name)
+        (moments, total), block = moments_of(run, name, signal), run.block(name)
         splits = _splits(moments, total, several)
         errors, permuted = Errors.unknown(), {}
         if wanted or permutations:
@@ -131,14 +158,16 @@ def specificity(
             if permutations:
                 permuted = _permuted(gates, labels, permutations, seed)
         omega, classes = known_mean([split.omega_squared for split in splits]), splits[0].classes
+        least = splits[0].least_omega_squared
         if several:
             classes = sum(split.classes == 2 for split in splits)
             spread = np.std([split.omega_squared for split in splits], ddof=1) if classes > 1 else np.nan
             sampled = Errors(np.asarray(spread / np.sqrt(classes or 1)), np.array(0.0))
-            over_classes = interval(omega, sampled, classes - 1, confidence=confidence)
+            over_classes = interval(omega, sampled, classes - 1, least=least, confidence=confidence)
         else:
             over_classes = interval_over_classes(moments, confidence=confidence)
-        low, high = interval(omega, errors, images - (2 if several else classes), confidence=confidence)
+        freedom = images - (2 if several else classes)
+        low, high = interval(omega, errors, freedom, least=least, confidence=confidence)
         return {
             "block": name,
             "stage": block.stage,
@@ -158,7 +187,7 @@ def specificity(
         }
 
     table = pd.DataFrame(each(of_block, run.blocks))
-    table.attrs["remarks"] = _remarks(several, over_images, kept, images)
+    table.attrs["remarks"] = [*unresolved(run, run.blocks, signal), *_remarks(several, over_images, kept, images)]
     return table
 
 
@@ -198,8 +227,8 @@ def specificity_by_channel(
         - q: false-discovery rate (Benjamini, Hochberg) among all rows. At many images every q is small: look at the
           size of the effect.
 
-        NaN where nothing varies, and all but eta_squared where no class has two images; F is infinite where nothing
-        varies within classes. Where images have several classes, shares and the variance of std_between are means over
+        NaN where nothing varies, and all but eta_squared where no class has two images; F also where nothing varies
+        within classes. Where images have several classes, shares and the variance of std_between are means over
         the classes, each against the rest, and low, high, F, p and q, of which there is no mean, are NaN unless
         `against_rest` names a class.
 
@@ -212,7 +241,7 @@ def specificity_by_channel(
     several = run.labels.ndim == 2
     frames = []
     for name in blocks or run.blocks:
-        moments, total = run.moments(name, signal), run.total(name, signal)
+        moments, total = moments_of(run, name, signal)
         if against_rest is None:
             splits = _splits(moments, total, several)
         else:
@@ -240,7 +269,9 @@ def specificity_by_channel(
             ).sort_values("omega_squared", ascending=False, kind="stable")
         )
     table = pd.concat(frames, ignore_index=True)
-    return table.assign(q=false_discovery_rate(table["p"].to_numpy(np.float64)))
+    table = table.assign(q=false_discovery_rate(table["p"].to_numpy(np.float64)))
+    table.attrs["remarks"] = unresolved(run, blocks or run.blocks, signal)
+    return table
 
 
 def specificity_by_class(
@@ -298,7 +329,7 @@ def specificity_by_class(
     over_images = not left_out and over_images is not False
 
     def of_block(name: str) -> pd.DataFrame:
-        moments, total = run.moments(name, signal), run.total(name, signal)
+        moments, total = moments_of(run, name, signal)
         seen = np.flatnonzero(moments.count)
         errors = Errors.unknown(len(moments.count))
         if over_images and kept == images and kept:
@@ -309,7 +340,9 @@ def specificity_by_class(
             errors, _ = errors_against_rest(moments, total, gates, members, sizes_fixed=fixed, seed=seed)
         splits = [split_against_rest(moments, total, label) for label in seen]
         omega = np.array([split.omega_squared for split in splits])
-        low, high = interval(omega, errors[seen], images - 2, confidence=confidence)
+        low, high = interval(
+            omega, errors[seen], images - 2, least=least_omega_squared(images, 2), confidence=confidence
+        )
         return pd.DataFrame(
             {
                 "block": name,
@@ -331,7 +364,7 @@ def specificity_by_class(
     remarks = _remarks(True, over_images, kept, images)
     if left_out:
         remarks = [f"Intervals over images are left out for more than {INTERVAL_CLASSES} classes, unless asked for."]
-    table.attrs["remarks"] = remarks
+    table.attrs["remarks"] = [*unresolved(run, blocks or run.blocks, signal), *remarks]
     return table
 
 
@@ -425,7 +458,10 @@ def specificity_by_outcome(
 
     frames = each(of_block, run.blocks)
     result = pd.concat(frames, ignore_index=True)
-    return result if by == "block" else result.assign(q=false_discovery_rate(result["p"].to_numpy(np.float64)))
+    if by == "channel":
+        result = result.assign(q=false_discovery_rate(result["p"].to_numpy(np.float64)))
+    result.attrs["remarks"] = unresolved(run, run.blocks, signal)
+    return result
 
 
 def false_discovery_rate(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Tables of a run, computed once and kept in its directory: what `seviz analyse` makes, report and dashboard read.
 
-A table lies in `tables/` under its name and a fingerprint of the run, the parameters and the version of seviz, so that
-one that would come out otherwise today is not found.
+A table lies in `tables/` under its name and a fingerprint of the run, the parameters, the version of seviz and the
+edition of its tables, so that one that would come out otherwise today is not found.
 """
 
 import hashlib
@@ -18,24 +18,32 @@ from typing import Any
 
 import pandas as pd
 
-from seviz.analysis.alignment import cka
+from seviz.analysis.alignment import CKA, cka
 from seviz.analysis.blocks import one_by_one
-from seviz.analysis.channels import channels
-from seviz.analysis.convergence import convergence, convergence_by_size
-from seviz.analysis.decoding import decoding
-from seviz.analysis.embedding import principal_components
-from seviz.analysis.redundancy import redundancy, redundant_channels
-from seviz.analysis.saturation import saturation, saturation_by_channel
-from seviz.analysis.selectivity import selectivity
-from seviz.analysis.similarity import agreement, confusion, similarity
+from seviz.analysis.channels import CHANNELS, channels
+from seviz.analysis.convergence import CONVERGENCE, CONVERGENCE_BY_SIZE, convergence, convergence_by_size
+from seviz.analysis.decoding import DECODING, decoding
+from seviz.analysis.embedding import PRINCIPAL_COMPONENTS, principal_components
+from seviz.analysis.ranges import Ranges
+from seviz.analysis.redundancy import REDUNDANCY, REDUNDANT_CHANNELS, redundancy, redundant_channels
+from seviz.analysis.saturation import SATURATION, SATURATION_BY_CHANNEL, saturation, saturation_by_channel
+from seviz.analysis.selectivity import SELECTIVITY, selectivity
+from seviz.analysis.similarity import AGREEMENT, CONFUSION_OF_CLASSES, SIMILARITY, agreement, confusion, similarity
 from seviz.analysis.specificity import (
+    SPECIFICITY,
+    SPECIFICITY_BY_CHANNEL,
+    SPECIFICITY_BY_CLASS,
+    SPECIFICITY_BY_OUTCOME,
     specificity,
     specificity_by_channel,
     specificity_by_class,
     specificity_by_outcome,
 )
 from seviz.errors import MissingSignalError, MissingTableError, OptionError
+from seviz.foreign import line
 from seviz.run.files import write_atomically
+from seviz.run.parquet import read_kept
+from seviz.run.places import check_directory
 from seviz.run.store import Run
 
 OF_RUN: dict[str, Callable[..., pd.DataFrame]] = {
@@ -63,6 +71,30 @@ OF_BLOCK: dict[str, Callable[..., pd.DataFrame]] = {
     "principal_components": principal_components,
 }
 """Tables of one block, whose name is one more parameter, `block`."""
+
+RANGES: dict[str, Ranges] = {
+    "specificity": SPECIFICITY,
+    "specificity_by_channel": SPECIFICITY_BY_CHANNEL,
+    "specificity_by_class": SPECIFICITY_BY_CLASS,
+    "specificity_by_outcome": SPECIFICITY_BY_OUTCOME,
+    "selectivity": SELECTIVITY,
+    "saturation": SATURATION,
+    "saturation_by_channel": SATURATION_BY_CHANNEL,
+    "redundancy": REDUNDANCY,
+    "decoding": DECODING,
+    "convergence": CONVERGENCE,
+    "convergence_by_size": CONVERGENCE_BY_SIZE,
+    "agreement": AGREEMENT,
+    "confusion": CONFUSION_OF_CLASSES,
+    "cka": CKA,
+    "channels": CHANNELS,
+    "similarity": SIMILARITY,
+    "redundant_channels": REDUNDANT_CHANNELS,
+    "principal_components": PRINCIPAL_COMPONENTS,
+}
+"""Between which numbers the columns of each table lie; see `seviz.analysis.ranges`."""
+EDITION = 2
+"""Counted up where a table comes out otherwise than before, within one version of seviz."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +125,7 @@ def table_path(run: Run, name: str, **parameters: Any) -> Path:
         raise OptionError(f"{name} is a table of {'one block: give it' if name in OF_BLOCK else 'the whole run'}")
     usual = inspect.signature((OF_RUN | OF_BLOCK)[name]).parameters
     odd = {key: value for key, value in parameters.items() if key not in usual or value != usual[key].default}
-    of = [run.manifest.to_json(), metadata.version("seviz"), name, odd]
+    of = [run.manifest.to_json(), metadata.version("seviz"), EDITION, name, odd]
     digest = hashlib.sha256(json.dumps(of, sort_keys=True, default=str).encode()).hexdigest()
     block = f"-{parameters['block']}" if "block" in parameters else ""
     return run.path / "tables" / f"{name}{block}-{digest[:12]}.parquet"
@@ -120,10 +152,10 @@ def kept_table(run: Run, name: str, **parameters: Any) -> pd.DataFrame:
     """
     path = table_path(run, name, **parameters)
     try:
-        return pd.read_parquet(path)
+        return read_kept(path)
     except (OSError, ValueError) as error:
         given = f" of {', '.join(f'{k} {v}' for k, v in parameters.items())}" if parameters else ""
-        why = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+        why = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({line(error)})"
         raise MissingTableError(
             f"the table {name}{given} of {str(run.path)!r} {why}; `seviz analyse {run.path}` makes it"
         ) from error
@@ -195,6 +227,8 @@ def analyse(run: Run, *, only: Sequence[str] | None = None) -> Iterator[Analysed
 def _analysed(run: Run, name: str, block: str) -> Analysed:
     parameters = {"block": block} if block else {}
     there = table_path(run, name, **parameters).is_file()
+    if not there:
+        check_directory(run.path / "tables")
     start, reason = time.perf_counter(), ""
     try:
         keep_table(run, name, **parameters)

@@ -32,6 +32,8 @@ from scipy import sparse, special, stats
 
 from seviz.run.moments import Moments
 
+ROUNDING = 1e-12
+"""A share of a sum of squares that is smaller is rounding."""
 _PAIRED_IMAGES = 512
 _GRID = 400
 
@@ -92,6 +94,11 @@ class VarianceSplit:
         return float(_omega_squared(self.between.sum(), self.within.sum(), self.images, self.classes))
 
     @property
+    def least_omega_squared(self) -> float:
+        """What omega squared is where class means are all the same: no value is below; NaN as omega squared is."""
+        return least_omega_squared(self.images, self.classes)
+
+    @property
     def null(self) -> float:
         """What eta squared is on average where classes make no difference: (K - 1) / (N - 1)."""
         return ratio(self.classes - 1, self.images - 1)
@@ -111,7 +118,7 @@ class VarianceSplit:
         return {
             "eta_squared": eta,
             "omega_squared": self.omega_squared_by_channel,
-            "F": quotient(self.mean_square_between, self.mean_square_within),
+            "F": quotient(self.mean_square_between, np.where(self.within > 0, self.mean_square_within, np.nan)),
             "p": p,
         }
 
@@ -132,10 +139,10 @@ def split_variance(moments: Moments) -> VarianceSplit:
     grand_mean = count @ mean / images if images else np.zeros(mean.shape[1])
     spread = images - np.square(count).sum() / images if images else 0.0
     least, greatest = moments.min[seen], moments.max[seen]
-    moving = least.min(0, initial=np.inf) < greatest.max(0, initial=-np.inf)
+    constant = least.min(0, initial=np.inf) >= greatest.max(0, initial=-np.inf)  # False where they are NaN
     return VarianceSplit(
-        between=np.where(moving, count @ np.square(mean - grand_mean), 0),
-        within=np.where(least < greatest, moments.m2[seen], 0).sum(0),
+        between=np.where(constant, 0, count @ np.square(mean - grand_mean)),
+        within=np.where(least >= greatest, 0, moments.m2[seen]).sum(0),
         images=int(images),
         classes=int(seen.sum()),
         effective_size=ratio(spread, seen.sum() - 1),
@@ -155,12 +162,14 @@ def split_against_rest(moments: Moments, total: Moments, label: int | np.integer
         Index of the class. If it has no image, or all of them, nothing lies between.
     """
     images, size = int(total.count[0]), int(moments.count[label])
-    everything, rest = np.where(total.min[0] < total.max[0], total.m2[0], 0), images - size
+    everything, rest = np.where(total.min[0] >= total.max[0], 0, total.m2[0]), images - size
     if not size or not rest:
         return VarianceSplit(0 * everything, everything, images, int(images > 0), float("nan"))
     between = size * images / rest * np.square(moments.mean[label] - total.mean[0])
     between = np.minimum(between, everything)  # no more than rounding lies above
-    return VarianceSplit(between, everything - between, images, 2, 2 * size * rest / images)
+    within = everything - between
+    within[within <= ROUNDING * everything] = 0
+    return VarianceSplit(between, within, images, 2, 2 * size * rest / images)
 
 
 def channel_interval(
@@ -237,7 +246,8 @@ class Errors:
         """
         error = np.sqrt(np.maximum(linear - quadratic, quadratic))
         odds, plain = quotient(omega_squared, 1 - omega_squared), quotient(eta_squared, 1 - eta_squared)
-        growth = quotient(linear, (1 - omega_squared) ** 2 * plain) * np.maximum(1 - odds, 0)
+        with np.errstate(invalid="ignore"):  # infinite odds, of a share of 1
+            growth = quotient(linear, (1 - omega_squared) ** 2 * plain) * np.maximum(1 - odds, 0)
         return cls(error, np.where(plain > 0, growth, 0))
 
     @classmethod
@@ -249,8 +259,21 @@ class Errors:
         return Errors(np.asarray(self.error[index]), np.asarray(self.growth[index]))
 
 
+def least_omega_squared(images: int, classes: int) -> float:
+    r"""The lower end of the range of omega squared, :math:`-(K - 1) / (N - K + 1)`; its upper end is 1.
+
+    NaN where there are no more images than classes.
+    """
+    return -(classes - 1) / (images - classes + 1) if images > classes else float("nan")
+
+
 def interval(
-    omega_squared: float | NDArray[np.float64], errors: Errors, freedom: float, *, confidence: float = 0.95
+    omega_squared: float | NDArray[np.float64],
+    errors: Errors,
+    freedom: float,
+    *,
+    least: float | NDArray[np.float64] = -np.inf,
+    confidence: float = 0.95,
 ) -> tuple[Any, Any]:
     """Interval of omega squared from its standard error.
 
@@ -265,20 +288,24 @@ def interval(
         Estimates and their errors, of one shape.
     freedom
         Degrees of freedom of the errors.
+    least
+        The lower end of the range of the estimates, see `least_omega_squared`; a number, or of their shape.
     confidence
         In (0, 1).
 
     Returns
     -------
     low, high
-        Around the estimate; below 1, and below 0 where chance alone may have made it. NaN where the error is.
+        Around the estimate; from `least` to 1, and below 0 where chance alone may have made it. NaN where the error
+        is, and where the estimate is 1: of what does not vary within classes no error is known.
     """
-    rest = np.maximum(1 - np.asarray(omega_squared), 1e-300)
+    rest = 1 - np.asarray(omega_squared)
+    rest = np.where(rest > 0, rest, np.nan)
     t = stats.t.ppf((1 + confidence) / 2, max(freedom, 1))
     shift = t**2 * errors.growth / 2
-    reach = np.sqrt((t * errors.error / rest) ** 2 + shift**2)
-    bounds = [1 - rest * np.exp(-np.clip(shift + side * reach, -700, 700)) for side in (-1, 1)]
-    return bounds[0], bounds[1]
+    reach = np.hypot(t * errors.error / rest, shift)
+    low, high = (1 - rest * np.exp(-np.clip(shift + side * reach, -700, 700)) for side in (-1, 1))
+    return np.maximum(low, least), high
 
 
 def interval_over_classes(moments: Moments, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -342,7 +369,7 @@ def log_f_without_each(moments: Moments) -> NDArray[np.float64]:
     images_left = images - count
     between_left = np.maximum(between - count * distance * images / images_left, 0)
     within_left = np.maximum(within - moments.m2.sum(1), 0)
-    within_left[within_left <= 1e-12 * within] = 0
+    within_left[within_left <= ROUNDING * within] = 0
     size_left = (images_left - (np.square(count).sum() - np.square(count)) / images_left) / (classes - 2)
     f = quotient(between_left * (images_left - classes + 1), within_left * (classes - 2))
     f[np.isinf(f)] = np.nan

@@ -10,33 +10,40 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import timm.data
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import nn
 
 from seviz.capture.choice import choose_engine
+from seviz.capture.class_names import ClassNames, listed_names
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.engines import Forward, Pending, check_precision, running
+from seviz.capture.indexed import Preprocess
+from seviz.capture.inputs import check_inputs
 from seviz.capture.keeping import (
     BY_DEFAULT_PER_CLASS,
     LIMIT,
     bytes_per_image,
     check_keep_gates,
-    check_room,
     kept,
-    size,
 )
 from seviz.capture.launch import Launch, this_launch
+from seviz.capture.memory import Handed
 from seviz.capture.records import block_record, data_record, model_record
 from seviz.capture.sources import Batch, Files, Memory, Part, Source
-from seviz.errors import OptionError, RunExistsError, TooManyFailuresError
+from seviz.capture.workers import refuse_while_importing
+from seviz.classes import Classes
+from seviz.errors import EngineError, OptionError, RunExistsError, TooManyFailuresError
 from seviz.network.gates import SIGNALS, Signal
-from seviz.network.models import Network
-from seviz.run.chunks import Chunk, Samples
+from seviz.network.networks import Network, classes_named, logits_of_example
+from seviz.network.wrapping import NoPreprocess, wrap
+from seviz.run.chunks import FIRST, Chunk, Samples
 from seviz.run.files import sweep
-from seviz.run.manifest import SCHEMA, EngineRecord, Manifest
+from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest, ModelRecord
 from seviz.run.merging import merge
-from seviz.run.store import Run
+from seviz.run.places import check_room, size
+from seviz.run.store import Run, in_memory
 
 CHUNK_SIZE = 1024
 Progress = Callable[[int, int | None], None]
@@ -46,8 +53,8 @@ PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 def collect(
-    network: Network,
-    data: Dataset | str | Path | Iterable[tuple[Tensor, Any]],
+    network: Network | nn.Module,
+    data: Dataset | str | Path | Iterable[Any],
     out: str | Path,
     *,
     classes: Sequence[str] | None = None,
@@ -55,6 +62,9 @@ def collect(
     seed: int = 0,
     split: str | None = None,
     root: str | Path | None = None,
+    preprocess: Preprocess | None = None,
+    label_separator: str | None = None,
+    class_names: ClassNames | None = None,
     signals: Sequence[Signal] = ("excitation",),
     keep_gates: str = "auto",
     rotate: bool = False,
@@ -78,15 +88,22 @@ def collect(
     Parameters
     ----------
     network
-        From `seviz.load`. Comes back as it was given.
+        From `seviz.load` or `seviz.wrap`; or a module, of which the first batch is the example (see `seviz.wrap`).
+        Comes back as it was given.
     data
         A data set, as `seviz.capture.datasets.open_dataset` opens it or by its spec ("path/to/folder",
-        "imagenet:ROOT", "coco:ROOT", ...), or an iterable of (images, labels): images as the model takes them,
-        (batch, channels, height, width); labels as indices of the network's classes, (batch).
+        "imagenet:ROOT", "coco:ROOT", ...). Or what is in memory: a DataLoader, a map-style data set, or any iterable,
+        once through, of (inputs, labels) or of dicts with "labels", batches or single images. Inputs are as the model
+        takes them, on any device: a tensor (batch, channels, height, width), a tuple of positional or a dict of
+        keyword arguments; or PIL images, which go through `network.preprocess`. Labels are indices or names of the
+        network's classes.
     out
         The run's directory.
-    classes, per_class, seed, split, root
-        Which images of a data set, and where they lie: see `seviz.capture.datasets.open_dataset`.
+    class_names
+        What classes are called. Of batches in memory the network's, in the order of its logits; of a data set its own,
+        as `open_dataset` takes them.
+    classes, per_class, seed, split, root, preprocess, label_separator
+        Which images of a data set, where they lie and how they are read: see `seviz.capture.datasets.open_dataset`.
     signals
         "excitation" always; "squeeze" and "response" on demand.
     keep_gates
@@ -108,7 +125,8 @@ def collect(
     resume
         Continue a run that is there; if False, that is an error.
     max_failures
-        Share of images that may fail, in [0, 1].
+        Share of images that may fail, in [0, 1]. Unless it is 0, one may fail however few there are; unless it is 1,
+        not all.
     chunk_size
         Images a chunk.
     progress
@@ -130,12 +148,15 @@ def collect(
     ModelError
         If the network has no SE block (NoSEBlocksError), cannot be compiled, or its dtype cannot be run on the
         device.
+    OptionError
+        If an option is outside its range, or data in memory is of another form.
 
     Warns
     -----
     UserWarning
         For each of `run.remarks`, such as an accuracy near chance.
     """
+    refuse_while_importing()
     out, tell = Path(out), tell or (lambda _: None)
     _check(batch_size=batch_size, chunk_size=chunk_size, max_failures=max_failures, signals=signals)
     check_keep_gates(keep_gates)
@@ -144,11 +165,31 @@ def collect(
     if not resume and (out / "manifest.json").exists():
         raise RunExistsError(f"{str(out)!r} holds a run and resume is off. Give another directory, or delete that one.")
     selection: dict[str, Any] = {}
+    handed = None if isinstance(data, Dataset | str | Path) else Handed(data)
+    network = _network(network, handed, class_names)
+    if handed is None and isinstance(network.preprocess, NoPreprocess):
+        raise OptionError(
+            f"data is a data set of files, and {network.spec} was wrapped without preprocessing; give seviz.wrap"
+            " preprocess, or mean and std"
+        )
+    chosen = {"split": split, "root": root, "preprocess": preprocess, "label_separator": label_separator}
     if isinstance(data, str | Path):
-        data = open_dataset(data, classes=classes, per_class=per_class, seed=seed, split=split, root=root)
-        selection = _selection(classes=classes, per_class=per_class, seed=seed, split=split, root=root)
-    elif (classes, per_class, split, root) != (None, None, None, None):
-        raise OptionError("classes, per_class, split and root choose from a data set by its spec; none was given")
+        options: dict[str, Any] = {**chosen, "class_names": class_names}
+        data = open_dataset(data, classes=classes, per_class=per_class, seed=seed, **options)
+    elif any(each is not None for each in (classes, per_class, *chosen.values())) or (
+        handed is None and class_names is not None
+    ):
+        raise OptionError(
+            "classes, per_class, split, root, preprocess, label_separator and class_names choose from a data set by its"
+            " spec; none was given"
+        )
+    if isinstance(data, Dataset):
+        check_inputs(data, network)
+        selection = dict(data.selection)
+        selection |= {} if data.split is None else {"split": data.split}
+        selection |= {"preprocess": data.preprocess} if data.arrays else {}
+        for note in data.notes:
+            tell(note)
 
     launch = this_launch()
     blocks = tuple(block_record(network.model, block) for block in network.require_blocks().values())
@@ -165,7 +206,7 @@ def collect(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={name: metadata.version(name) for name in ("seviz", "torch", "timm", "torchvision")},
-        model=model_record(network),
+        model=_as_read(model_record(network), data),
         blocks=blocks,
         data=data_record(data, network, selection),
         engine=_engine(
@@ -185,8 +226,11 @@ def collect(
     )
     if not (out / "manifest.json").exists() and isinstance(data, Dataset):
         count = int(kept(data, keep_gates).sum())
-        check_room(out, per_image * count)
+        instead = ", or keep the gates of fewer images with keep_gates per-class:N or none"
+        check_room(out, per_image * count, "the run", instead)
         tell(f"gates of {count:,} of {images:,} images: {size(per_image * count)}")
+    if handed is not None:
+        handed.check(network, Classes(manifest.data.class_ids, manifest.data.class_names))
     run = Run.create(out, manifest)
     if run.complete and not isinstance(data, Dataset):
         raise RunExistsError(
@@ -199,7 +243,8 @@ def collect(
         if isinstance(data, Dataset):
             source = Files(data, network, run.manifest, worker_count(workers))
         else:
-            source = Memory(data, run)
+            assert handed is not None  # as data is no data set
+            source = Memory(handed, network, run)
         with run.lock(launch.name):
             sweep(run.path)
             _work(run, network, source, launch, progress)
@@ -210,10 +255,30 @@ def collect(
     return run
 
 
+def _network(network: Network | nn.Module, handed: Handed | None, class_names: ClassNames | None) -> Network:
+    """The network of a capture: one that was given, or a module with the first batch as its example."""
+    names = None if class_names is None or handed is None else listed_names(class_names)
+    if isinstance(network, Network):
+        if names is None:
+            return network
+        return replace(network, classes=classes_named(names, logits_of_example(network), network.spec))
+    if handed is not None:
+        return wrap(network, handed.example(network), class_names=names)
+    if not hasattr(network, "pretrained_cfg"):
+        raise OptionError(
+            f"data is a data set of files, and how images become tensors is not known of a {type(network).__name__};"
+            " hand over seviz.wrap(module, example, preprocess=...) in its place"
+        )
+    size = timm.data.resolve_model_data_config(network)["input_size"]
+    return wrap(network, (1, *size))
+
+
 def _check(*, batch_size: int, chunk_size: int, max_failures: float, signals: Sequence[str]) -> None:
     for name, value in (("batch_size", batch_size), ("chunk_size", chunk_size)):
         if value < 1:
             raise OptionError(f"{name} is {value}, expected at least 1")
+    if chunk_size > LARGEST_CHUNK:
+        raise OptionError(f"chunk_size is {chunk_size}, expected at most {LARGEST_CHUNK}")
     if not 0 <= max_failures <= 1:
         raise OptionError(f"max_failures is {max_failures}, expected a share in [0, 1]")
     for signal in signals:
@@ -221,18 +286,11 @@ def _check(*, batch_size: int, chunk_size: int, max_failures: float, signals: Se
             raise OptionError(f"signals has {signal!r}, expected some of {', '.join(SIGNALS)}")
 
 
-def _selection(
-    *, classes: Sequence[str] | None, per_class: int | None, seed: int, split: str | None, root: str | Path | None
-) -> dict[str, Any]:
-    """What was chosen from a data set, as the manifest has it."""
-    given = {
-        "classes": None if classes is None else list(classes),
-        "per_class": per_class,
-        "seed": None if per_class is None else seed,
-        "split": split,
-        "root": None if root is None else str(root),
-    }
-    return {name: value for name, value in given.items() if value is not None}
+def _as_read(record: ModelRecord, data: object) -> ModelRecord:
+    """The record of a network; where arrays are taken as they are, nothing of its preprocessing was done."""
+    if not isinstance(data, Dataset) or data.preprocess == "model":
+        return record
+    return replace(record, preprocessing={"none": "arrays are taken as they are"})
 
 
 def _engine(
@@ -251,14 +309,19 @@ def _engine(
         return Run(out).manifest.engine
     check_precision(network.model, PRECISIONS[precision])
     device = usable_device(device)
-    name, reason = choose_engine(
-        network.model,
-        compile=compile,
-        images=images,
-        device=device,
-        batch_size=batch_size,
-        input_size=network.input_size if network.fixed_size else None,
-    )
+    if network.takes_images:
+        name, reason = choose_engine(
+            network.model,
+            compile=compile,
+            images=images,
+            device=device,
+            batch_size=batch_size,
+            input_size=network.input_size if network.fixed_size else None,
+        )
+    elif compile == "on":
+        raise EngineError(f"{network.spec} takes several inputs, and cannot be compiled; leave compile out")
+    else:
+        name, reason = "eager", "the network takes several inputs"
     return EngineRecord(
         name=name,
         reason=reason,
@@ -303,7 +366,7 @@ def worker_count(workers: int | None) -> int:
 def _work(run: Run, network: Network, source: Source, launch: Launch, progress: Progress | None) -> None:
     """Do the chunks of this process that are not there yet."""
     manifest = run.manifest
-    done = sum(len(Chunk.read(path).samples.paths) for path in run.chunk_paths())
+    done = sum(len(Chunk.read(path, manifest).samples.paths) for path in run.chunk_paths())
     there = {path.name for path in run.chunk_paths()}
     if progress and done:
         progress(done, manifest.data.images)
@@ -316,7 +379,8 @@ def _work(run: Run, network: Network, source: Source, launch: Launch, progress: 
         network.blocks,
         _here(manifest.engine, launch),
         signals=[signal for signal in SIGNALS if signal in manifest.signals],
-        input_size=network.input_size,
+        input_size=network.input_size if network.takes_images else None,
+        outputs=network.outputs,
     ) as forward:
         for part in source.parts(wanted):
             collected = _Collected(part, manifest)
@@ -335,7 +399,8 @@ class _Collected:
         count = len(part.paths)
         self._part, self._manifest = part, manifest
         self._statuses, self._reasons = list[str](), list[str]()
-        self._predictions = np.full((count, 5), -1, np.int32)
+        self._contents = list[str | None]()
+        self._predictions = np.full((count, FIRST), -1, np.int32)
         self._values = {
             (signal, block.name): np.zeros((count, block.channels), np.float32)
             for signal in manifest.signals
@@ -348,6 +413,7 @@ class _Collected:
         first = len(self._statuses)
         self._statuses += batch.statuses
         self._reasons += batch.reasons
+        self._contents += batch.contents
         rows = first + np.flatnonzero([status != "failed" for status in batch.statuses])
         before = self._pending
         self._pending = (rows, forward(batch.images)) if len(rows) else None
@@ -382,6 +448,7 @@ class _Collected:
             reasons=tuple(self._reasons),
             predictions=self._predictions,
             kept=self._part.kept,
+            contents=tuple(self._contents),
         )
         bounds = {block.name: block.bounds for block in self._manifest.blocks}
         return Chunk.of(self._part.index, samples, self._values, bounds)
@@ -391,11 +458,16 @@ def _judge(run: Run, max_failures: float) -> None:
     """Raise for too many failures, warn of what is to be known."""
     samples = run.samples
     failed = samples[samples["status"] == "failed"]
-    if len(failed) > max_failures * len(samples):
+    allowed = max_failures * len(samples)
+    if 0 < max_failures < 1:  # one damaged file among few is no reason to stop, but none is left
+        allowed = min(max(1, allowed), len(samples) - 1)
+    if len(failed) > allowed:
         raise TooManyFailuresError(
             f"{len(failed)} of {len(samples)} images failed, more than the {max_failures:.1%} allowed; the first:"
             f" {failed['path'].iloc[0]} ({failed['reason'].iloc[0]}). The run is kept in {str(run.path)!r}; allow more"
             " with max_failures."
         )
     for remark in run.remarks:
+        if remark == in_memory(run.manifest.model.spec):  # who handed it over knows
+            continue
         warnings.warn(remark, stacklevel=3)

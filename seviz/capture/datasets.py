@@ -1,34 +1,40 @@
 """From the name of a data set to indexed images with their classes, and a choice of them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seviz.capture.indexed import Dataset, printable
+from seviz.capture.class_names import ClassNames, named_classes
+from seviz.capture.grammar import BUNDLED, FOLDER, GRAMMAR, LAYOUTS, PREFIXES
+from seviz.capture.indexed import Dataset, Preprocess
+from seviz.capture.layouts.arrays import Arrays, open_arrays
 from seviz.capture.layouts.cifar10 import open_cifar10
 from seviz.capture.layouts.coco import open_coco
-from seviz.capture.layouts.csv_list import open_listing
+from seviz.capture.layouts.csv_list import BETWEEN, open_listing
 from seviz.capture.layouts.folders import open_folder
+from seviz.capture.layouts.huggingface import open_hugging_face
 from seviz.capture.layouts.imagenet import open_imagenet
 from seviz.capture.layouts.places365 import open_places365
+from seviz.capture.layouts.webdataset import open_shards
+from seviz.classes import Classes
 from seviz.errors import DataNotFoundError, EmptyDataError, OptionError
 
-__all__ = ["BUNDLED", "GRAMMAR", "LAYOUTS", "Dataset", "open_dataset", "printable"]
-
-_FOLDER = "folder"
-BUNDLED = "bundled"
-LAYOUTS = ("imagenet", "places365", "coco", "cifar10", "csv")
-"""What can stand before a colon."""
-
-GRAMMAR = (
-    f"a folder with one folder per class, {BUNDLED!r}, imagenet:ROOT, places365:ROOT, coco:ROOT, coco:FILE.json,"
-    " cifar10:ROOT or csv:FILE"
-)
-"""What a data set can be given as, in words."""
+__all__ = [
+    "BUNDLED",
+    "GRAMMAR",
+    "LAYOUTS",
+    "Dataset",
+    "dataset_of_files",
+    "fetched",
+    "open_dataset",
+    "packed",
+]
 
 
 def open_dataset(
@@ -39,6 +45,9 @@ def open_dataset(
     seed: int = 0,
     split: str | None = None,
     root: str | Path | None = None,
+    preprocess: Preprocess | None = None,
+    label_separator: str | None = None,
+    class_names: ClassNames | None = None,
 ) -> Dataset:
     """Open a data set.
 
@@ -46,8 +55,8 @@ def open_dataset(
     ----------
     spec
         A folder that holds one folder per class; "bundled" for the 1,000 test images of CIFAR-10 that ship with
-        seviz; or a layout and where it is: "imagenet:ROOT", "places365:ROOT", "coco:ROOT", "coco:FILE.json",
-        "cifar10:ROOT", "csv:FILE". The functions of `seviz.capture` that open these say what is expected there.
+        seviz; or a layout and where it is, such as "imagenet:ROOT" or "arrays:ROOT": `seviz.capture.grammar.LAYOUTS`
+        has them all, and says what is expected there.
     classes
         Only images of these, by id or name. Labels keep their meaning: with one class an image, the others stay as
         classes without images; with several, an image keeps its other classes too.
@@ -57,10 +66,19 @@ def open_dataset(
     seed
         Of that draw.
     split
-        Which part, where a data set comes in several. The default is "val", of CIFAR-10 "test".
+        Which part, where a data set comes in several. The default is "val", of CIFAR-10 "test"; of plain folders,
+        arrays and Hugging Face the first that is there of val, valid, validation, test, train, and `notes` say so.
     root
-        Where the images are, for a data set that was moved: in place of the folder or of imagenet's ROOT, and for
-        places365, coco and csv the folder of the images.
+        Where the images are, for a data set that was moved: in place of the folder or of the ROOT of imagenet and
+        arrays, and for places365, coco and csv the folder of the images.
+    preprocess
+        Of arrays: "none", the default, takes them as they are; "model" through the network's own preprocessing.
+    label_separator
+        Of csv: what stands between several labels of an image, by default "|"; "" for one label an image, whatever is
+        in it. A backslash before it makes it part of a label.
+    class_names
+        What the classes are to be called: names in the order of the classes, a mapping from ids to names, or a file of
+        either; see `seviz.capture.class_names`. The ids stay.
 
     Raises
     ------
@@ -69,7 +87,7 @@ def open_dataset(
     EmptyDataError
         If it has no class, or no image is left.
     DataFormatError
-        If a file that describes it is damaged, or none of its kind.
+        If a file that describes it is damaged, or none of its kind, or there are more or fewer names than classes.
     UnknownClassError
         If a class is asked for that is not there.
     OptionError
@@ -80,7 +98,23 @@ def open_dataset(
     if per_class is not None and per_class < 1:
         raise OptionError(f"per_class is {per_class}, expected at least 1")
     name = str(spec)
-    data = _open(name, split, None if root is None else Path(root))
+    options = {"preprocess": preprocess, "label_separator": label_separator}
+    data = _open(name, split, None if root is None else Path(root), options)
+    if class_names is not None:
+        data = replace(data, classes=named_classes(data.classes, class_names, f"data {name!r}"))
+    data = replace(
+        data,
+        selection=_selection(
+            classes=classes,
+            per_class=per_class,
+            seed=seed,
+            class_names=class_names,
+            split=split,
+            root=root,
+            preprocess=preprocess,
+            label_separator=label_separator,
+        ),
+    )
     if classes is None and per_class is None:
         return data
     wanted = None if classes is None else {data.classes.index(c, f"data {name!r}") for c in classes}
@@ -92,15 +126,68 @@ def open_dataset(
     return data.take(chosen)
 
 
-def _open(name: str, split: str | None, root: Path | None) -> Dataset:
+def _selection(
+    *, classes: Sequence[str] | None, per_class: int | None, seed: int, class_names: ClassNames | None, **options: Any
+) -> dict[str, Any]:
+    """What was chosen from a data set and how, as the manifest has it."""
+    given = {
+        "classes": None if classes is None else list(classes),
+        "per_class": per_class,
+        "seed": None if per_class is None else seed,
+        "class_names": str(class_names) if isinstance(class_names, str | Path) else None,
+        **options,
+        "root": None if options["root"] is None else str(options["root"]),
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def dataset_of_files(
+    spec: str, root: Path, classes: Classes, paths: Sequence[str], labels: NDArray[Any], preprocess: Preprocess | None
+) -> Dataset:
+    """A data set whose files are known, as those of a run are.
+
+    Parameters
+    ----------
+    spec, root, classes, paths, labels
+        As in `Dataset`.
+    preprocess
+        As it was given to `open_dataset`.
+    """
+    if _parse(spec)[0] == "arrays":
+        return Arrays(spec, root, classes, tuple(paths), labels, preprocess=preprocess or "none")
+    return Dataset(spec, root, classes, tuple(paths), labels)
+
+
+def packed(spec: str) -> bool:
+    """Whether the images of a data set are no files by themselves."""
+    return LAYOUTS[_parse(spec)[0]].packed
+
+
+def fetched(spec: str) -> bool:
+    """Whether a data set is fetched from a hub when it is opened, unless it was fetched before."""
+    layout, where = _parse(spec)
+    return layout == "hf" and not where.is_dir()
+
+
+def _open(name: str, split: str | None, root: Path | None, options: Mapping[str, Any]) -> Dataset:
     """All images of a data set."""
     layout, where = _parse(name)
-    if split is not None and layout in (_FOLDER, BUNDLED, "csv"):
+    declared = LAYOUTS[layout]
+    if split is not None and not declared.splits:
         raise OptionError(f"split is {split!r}, but data {name!r} does not come in splits; leave it out")
-    if root is not None and layout in (BUNDLED, "cifar10"):
+    if root is not None and not declared.movable:
         raise OptionError(f"root is {str(root)!r}, but the images of {layout} cannot lie elsewhere; leave it out")
     if root is not None and not root.is_dir():
         raise DataNotFoundError(f"root {str(root)!r} is no directory; expected where the images of data {name!r} are")
+    preprocess, separator = options["preprocess"], options["label_separator"]
+    if preprocess not in (None, "none", "model"):
+        raise OptionError(f"preprocess is {preprocess!r}, expected model or none")
+    if preprocess == "none" and layout != "arrays":
+        raise OptionError(
+            f"preprocess is 'none', but data {name!r} holds images, which are always prepared; leave it out"
+        )
+    if separator is not None and layout != "csv":
+        raise OptionError(f"label_separator is {separator!r}, but data {name!r} is no csv:FILE; leave it out")
     match layout:
         case "imagenet":
             return open_imagenet(name, root or _existing(name, where), split=split)
@@ -112,12 +199,19 @@ def _open(name: str, split: str | None, root: Path | None) -> Dataset:
         case "cifar10":
             return open_cifar10(name, _existing(name, where), split=split)
         case "csv":
-            return open_listing(name, _existing(name, where, file=True), images=root)
+            separator = BETWEEN if separator is None else separator
+            return open_listing(name, _existing(name, where, file=True), images=root, separator=separator)
+        case "arrays":
+            return open_arrays(name, root or _existing(name, where), split=split, preprocess=preprocess)
+        case "hf":
+            return open_hugging_face(name, where.as_posix(), split=split)
+        case "wds":
+            return open_shards(name, str(where))
         case "bundled":
             with resources.as_file(resources.files("seviz.capture") / BUNDLED) as path:
                 return open_folder(name, path)
         case _:
-            return open_folder(name, root or _existing(name, where))
+            return open_folder(name, root or _existing(name, where), split=split)
 
 
 def _parse(name: str) -> tuple[str, Path]:
@@ -125,9 +219,9 @@ def _parse(name: str) -> tuple[str, Path]:
     if name == BUNDLED:
         return BUNDLED, Path()
     prefix, _, rest = name.partition(":")
-    if prefix in LAYOUTS and rest and not Path(name).is_dir():
+    if prefix in PREFIXES and rest and not Path(name).is_dir():
         return prefix, Path(os.path.expanduser(rest))  # since a shell does not, after a colon
-    return _FOLDER, Path(name)
+    return FOLDER, Path(name)
 
 
 def _existing(name: str, where: Path, moved: Path | None = None, *, file: bool = False) -> Path:

@@ -13,8 +13,6 @@ weights would change its gates.
 """
 
 import copy
-import ctypes
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -33,10 +31,13 @@ from seviz.network.dtype import dtype_of
 from seviz.network.gates import Gates, Signal, capture_gates, recorded_gates
 from seviz.network.modes import undisturbed
 from seviz.network.origins import UNREGISTERED
-from seviz.network.products import map_tensors, tensors_in
+from seviz.network.outputs import Inputs, Outputs, call, logits_in, shape_of, stacked
+from seviz.network.products import batch_of, map_tensors, tensors_in
 from seviz.network.reading import module_outputs
 from seviz.network.wrappers import refuse_compiled
+from seviz.run.chunks import FIRST
 from seviz.run.manifest import EngineRecord
+from seviz.run.system import c_library
 
 _SHAPES = 8  # of which it is looked whether gates may be read at their modules
 ENGINES = ("eager", "folded", "compiled")
@@ -69,7 +70,7 @@ class Pending:
         -------
         predictions
             The best classes, best first, (image, min(5, classes)) int32; -1 for an image with a logit that is not
-            finite; (image, 0) where the network's output is no (batch, classes) tensor.
+            finite; (image, 0) where the network's output holds no logits.
         values
             Of each signal and block, (image, channel) float32.
         """
@@ -79,8 +80,8 @@ class Pending:
         return self._predictions.numpy(), values
 
 
-_Pass = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From a batch to its logits (batch, classes or 0) and the values of all signals and blocks (batch, channels)."""
+_Pass = Callable[[Any], tuple[Tensor, Tensor]]
+"""From the inputs of a batch to its logits (batch, classes or 0) and the values of all signals and blocks."""
 
 
 @dataclass(frozen=True)
@@ -96,19 +97,22 @@ class _Observed:
     signals: tuple[Signal, ...]
     layout: torch.memory_format
     precision: torch.dtype
+    outputs: Outputs | None = None
     traced: bool = False
-    same: dict[torch.Size, bool] = field(default_factory=dict)
+    same: dict[tuple[Any, ...], bool] = field(default_factory=dict)
     """By the shape of a batch, whether modules return what products use."""
 
-    def __call__(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, batch: Inputs) -> tuple[Tensor, Tensor]:
         low = self.precision != torch.float32
-        batch = batch.contiguous(memory_format=self.layout)
+        if isinstance(batch, Tensor):
+            batch = batch.contiguous(memory_format=self.layout)
+        shape, like = shape_of(batch), next(tensors_in(batch))
         by_module = not self.traced and self.signals == ("excitation",) and len(self.blocks) > 0
         by_module &= all(block.gate_path is not None for block in self.blocks.values())
-        known = self.same.get(batch.shape, None if len(self.same) < _SHAPES else False) if by_module else False
+        known = self.same.get(shape, None if len(self.same) < _SHAPES else False) if by_module else False
         with (
             ExitStack() as stack,
-            torch.autocast(batch.device.type, self.precision if low else None, enabled=low),
+            torch.autocast(like.device.type, self.precision if low else None, enabled=low),
         ):
             returned: dict[str, Tensor] = {}
             if known is not False:
@@ -118,18 +122,18 @@ class _Observed:
                 gates = stack.enter_context(
                     recorded_gates(self.network, self.blocks, signals=self.signals, detach=True, traced=self.traced)
                 )
-            output = self.network(batch)
+            output = call(self.network, batch)
         if known is None and gates is not None:
-            self.same[batch.shape] = returned.keys() == self.blocks.keys() and all(
+            self.same[shape] = returned.keys() == self.blocks.keys() and all(
                 torch.equal(returned[name], gates[name]) for name in self.blocks
             )
-        is_logits = isinstance(output, Tensor) and output.ndim == 2
-        logits = output if is_logits else batch.new_empty(len(batch), 0)
+        none = like.new_empty(batch_of(batch), 0, dtype=torch.float32)
+        logits = logits_in(output, self.outputs)
         if gates is None:
             values = [returned[block].float() for block in self.blocks]
         else:
             values = [gates.signal(signal)[block].float() for signal in self.signals for block in self.blocks]
-        return logits, torch.cat(values, 1) if values else batch.new_empty(len(batch), 0)
+        return none if logits is None else logits, torch.cat(values, 1) if values else none
 
 
 class Forward:
@@ -147,21 +151,22 @@ class Forward:
         self._device, self._batch_size = torch.device(engine.device), engine.batch_size
         self._fixed = fixed
 
-    def __call__(self, images: Sequence[Tensor]) -> Pending:
+    def __call__(self, images: Sequence[Inputs]) -> Pending:
         """Run the network.
 
         Parameters
         ----------
         images
-            At least one, (channels, height, width) each, on the CPU; the network gets them in its own dtype. Those of
-            one shape are run together, at most as many as the engine's batch size; results come in the order given.
+            At least one, (channels, height, width) each, or the inputs of one image as tuples or dicts; the network
+            gets floating numbers in its own dtype. Those of one shape are run together, at most as many as the
+            engine's batch size; results come in the order given.
         """
         rows: list[int] = []
         parts: list[tuple[Tensor, Tensor]] = []
         with _undistracted(self._device), _memory_from_heap():
             for some in self._batches(images):
                 logits, values = self._of_one_shape([images[k] for k in some])
-                best = logits.float().topk(min(5, logits.shape[1]), dim=1).indices.int()
+                best = logits.float().topk(min(FIRST, logits.shape[1]), dim=1).indices.int()
                 best = best.where(logits.isfinite().all(1, keepdim=True), -1)
                 rows += some
                 parts.append((best, values))
@@ -171,20 +176,22 @@ class Forward:
                 predictions, values = predictions[order], values[order]
             return Pending(predictions, values, self._columns)
 
-    def _batches(self, images: Sequence[Tensor]) -> Iterator[list[int]]:
+    def _batches(self, images: Sequence[Inputs]) -> Iterator[list[int]]:
         """The places of images that are run together."""
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for k, image in enumerate(images):
-            by_shape.setdefault(tuple(image.shape), []).append(k)
+            by_shape.setdefault(shape_of(image), []).append(k)
         for places in by_shape.values():
             for start in range(0, len(places), self._batch_size):
                 yield places[start : start + self._batch_size]
 
-    def _of_one_shape(self, images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        run = self._fixed.get(tuple(images[0].shape))
+    def _of_one_shape(self, images: Sequence[Inputs]) -> tuple[Tensor, Tensor]:
+        run = self._fixed.get(shape_of(images[0]))
+        count = len(images) if run is None else self._batch_size
+        batch = stacked(images, lambda tensors: _to_device(tensors, count, self._device, self._dtype))
         if run is None:
-            return self._run(_to_device(images, len(images), self._device, self._dtype))
-        logits, values = run(_to_device(images, self._batch_size, self._device, self._dtype))
+            return self._run(batch)
+        logits, values = run(batch)
         return logits[: len(images)], values[: len(images)]
 
 
@@ -195,14 +202,15 @@ def running(
     engine: EngineRecord,
     *,
     signals: Sequence[Signal],
-    input_size: tuple[int, ...],
+    input_size: tuple[int, ...] | None,
+    outputs: Outputs | None = None,
 ) -> Iterator[Forward]:
     """A network as an engine runs it, ready to be called with images.
 
     Parameters
     ----------
     model
-        Any module that takes one (batch, channels, height, width) tensor. Comes back as it was given.
+        Any module. Comes back as it was given.
     blocks
         What `find_se_blocks` gave for it; of none, nothing is read.
     engine
@@ -210,7 +218,10 @@ def running(
     signals
         What to read.
     input_size
-        Of an image, (channels, height, width). Images of another size are run too, but not compiled.
+        Of an image, (channels, height, width). Images of another size are run too, but not compiled. None where the
+        model takes something else than one tensor; then it is run as it is, by the eager engine.
+    outputs
+        From what the model returns to logits; None for the rules of `seviz.network.outputs.logits_in`.
 
     Raises
     ------
@@ -224,25 +235,32 @@ def running(
     for name, value, known in (("name", engine.name, ENGINES), ("precision", engine.precision, tuple(PRECISIONS))):
         if value not in known:
             raise OptionError(f"the engine's {name} is {value!r}, expected one of {', '.join(known)}")
+    if input_size is None and engine.name != "eager":
+        raise EngineError(
+            f"{type(model).__name__} takes something else than one tensor, which the {engine.name} engine cannot run;"
+            " give the eager one"
+        )
     refuse_compiled(model)
     check_precision(model, engine.precision)
     device, precision, dtype = torch.device(engine.device), PRECISIONS[engine.precision], dtype_of(model)
     with ExitStack() as stack:
         stack.enter_context(_settings(engine.threads))
         with _told_of_dtype(model, dtype, device):
-            if engine.name == "eager":
+            if input_size is None or engine.name == "eager":
                 stack.enter_context(undisturbed(model))
                 stack.callback(model.to, home_of(model))
                 network, layout = model, torch.contiguous_format
             else:
                 network, layout = _folded(model, blocks, input_size, device)
             network.to(device)
-            if dtype != torch.float32:
+            if dtype != torch.float32 and input_size is not None:
                 _try_out(network, random_images((1, *input_size), device, dtype))
         if precision != torch.float32:
             _gates_in_float32(network, blocks, device, stack)
-        run = _Observed(network, blocks, tuple(signals), layout, precision)
-        fixed = {tuple(input_size): _compiled(run, engine, input_size, dtype)} if engine.name == "compiled" else {}
+        run = _Observed(network, blocks, tuple(signals), layout, precision, outputs)
+        fixed: dict[tuple[int, ...], _Pass] = {}
+        if input_size is not None and engine.name == "compiled":
+            fixed = {tuple(input_size): _compiled(run, engine, input_size, dtype)}
         yield Forward(run, _columns(blocks, signals), engine, fixed, dtype)
 
 
@@ -347,7 +365,7 @@ def _memory_from_heap() -> Iterator[None]:
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # of <malloc.h>
 
 
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_LIBC = c_library()
 
 
 def _malloc(function: str, *arguments: int) -> None:
@@ -357,9 +375,16 @@ def _malloc(function: str, *arguments: int) -> None:
 
 
 def _to_device(images: Sequence[Tensor], count: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """A batch of `count` on the device, zeros after the images; copying from pinned memory is only begun."""
+    """A batch of `count` on the device, zeros after the images; copying from pinned memory is only begun.
+
+    Images and other floating numbers come in the dtype that is given; whole numbers beside images in their own.
+    """
+    if not images[0].is_floating_point() and images[0].ndim < 3:
+        dtype = images[0].dtype
+    if images[0].device.type != "cpu":
+        return torch.stack(tuple(images)).to(device, dtype)
     pinned = device.type == "cuda"
-    wide = torch.promote_types(dtype, torch.float32)
+    wide = torch.promote_types(dtype, torch.float32) if dtype.is_floating_point else dtype
     staging = torch.empty((count, *images[0].shape), dtype=wide, pin_memory=pinned)
     torch.stack(tuple(images), out=staging[: len(images)])
     staging[len(images) :].zero_()

@@ -1,24 +1,44 @@
-"""Decode one image file: ok, coerced with what was done to it, or failed with why. Never another image instead."""
+"""Decode one image file: ok, coerced with what was done to it, or failed with why. Never another image instead.
+
+An image is read in as many channels as a network takes: grey (1), colour (3) and colour with transparency (4) as Pillow
+converts them; any other number as the bands of a TIFF, which Pillow reads where each is a page of its own.
+"""
 
 import errno
+import logging
 import os
 import re
 import stat
 import warnings
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
-EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""What a file must be called to count as an image, whatever its case."""
+from seviz.capture.content import content_of_file
 
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is in the result
+
+_AVIF = "avif" in features.get_supported()
+_BANDS = frozenset({".tif", ".tiff"})
+
+EXTENSIONS = _BANDS.union(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp"}, {".avif"} if _AVIF else ()
+)
+"""What a file must be called to count as an image, whatever its case. AVIF is among them where Pillow reads it."""
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP", *(["AVIF"] if _AVIF else []))
 """What a file may be, by its content, in Pillow's names."""
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""What an image of any format is converted to, by the number of channels, in Pillow's names."""
 
 LARGEST_FILE = 1 << 30
 """Bytes a file may have: more than an image of `PIL.Image.MAX_IMAGE_PIXELS` needs."""
@@ -28,26 +48,31 @@ _NEAR_SRGB = 2  # of 255: by how much a profile may move colours and still count
 
 @dataclass(frozen=True)
 class Decoded:
-    """What became of an image file.
+    """What became of an image file, or of a file with an array.
 
     Attributes
     ----------
     image
-        In RGB; None if it failed.
+        An image in the mode that was asked for, RGB by default; an array, (channels, positions...), of a file that
+        holds one, and of the bands of a TIFF; None if it failed.
     status
         "ok", "coerced" or "failed".
     reason
         Why it failed, or what was done to a coerced image; then, also of an image that is ok, what to know of it
         that changed no pixel. Parts are joined by "; "; empty if there is nothing to say.
+    content
+        A hash of the file's bytes, or of the pixels where there is no file; None if it could not be read. See
+        `seviz.capture.content`.
     """
 
-    image: Image.Image | None
+    image: Image.Image | NDArray[Any] | None
     status: str
     reason: str = ""
+    content: str | None = None
 
 
-def decode(path: Path, *, rotate: bool = False) -> Decoded:
-    """Read an image file as RGB. Never raises: what is wrong with the file is in the result.
+def decode(path: Path, *, rotate: bool = False, channels: int = 3) -> Decoded:
+    """Read an image file, as RGB by default. Never raises: what is wrong with the file is in the result.
 
     The pixels are those that Pillow's `convert("RGB")` gives, which timm and torchvision train on: transparency is
     dropped, colour profiles are not applied; except that 16-bit grey is scaled where Pillow would clip it.
@@ -66,21 +91,46 @@ def decode(path: Path, *, rotate: bool = False) -> Decoded:
     rotate
         Apply the EXIF orientation. Off, as in timm and torchvision, it is only told in the reason. (The
         orientation of a TIFF is always applied, by Pillow.)
+    channels
+        1 for grey ("L"), 3 for RGB, 4 for RGBA, in which transparency is kept; any other number for the bands of a
+        TIFF with so many pages of grey, or with so many samples a pixel of a kind that Pillow reads: an array
+        (channels, height, width) of whole numbers as they are in the file.
 
     Notes
     -----
     Not to be called from several threads at once: it silences Pillow's warnings, and Python has one list of warning
     filters for all threads. Use processes.
     """
+    return decoded(partial(read_file, path), partial(decode_bytes, rotate=rotate, channels=channels))
+
+
+def decoded(read: Callable[[], bytes], decode: Callable[[bytes], Decoded]) -> Decoded:
+    """What becomes of the bytes of a file, whatever is raised when they are read or decoded.
+
+    Parameters
+    ----------
+    read
+        Gives the bytes.
+    decode
+        Makes an image or an array of them.
+    """
+    content = None
     try:
+        data = read()
+        content = content_of_file(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _decode(_read(path), rotate)
+            return replace(decode(data), content=content)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        return Decoded(None, "failed", f"larger than {Image.MAX_IMAGE_PIXELS} pixels")
+        return Decoded(None, "failed", f"larger than {Image.MAX_IMAGE_PIXELS} pixels", content)
     except Exception as error:  # damaged files make decoders raise whatever they stumble over, IndexError to zlib.error
-        return Decoded(None, "failed", _said(error))
+        return Decoded(None, "failed", _said(error), content)
+
+
+def holds_bands(name: str) -> bool:
+    """Whether a file is called like one that may hold any number of bands: a TIFF."""
+    return os.path.splitext(name)[1].lower() in _BANDS
 
 
 def too_long(size: tuple[int, int], side: int) -> str:
@@ -104,7 +154,14 @@ def too_long(size: tuple[int, int], side: int) -> str:
     return f"too long: {size[0]} x {size[1]} would be {resized}, more than {Image.MAX_IMAGE_PIXELS}"
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file.
+
+    Raises
+    ------
+    OSError
+        If it is not there, no regular file, empty, or larger than `LARGEST_FILE`.
+    """
     try:
         status = os.stat(path)  # before it is opened, since to open a FIFO is to wait for its writer
     except FileNotFoundError as error:
@@ -123,17 +180,20 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes, rotate: bool) -> Decoded:
+def decode_bytes(data: bytes, *, rotate: bool = False, channels: int = 3) -> Decoded:
+    """As `decode`, of the bytes of a file; raises what decoders raise, so it is for `decoded` to call."""
     with _open(data) as file:
         bits = _bits(file)
         if reason := _incomplete(file) or _unreadable(file, bits):
             return Decoded(None, "failed", reason)
         turned = rotate or file.format == "TIFF"
         orientation = _orientation(file) if file.format == "TIFF" else None  # loading applies and forgets it
+        if channels not in MODES:
+            return _bands(file, channels, orientation)
         file.load()
         orientation = orientation or _orientation(file)  # a PNG may hold it behind the pixels
 
-        image, done = _converted(file, bits)
+        image, done = _converted(file, bits, MODES[channels])
         known = list(_profile(file.info["icc_profile"])) if file.info.get("icc_profile") else []
         if orientation is None:
             known.append("EXIF data that cannot be read")
@@ -152,6 +212,8 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     except UnidentifiedImageError as error:
         accepts = {name: Image.OPEN[name][1] for name in FORMATS}
         begun = [name for name, accept in accepts.items() if accept is not None and accept(data[:16])]
+        if begun == ["TIFF"]:
+            raise OSError("a TIFF damaged at its beginning, or with bands that are not read") from error
         if begun:
             raise OSError(f"damaged at its beginning ({begun[0]})") from error
         raise OSError("no image of a format that is read") from error
@@ -207,8 +269,33 @@ def _orientation(file: ImageFile.ImageFile) -> int | None:
     return int(orientation) if orientation in range(1, 9) else 1
 
 
-def _converted(file: ImageFile.ImageFile, bits: int) -> tuple[Image.Image, list[str]]:
-    """The image in RGB, and what was done to it."""
+def _bands(file: ImageFile.ImageFile, channels: int, orientation: int | None) -> Decoded:
+    """The bands of a TIFF as an array (channels, height, width): samples of a pixel, or pages of grey."""
+    if file.format != "TIFF":
+        return Decoded(None, "failed", f"{file.format} holds no {channels} bands; expected a TIFF with a page for each")
+    pages = getattr(file, "n_frames", 1)
+    known = f"EXIF orientation {orientation} applied" if orientation is not None and orientation > 1 else ""
+    if pages == 1 and len(file.getbands()) == channels:
+        return Decoded(np.moveaxis(np.asarray(file), -1, 0).copy(), "ok", known)
+    if pages != channels:
+        held = f"{pages} pages" if pages > 1 else f"{len(file.getbands())} bands in one page"
+        return Decoded(None, "failed", f"{held}, expected {channels} pages of grey, one for each channel")
+    read = []
+    for page in range(pages):
+        file.seek(page)
+        bits = _bits(file)
+        if reason := _incomplete(file) or _unreadable(file, bits):
+            return Decoded(None, "failed", f"page {page + 1}: {reason}")
+        if len(file.getbands()) != 1 or file.mode == "P":
+            return Decoded(None, "failed", f"page {page + 1} is {file.mode}, expected grey")
+        read.append(np.asarray(file))
+        if (read[-1].shape, read[-1].dtype) != (read[0].shape, read[0].dtype):
+            return Decoded(None, "failed", f"page {page + 1} has another size or type than the first")
+    return Decoded(np.stack(read), "ok", known)
+
+
+def _converted(file: ImageFile.ImageFile, bits: int, mode: str) -> tuple[Image.Image, list[str]]:
+    """The image in a mode, and what was done to it."""
     done = []
     image: Image.Image = file
     if file.mode.startswith("I"):
@@ -216,13 +303,15 @@ def _converted(file: ImageFile.ImageFile, bits: int) -> tuple[Image.Image, list[
         done.append(f"{bits} bits scaled to 8")
     elif bits > 8:
         done.append(f"{bits} bits {'scaled' if file.format == 'PPM' else 'cut'} to 8")
-    dropped = ["transparency dropped"] if _transparent(file) else []
-    file.info.pop("transparency", None)  # of which `convert` would warn
-    if image.mode == "RGB":
+    kept = mode == "RGBA" and not file.mode.startswith("I")
+    dropped = ["transparency dropped"] if not kept and _transparent(file) else []
+    if not kept:
+        file.info.pop("transparency", None)  # of which `convert` would warn
+    if image.mode == mode:
         done += dropped
     else:
-        done.append(", ".join([f"{image.mode} converted to RGB", *dropped]))
-    return image.convert("RGB"), done
+        done.append(", ".join([f"{image.mode} converted to {mode}", *dropped]))
+    return image.convert(mode), done
 
 
 def _scaled(file: Image.Image, bits: int) -> Image.Image:

@@ -2,17 +2,22 @@
 
 import hashlib
 import os
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seviz.capture.images import Decoded, decode
 from seviz.classes import Classes
+from seviz.texts import path_text
+
+_LONGEST_KIND = 16  # characters
+_KINDS_TOLD = 8
+
+Preprocess = Literal["model", "none"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,16 @@ class Dataset:
     remarks
         What to know of single files, by index.
     ignored
-        How many files were found under the root that are no images of a class.
+        Files under the root that are no images of a class: how many of each kind, as `kind_of` tells it.
+    split
+        Which part of the data set this is, where it comes in several.
+    notes
+        What a person is to know before the work, a sentence each: the split that was taken by default, classes without
+        images, which columns hold images and labels.
+    selection
+        What was asked for when it was opened, by the names of the options; a run keeps it.
+    preprocess
+        What becomes of what is read: "model" prepares it as the network does; "none" takes arrays as they are.
     """
 
     spec: str
@@ -43,7 +57,13 @@ class Dataset:
     paths: tuple[str, ...]
     labels: NDArray[Any]
     remarks: Mapping[int, str] = field(default_factory=dict)
-    ignored: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    split: str | None = None
+    notes: tuple[str, ...] = ()
+    preprocess: Preprocess = "model"
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    arrays: ClassVar[bool] = False
+    """Whether its files hold arrays, not pictures."""
 
     def __post_init__(self) -> None:
         expected = {(len(self.paths),), (len(self.paths), len(self.classes))}
@@ -61,7 +81,7 @@ class Dataset:
         """Whether an image can have several classes, or none."""
         return self.labels.ndim == 2
 
-    def read(self, index: int, *, rotate: bool = False) -> Decoded:
+    def read(self, index: int, *, rotate: bool = False, channels: int = 3) -> Decoded:
         """Decode an image; never raises. The reason also tells what is remarked on the file, if it did not fail.
 
         Parameters
@@ -70,8 +90,10 @@ class Dataset:
             Which one.
         rotate
             Turn it as its EXIF orientation says.
+        channels
+            In how many channels, as `seviz.capture.images.decode` tells; arrays have those that they have.
         """
-        decoded = decode(Path(self._file(index)), rotate=rotate)
+        decoded = self._decoded(index, rotate=rotate, channels=channels)
         if decoded.image is None or index not in self.remarks:
             return decoded
         return replace(decoded, reason="; ".join(filter(None, (decoded.reason, self.remarks[index]))))
@@ -80,11 +102,7 @@ class Dataset:
         """SHA-256 over relative path, size and label(s) of each file."""
         digest = hashlib.sha256()
         for index, path in enumerate(self.paths):
-            try:
-                size = os.stat(self._file(index)).st_size
-            except (OSError, ValueError):
-                size = -1
-            digest.update(f"{printable(path)}\0{size}\0{self._label(index)}\n".encode())
+            digest.update(f"{path_text(path)}\0{self._size(index)}\0{self._label(index)}\n".encode())
         return digest.hexdigest()
 
     def take(self, indices: NDArray[np.int64]) -> Self:
@@ -96,6 +114,16 @@ class Dataset:
             labels=self.labels[indices],
             remarks={new: remark for new, remark in kept if remark is not None},
         )
+
+    def _decoded(self, index: int, *, rotate: bool, channels: int) -> Decoded:
+        return decode(Path(self._file(index)), rotate=rotate, channels=channels)
+
+    def _size(self, index: int) -> int:
+        """Of a file, in bytes; -1 if it is not there."""
+        try:
+            return os.stat(self._file(index)).st_size
+        except (OSError, ValueError):
+            return -1
 
     def _file(self, index: int) -> str:
         return os.path.join(self.root or "", self.paths[index])
@@ -120,10 +148,18 @@ def in_order(paths: Sequence[str], labels: NDArray[Any]) -> tuple[tuple[str, ...
     return tuple(paths[k] for k in order.tolist()), labels[order]
 
 
-def printable(path: str) -> str:
-    """A path as text: itself, or percent-encoded where it is no UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return urllib.parse.quote_from_bytes(os.fsencode(path))
-    return path
+def kind_of(name: str) -> str:
+    """The kind of a file by its name: what it ends in, in lower case; a hidden file's whole name."""
+    stem, extension = os.path.splitext(name)
+    kind = extension.lower() or (stem if stem.startswith(".") else "")
+    if not kind:
+        return "no extension"
+    return kind if kind.isprintable() and len(kind) <= _LONGEST_KIND else "other"
+
+
+def kinds_in_words(ignored: Mapping[str, int]) -> str:
+    """Kinds of files and how many there are of each, the most frequent first: ".txt 12, .DS_Store 3"."""
+    ordered = sorted(ignored.items(), key=lambda item: (-item[1], item[0]))
+    more = len(ordered) - _KINDS_TOLD
+    listed = [f"{kind} {count:,}" for kind, count in ordered[:_KINDS_TOLD]]
+    return ", ".join([*listed, *([f"and {more} more kinds"] if more > 0 else [])])

@@ -1,15 +1,13 @@
-"""Of which images the gates are kept one by one, what that takes, and whether there is room for it."""
+"""Of which images the gates are kept one by one, and what that takes."""
 
 import re
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seviz.capture.datasets import Dataset
-from seviz.errors import OptionError, WriteError
+from seviz.errors import OptionError
 from seviz.run.chunks import in_16_bits
 from seviz.run.manifest import BlockRecord
 
@@ -48,23 +46,3 @@ def kept(data: Dataset, keep_gates: str) -> NDArray[np.bool_]:
     for members in groups:
         chosen[members if len(members) <= count else random.choice(members, count, replace=False)] = True
     return chosen
-
-
-def check_room(out: Path, wanted: int) -> None:
-    """Raise WriteError if the disk of a directory, which need not be there yet, has no room for so many bytes."""
-    there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
-    if wanted > free:
-        raise WriteError(
-            f"the run takes up to {size(wanted)}, and {there} has {size(free)} free. Nothing was written: give a place"
-            " with more room, or keep the gates of fewer images with keep_gates per-class:N or none."
-        )
-
-
-def size(count: float) -> str:
-    """A number of bytes for a person: "1.5 GB"."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"

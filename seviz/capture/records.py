@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from seviz.capture.datasets import Dataset
+from seviz.classes import Classes
 from seviz.errors import OptionError
 from seviz.network.blocks import SEBlock, learned_tensor
 from seviz.network.identity import weights_sha256
-from seviz.network.models import Network
+from seviz.network.networks import Network, logits_of_example
 from seviz.network.saving import changes_since_loaded
 from seviz.run.manifest import BlockRecord, ChangeRecord, DataRecord, ModelRecord
 
@@ -30,6 +31,8 @@ def model_record(network: Network) -> ModelRecord:
         class_names=network.classes.names if network.classes else None,
         task=network.task,
         search=tuple(network.survey.remarks()),
+        settings=network.settings.given(),
+        assumed=network.assumed,
         changed=None
         if changed is None
         else ChangeRecord(
@@ -38,6 +41,8 @@ def model_record(network: Network) -> ModelRecord:
             changes=None if changed.changes is None else changed.changes.to_json(),
             settings=changed.settings,
         ),
+        factory_sha256=network.factory_sha256,
+        weights_file_sha256=network.weights_file_sha256,
     )
 
 
@@ -66,6 +71,18 @@ def _singular_values(model: nn.Module, block: SEBlock) -> tuple[float, ...]:
     return tuple(torch.linalg.svdvals(product).tolist())
 
 
+def _numbered(network: Network) -> Classes:
+    """The classes of a network that has no names for them."""
+    count = logits_of_example(network)
+    if count is None:
+        raise OptionError(
+            f"what the labels mean is not known: {network.spec} gives no logits, and has no class names; give"
+            " class_names"
+        )
+    numbers = tuple(str(k) for k in range(count))
+    return Classes(numbers, numbers)
+
+
 def data_record(data: Dataset | Iterable[Any], network: Network, selection: Mapping[str, Any]) -> DataRecord:
     """What is written down of a data set; raises OptionError if labels in memory have no classes to mean."""
     if isinstance(data, Dataset):
@@ -80,14 +97,13 @@ def data_record(data: Dataset | Iterable[Any], network: Network, selection: Mapp
             fingerprint=data.fingerprint(),
             selection=dict(selection),
         )
-    if network.classes is None:
-        raise OptionError("labels of batches in memory are indices of the network's classes, and this one has none")
+    classes = network.classes or _numbered(network)
     return DataRecord(
         spec="batches",
         root=None,
-        class_ids=network.classes.ids,
-        class_names=network.classes.names,
-        model_classes=tuple(range(len(network.classes))),
+        class_ids=classes.ids,
+        class_names=classes.names,
+        model_classes=tuple(range(len(classes))),
         labels="single",
         images=None,
         fingerprint=None,

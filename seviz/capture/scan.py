@@ -6,9 +6,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from seviz.capture.indexed import Dataset, printable
+from seviz.capture.indexed import Dataset
 from seviz.capture.workers import KILLED, read_in_order
 from seviz.errors import OptionError
+from seviz.texts import path_text
 
 STATUSES = ("ok", "coerced", "failed")
 _AT_ONCE = 32  # images handed to a worker
@@ -55,7 +56,7 @@ def scan(data: Dataset, *, workers: int = 0, rotate: bool = False, progress: Pro
             progress(len(found), len(data))
     return pd.DataFrame(
         {
-            "path": [printable(path) for path in data.paths],
+            "path": [path_text(path) for path in data.paths],
             "class": _class_names(data),
             "status": [status for status, _ in found],
             "reason": [reason for _, reason in found],

@@ -1,7 +1,7 @@
 """Where the images of a capture come from, chunk by chunk: files that worker processes decode, or batches in memory."""
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -11,17 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seviz.capture.datasets import Dataset, printable
-from seviz.capture.images import too_long
+from seviz.capture.content import content_of_file, content_of_numbers
+from seviz.capture.datasets import Dataset
+from seviz.capture.inputs import Taking, check_inputs
 from seviz.capture.keeping import kept
+from seviz.capture.memory import Handed
 from seviz.capture.workers import KILLED, read_in_order
-from seviz.errors import EmptyDataError, OptionError, RunExistsError
-from seviz.network.models import Network
-from seviz.run.chunks import Chunk
+from seviz.errors import EmptyDataError, RunExistsError
+from seviz.network.networks import Network
+from seviz.network.outputs import Inputs
+from seviz.network.products import tensors_in
+from seviz.run.chunks import Chunk, Samples
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
+from seviz.texts import path_text
 
-_Read = tuple[Tensor | None, str, str]  # pixels as the network takes them, status, reason
+_Read = tuple[Tensor | None, str, str, str | None]  # pixels as the network takes them, status, reason, content
 
 
 @dataclass(frozen=True)
@@ -31,14 +36,17 @@ class Batch:
     Attributes
     ----------
     images
-        (channels, height, width) each, of those that did not fail.
+        (channels, height, width) each, or the inputs of one image as tuples or dicts, of those that did not fail.
     statuses, reasons
         Of each image one of "ok", "coerced", "failed", and what there is to say.
+    contents
+        Of each image, a hash of what it was made from; None where it could not be read.
     """
 
-    images: Sequence[Tensor]
+    images: Sequence[Any]
     statuses: Sequence[str]
     reasons: Sequence[str]
+    contents: Sequence[str | None]
 
 
 @dataclass(frozen=True)
@@ -108,11 +116,32 @@ class Files:
         for index, rows in chunks.items():
             yield Part(
                 index,
-                tuple(printable(path) for path in self.data.paths[rows.start : rows.stop]),
+                tuple(path_text(path) for path in self.data.paths[rows.start : rows.stop]),
                 self.data.labels[rows.start : rows.stop],
                 self._kept[rows.start : rows.stop],
                 (next(batches) for _ in range(0, len(rows), batch_size)),
             )
+
+
+def content_of(image: Inputs) -> str:
+    """The hash of an image in memory, or of its inputs, wherever they lie; see `seviz.capture.content`."""
+    if not isinstance(image, Tensor):
+        return content_of_file("\n".join(map(content_of, tensors_in(image))).encode())
+    numbers = image.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return content_of_numbers(numbers, str(image.dtype).removeprefix("torch."), image.shape)
+
+
+def _contents(images: Sequence[Inputs]) -> list[str]:
+    with ThreadPoolExecutor() as pool:  # SHA-256 lets go of the interpreter
+        return list(pool.map(content_of, images))
+
+
+def _differing(there: Samples, images: Sequence[Inputs], labels: Sequence[int]) -> str:
+    """What of images in memory is other than in a chunk; empty if nothing is, as far as is known."""
+    if there.labels.tolist() != labels:
+        return "labels"
+    other = there.contents is not None and _contents(images) != list(there.contents)
+    return "pixels" if other else ""
 
 
 def read_batches(
@@ -132,7 +161,7 @@ def read_batches(
         How many processes; 0 for this one.
     """
     reader = _Reader(data, network, rotate=rotate)
-    lost: _Read = (None, "failed", KILLED)
+    lost: _Read = (None, "failed", KILLED, None)
     return read_in_order(reader.read, cut, workers=min(workers, len(cut)), lost=lost, together=_batch)
 
 
@@ -140,38 +169,32 @@ class _Reader:
     """Reads images of a data set for a network."""
 
     def __init__(self, data: Dataset, network: Network, *, rotate: bool) -> None:
-        self._data, self._preprocess, self._rotate = data, network.preprocess, rotate
-        self._side = _shorter_side(network)
+        check_inputs(data, network)
+        self._data, self._rotate, self._channels = data, rotate, network.input_size[0]
+        self._taken = Taking.of(network, data.preprocess)
 
     def read(self, index: int) -> _Read:
-        """Pixels as the network takes them or None, status, reason."""
-        decoded = self._data.read(index, rotate=self._rotate)
+        """Pixels as the network takes them or None, status, reason, hash of the content or None."""
+        decoded = self._data.read(index, rotate=self._rotate, channels=self._channels)
         if decoded.image is None:
-            return None, decoded.status, decoded.reason
-        if reason := too_long(decoded.image.size, self._side):
-            return None, "failed", reason
+            return None, decoded.status, decoded.reason, decoded.content
+        if reason := self._taken.refusal(decoded.image):
+            return None, "failed", reason, decoded.content
         try:
-            return self._preprocess(decoded.image), decoded.status, decoded.reason
+            return self._taken(decoded.image), decoded.status, decoded.reason, decoded.content
         except (RuntimeError, ValueError, ArithmeticError) as error:  # such as a side that would be resized to 0
-            return None, "failed", f"cannot be preprocessed: {error}"
-
-
-def _shorter_side(network: Network) -> int:
-    """To what the shorter side of an image is resized, as far as is known."""
-    done = network.preprocessing
-    resized = done.get("resize") or [max(network.input_size[1:]) / (done.get("crop_pct") or 1)]
-    side: float = max([*resized, done.get("min_size") or 0])
-    return math.ceil(side)
+            return None, "failed", f"cannot be preprocessed: {error}", decoded.content
 
 
 def _batch(read: Sequence[_Read]) -> Batch:
     """A batch of what was read; in one tensor where the images have one size, since that travels fast."""
-    images = [image for image, _, _ in read if image is not None]
+    images = [image for image, _, _, _ in read if image is not None]
     same = len({image.shape for image in images}) == 1
     return Batch(
         torch.stack(images) if same else images,  # type: ignore[arg-type]
-        [status for _, status, _ in read],
-        [reason for _, _, reason in read],
+        [status for _, status, _, _ in read],
+        [reason for _, _, reason, _ in read],
+        [content for _, _, _, content in read],
     )
 
 
@@ -182,25 +205,28 @@ class Memory:
     Attributes
     ----------
     data
-        Images as the network takes them with their labels.
+        What was handed over.
+    network
+        What it is for.
     run
-        Whose chunks they are; of those that are there the labels are compared.
+        Whose chunks they are; of those that are there labels and contents are compared.
     """
 
-    data: Iterable[tuple[Tensor, Any]]
+    data: Handed
+    network: Network
     run: Run
 
     def parts(self, wanted: Callable[[int], bool]) -> Iterator[Part]:
-        """The chunks whose number is wanted, in order; of the others the labels are looked at."""
+        """The chunks whose number is wanted, in order; the others are compared with those that are there."""
         size = self.run.manifest.chunk_size
-        images, labels = list[Tensor](), list[int]()
+        images, labels = list[Inputs](), list[int]()
         index = 0
-        for x, y in self._checked():
-            images += x.unbind()
-            labels += y.tolist()
-            while len(labels) >= size:
-                yield from self._part(index, images[:size], labels[:size], wanted)
-                del images[:size], labels[:size]
+        for image, label in self.data.images(self.network, self.run.classes):
+            images.append(image)
+            labels.append(label)
+            if len(labels) == size:
+                yield from self._part(index, images, labels, wanted)
+                images, labels = [], []
                 index += 1
         if labels:
             yield from self._part(index, images, labels, wanted)
@@ -208,36 +234,22 @@ class Memory:
             raise EmptyDataError("the batches held no image")
 
     def _part(
-        self, index: int, images: list[Tensor], labels: list[int], wanted: Callable[[int], bool]
+        self, index: int, images: list[Inputs], labels: list[int], wanted: Callable[[int], bool]
     ) -> Iterator[Part]:
         manifest, path = self.run.manifest, self.run.chunk_path(index)
         if wanted(index):
             first, n, step = index * manifest.chunk_size, len(labels), manifest.engine.batch_size
-            cut = (images[k : k + step] for k in range(0, n, step))
+            contents = _contents(images)
+            cut = ((images[k : k + step], contents[k : k + step]) for k in range(0, n, step))
             yield Part(
                 index,
                 tuple(str(first + k) for k in range(n)),
                 np.array(labels, np.int64),
                 np.full(n, manifest.keep_gates == "all"),
-                (Batch(some, ["ok"] * len(some), [""] * len(some)) for some in cut),
+                (Batch(some, ["ok"] * len(some), [""] * len(some), hashes) for some, hashes in cut),
             )
-        elif path.exists() and Chunk.read(path).samples.labels.tolist() != labels:
+        elif path.exists() and (what := _differing(Chunk.read(path, manifest).samples, images, labels)):
             raise RunExistsError(
-                f"{str(self.run.path)!r} holds other images: the labels in its chunk {index} are others. Hand over"
+                f"{str(self.run.path)!r} holds other images: the {what} in its chunk {index} are others. Hand over"
                 " the images it was begun with, or give another directory."
             )
-
-    def _checked(self) -> Iterator[tuple[Tensor, Tensor]]:
-        classes = len(self.run.classes)
-        for number, (x, y) in enumerate(self.data):
-            x, y = torch.as_tensor(x), torch.as_tensor(y)
-            if x.ndim != 4 or y.shape != x.shape[:1] or y.is_floating_point():
-                raise OptionError(
-                    f"batch {number} is {tuple(x.shape)} with labels {tuple(y.shape)} of {y.dtype}, expected images"
-                    " (batch, channels, height, width) and whole numbers (batch)"
-                )
-            if len(y) and not 0 <= int(y.min()) <= int(y.max()) < classes:
-                raise OptionError(
-                    f"batch {number} has labels {int(y.min())} to {int(y.max())}, expected 0 to {classes - 1}"
-                )
-            yield x, y

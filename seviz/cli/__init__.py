@@ -1,5 +1,6 @@
 """The `seviz` command: parse, call, print."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -17,11 +18,14 @@ from seviz.cli import (
     intervene,
     prune,
     report,
+    reporting,
     runs,
     scan,
     tables,
     zoo,
 )
+from seviz.cli.reporting import encode_all
+from seviz.run.system import heed_breaks
 
 app = typer.Typer(
     name="seviz",
@@ -44,6 +48,7 @@ app.command("report")(report.report)
 app.command("intervene")(intervene.intervene)
 app.command("attribute")(intervene.attribute)
 app.command("verify")(runs.verify)
+app.command("upgrade")(runs.upgrade)
 app.command("merge")(runs.merge)
 app.command("analyse")(tables.analyse)
 app.command("curve", rich_help_panel="Smaller networks")(curve.curve)
@@ -80,10 +85,14 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show with an error all that led to it.")] = False,
 ) -> None:
     """See what the Squeeze-and-Excitation blocks of a network do, class by class and block by block."""
+    reporting.SHOWN["traceback"] = traceback
 
 
 def main() -> None:
     """Run the command line."""
+    encode_all(sys.stdout, sys.stderr)
+    heed_breaks()
     app()

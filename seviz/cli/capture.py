@@ -5,52 +5,80 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seviz.cli.reporting import progress, reported, say, split_list
+from seviz.capture.grammar import HELP
+from seviz.cli.opening import ClassNames, LabelSeparator, Preprocess, Root, Split
+from seviz.cli.reporting import Listed, progress, put, reported, say, split_list
+from seviz.cli.settings import load, with_settings
+from seviz.cli.trusting import Trust, trusting
+from seviz.lists import HOW
 
 if TYPE_CHECKING:
-    from seviz.network.models import Network
+    from seviz.capture.datasets import Dataset
+    from seviz.network.networks import Network
+    from seviz.network.settings import Settings
     from seviz.run.store import Run
 
 
 @reported
+@trusting
+@with_settings
 def capture(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, hf-hub:OWNER/NAME, FILE.py:FACTORY, ...")],
     data: Annotated[
         str,
-        typer.Argument(help="a folder, imagenet:ROOT, cifar10:ROOT, places365:ROOT, coco:ROOT, csv:FILE, or bundled"),
+        typer.Argument(help=HELP),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="the run's directory")],
     weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "pretrained",
-    signals: Annotated[str, typer.Option(help="of excitation, squeeze, response; with commas")] = "excitation",
+    signals: Annotated[
+        Listed, typer.Option(help=f"of excitation, squeeze, response: {HOW}; excitation by default")
+    ] = None,
     keep_gates: Annotated[
         str, typer.Option(help="of which images the gates are kept one by one: auto, all, none, per-class:N")
     ] = "auto",
-    classes: Annotated[str | None, typer.Option(help="only these, by id or English name; with commas")] = None,
+    classes: Annotated[Listed, typer.Option(help=f"only these, by id or English name: {HOW}")] = None,
     per_class: Annotated[int | None, typer.Option(help="only so many images of each class, drawn at random")] = None,
     seed: Annotated[int, typer.Option(help="of that draw")] = 0,
-    split: Annotated[str | None, typer.Option(help="of the data set, such as train; val or test by default")] = None,
-    root: Annotated[Path | None, typer.Option(help="where the images lie, if they were moved")] = None,
+    split: Split = None,
+    root: Root = None,
+    preprocess: Preprocess = None,
+    label_separator: LabelSeparator = None,
+    class_names: ClassNames = None,
     rotate: Annotated[bool, typer.Option("--rotate", help="rotate images as their EXIF orientation says")] = False,
     batch_size: Annotated[int, typer.Option(help="images a forward pass")] = 64,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps, ...")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32; bf16 or fp16 for all but the SE blocks")] = "fp32",
     compile: Annotated[str, typer.Option(help="auto, on, off")] = "auto",
     workers: Annotated[int | None, typer.Option(help="processes that decode images")] = None,
-    max_failures: Annotated[float, typer.Option(help="share of images that may fail")] = 0.01,
+    max_failures: Annotated[
+        float, typer.Option(help="share of images that may fail; of few images one at least may")
+    ] = 0.01,
+    *,
+    settings: "Settings",
+    trust: Trust,
 ) -> None:
     """Record the gates of every image; the same command continues an interrupted run."""
-    import seviz
+    from seviz.capture.datasets import open_dataset
+    from seviz.run.places import check_directory
 
-    run = record(
-        seviz.load(model, weights=weights),
+    if not (out / "manifest.json").exists():
+        check_directory(out)
+    opened = open_dataset(  # before the network, whose weights may have to be downloaded
         data,
-        out=out,
         classes=split_list(classes),
         per_class=per_class,
         seed=seed,
         split=split,
         root=root,
-        signals=split_list(signals),
+        preprocess=preprocess,  # type: ignore[arg-type]  # another is an OptionError
+        label_separator=label_separator,
+        class_names=class_names,
+    )
+    run = record(
+        load(model, weights, settings, trust, class_names),
+        opened,
+        out=out,
+        signals=split_list(signals) or ["excitation"],
         keep_gates=keep_gates,
         rotate=rotate,
         batch_size=batch_size,
@@ -67,7 +95,7 @@ def capture(
     say(f"figures: seviz figures {out} -o {out / 'figures'}")
 
 
-def record(network: "Network", data: str, **options: Any) -> "Run":
+def record(network: "Network", data: "Dataset | str", **options: Any) -> "Run":
     """Collect with a progress bar."""
     import warnings
 
@@ -81,13 +109,21 @@ def record(network: "Network", data: str, **options: Any) -> "Run":
         return seviz.collect(network, data, **{"progress": step, "tell": say, **options})
 
 
+def _classes(run: "Run") -> int:
+    """How many classes have an image, one that failed among them."""
+    import numpy as np
+
+    labels = run.labels
+    return len(np.unique(labels)) if labels.ndim == 1 else int(labels.any(0).sum())
+
+
 def tell(run: "Run") -> None:
     """Print what came out on stdout, and what to know of it on stderr."""
     samples, accuracy = run.samples, run.accuracy
     counts = ", ".join(f"{n} {status}" for status, n in samples["status"].value_counts().items())
-    typer.echo(f"run: {run.path} ({run.manifest.model.spec}, {len(run.blocks)} SE blocks)")
-    typer.echo(f"images: {len(samples)} ({counts}) of {samples['label'].nunique()} classes")
+    put(f"run: {run.path} ({run.manifest.model.spec}, {len(run.blocks)} SE blocks)")
+    put(f"images: {len(samples)} ({counts}) of {_classes(run)} classes")
     if accuracy is not None:
-        typer.echo(f"accuracy: top-1 {accuracy.top1:.1%}, top-5 {accuracy.top5:.1%} on {accuracy.images} images")
+        put(f"accuracy: {accuracy}")
     for remark in run.remarks:
         say(f"note: {remark}")

@@ -1,17 +1,30 @@
 """`seviz check`: what can be vouched for in a network, block by block."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seviz.cli.reporting import reported, say
+from seviz.cli.printing import print_grid
+from seviz.cli.reporting import put, reported, say
+from seviz.cli.settings import load, with_settings
+from seviz.cli.trusting import Trust, trusting
+
+if TYPE_CHECKING:
+    from seviz.network.settings import Settings
 
 
 @reported
+@trusting
+@with_settings
 def check(
     model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, FILE.py:FUNCTION or a directory")],
-    weights: Annotated[str, typer.Option(help="pretrained, none, or a file")] = "none",
+    weights: Annotated[
+        str | None, typer.Option(help="pretrained, none, or a file; by default none, and of a saved network its own")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    settings: "Settings",
+    trust: Trust,
 ) -> None:
     """Check that the gates of a network can be read and forced.
 
@@ -19,12 +32,11 @@ def check(
     """
     import dataclasses
     import json
-    import sys
 
-    import seviz
     from seviz.compression.checking import check
+    from seviz.network.saved import structural_weights
 
-    checked = check(seviz.load(model, weights=weights))
+    checked = check(load(model, structural_weights(model) if weights is None else weights, settings, trust))
     remarks = checked.survey.remarks()
     if as_json:
         record = {
@@ -35,21 +47,20 @@ def check(
         }
         typer.echo(json.dumps(record, indent=1).replace("-Infinity", "null").replace("Infinity", "null"))
     else:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("block", "module", "gate", "read", "kept", "set", "formula", "folds", box=None, pad_edge=False)
+        rows = []
         for name, each in checked.blocks.items():
             formula = "-" if each.formula is None else _yes(each.formula)
             gate = each.block.gate if each.within_bounds else f"{each.block.gate}, out of its bounds"
-            table.add_row(
-                *(name, each.block.path, gate, each.reading, _yes(each.kept), _yes(each.set), formula),
-                "yes" if each.folds else f"no: {each.why_not}",
+            rows.append(
+                (
+                    *(name, each.block.path, gate, each.reading, _yes(each.kept), _yes(each.set), formula),
+                    "yes" if each.folds else f"no: {each.why_not}",
+                )
             )
         if checked.blocks:
-            Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+            print_grid(("block", "module", "gate", "read", "kept", "set", "formula", "folds"), rows)
         for other in (each for each in checked.survey.other if each.path not in checked.survey.opaque):
-            typer.echo(f"{other.path or 'the network itself'}: a feature map is scaled {other.kind}")
+            put(f"{other.path or 'the network itself'}: a feature map is scaled {other.kind}")
     if not checked.blocks:
         say("no SE block was found")
     for remark in remarks:

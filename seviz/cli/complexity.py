@@ -4,19 +4,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from seviz.cli.printing import print_grid
 from seviz.cli.reporting import reported, say
+from seviz.cli.settings import load, with_settings
+from seviz.cli.trusting import Trust, trusting
 
 if TYPE_CHECKING:
     from seviz.network.complexity import Complexity, Cost
+    from seviz.network.settings import Settings
 
 
 @reported
+@trusting
+@with_settings
 def complexity(
     model: Annotated[list[str], typer.Argument(help="timm/NAME, torchvision/NAME or seviz/NAME; several, if wanted")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     input_size: Annotated[
         int | None, typer.Option(min=1, help="Side of the image in pixels.", show_default="that of the network")
     ] = None,
+    *,
+    settings: "Settings",
+    trust: Trust,
 ) -> None:
     """Count parameters, multiply-adds and element-wise work, with and without SE blocks, for one image.
 
@@ -24,41 +33,31 @@ def complexity(
     written by multiplication (scaled), and by activations, sums and normalisations (pointwise).
     """
     import json
-    import sys
 
-    import seviz
     from seviz.network.complexity import complexity
     from seviz.network.saved import structural_weights
 
     counts = {}
     for spec in model:
-        network = seviz.load(spec, weights=structural_weights(spec))
+        network = load(spec, structural_weights(spec), settings, trust)
         size = network.input_size if input_size is None else (network.input_size[0], input_size, input_size)
         counts[spec] = complexity(network.model, size, blocks=network.blocks)
     if as_json:
         typer.echo(json.dumps([_record(spec, count) for spec, count in counts.items()], indent=1))
         return
 
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200)
     for spec, count in counts.items():
         title = f"{spec} at {count.input_size[1]}x{count.input_size[2]}"
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        table.add_column()
-        for header in ("parameters", "multiply-adds", "pooled", "scaled", "pointwise"):
-            table.add_column(header, justify="right", no_wrap=True)
-        table.add_row("without SE", *_numbers(count.without_se))
-        for stage, cost in count.stages.items():
-            table.add_row(f"SE stage {stage}", *_numbers(cost))
+        columns = ("", "parameters", "multiply-adds", "pooled", "scaled", "pointwise")
+        rows = [("without SE", *_numbers(count.without_se))]
+        rows += [(f"SE stage {stage}", *_numbers(cost)) for stage, cost in count.stages.items()]
         if count.blocks:
-            table.add_row("SE blocks", *_numbers(count.se))
-            table.add_row("that is", *_percentages(count.se, count.without_se))
-            table.add_row("with SE", *_numbers(count.with_se))
+            rows.append(("SE blocks", *_numbers(count.se)))
+            rows.append(("that is", *_percentages(count.se, count.without_se)))
+            rows.append(("with SE", *_numbers(count.with_se)))
         else:
             say(f"{spec} has no SE block")
-        console.print(table)
+        print_grid(columns, rows, right=range(1, 6), whole=range(1, 6), title=title)
 
 
 def _numbers(cost: "Cost") -> list[str]:

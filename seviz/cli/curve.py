@@ -17,29 +17,36 @@ from seviz.cli.compressing import (
     Setting,
     Weights,
     Workers,
+    check_before,
     setting,
+    write,
 )
-from seviz.cli.printing import print_table
-from seviz.cli.reporting import progress, reported, say
+from seviz.cli.printing import with_remarks
+from seviz.cli.reporting import Listed, progress, reported, split_list
+from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
+from seviz.lists import HOW
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CRITERIA = "gate_mean,gate_variance,gate_between,random,l1,l2,bn_gamma,taylor,activation_mean,apoz"
+FRACTIONS = "0.1,0.2,0.3,0.4,0.5,0.6,0.8"
 
 
 @reported
+@trusting
 def curve(
     run: RunPath,
     out: Out,
     criteria: Annotated[
-        str,
+        Listed,
         typer.Option(
-            help="with commas, or semicolons where one has commas of its own; also gate_effective, gate_class:cat, ..."
+            help=f"{HOW}, or with semicolons where one has commas of its own; also gate_effective, gate_class:cat, ...;"
+            f" by default {CRITERIA}"
         ),
-    ] = CRITERIA,
-    fractions: Annotated[str, typer.Option(help="shares of the channels; with commas")] = "0.1,0.2,0.3,0.4,0.5,0.6,0.8",
+    ] = None,
+    fractions: Annotated[Listed, typer.Option(help=f"shares of the channels: {HOW}; by default {FRACTIONS}")] = None,
     scope: Annotated[str, typer.Option(help="channels compete over global, stage or block")] = "global",
     seeds: Annotated[int, typer.Option(min=1, help="samples of the images that scores come from")] = 3,
     data: Data = None,
@@ -51,21 +58,30 @@ def curve(
     workers: Workers = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Set the channels that a criterion scores lowest to zero, more and more of them: what is left of the accuracy.
 
     Nothing is removed for good. Writes tables, figures and a card to a directory, and prints the means over seeds.
     """
     from seviz.compression.curves import masking_curve
-    from seviz.compression.directory import Compression, check_free, write_compression
+    from seviz.compression.directory import Compression
     from seviz.figures.masking import damage_by_class, masking_curves
 
-    mark = ";" if ";" in criteria or ":" in criteria else ","  # a criterion may have commas of its own
-    wanted = [part.strip() for part in criteria.split(mark) if part.strip()]
-    shares = _numbers(fractions)
-    check_free(out)
+    wanted = _criteria([CRITERIA] if criteria is None else criteria)
+    shares = _numbers([FRACTIONS] if fractions is None else fractions)
+    check_before(out)
     made = setting(
-        run, data=data, root=root, weights=weights, seed=seed, batch_size=batch_size, device=device, workers=workers
+        run,
+        data=data,
+        root=root,
+        weights=weights,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        trust=trust,
     )
     scores = _scores(made, wanted, range(seed, seed + seeds))
     with progress("mask") as step:
@@ -78,13 +94,14 @@ def curve(
             progress=step,
             **made.reading,
         )
-    mean = curves.mean()
+    mean = with_remarks(curves.mean(), made.network.remarks)
     by_class = curves.by_class()
     compression = Compression(
         title=f"{made.network.spec}: accuracy with channels masked",
         made=(
             "The channels that each criterion scores lowest were set to zero where their SE block scales them. Seeds"
             " draw the images that scores come from; criteria of weights alone have one seed.",
+            *made.network.remarks,
         ),
         settings={
             "run": run,
@@ -102,15 +119,25 @@ def curve(
         },
         figures={"mean": masking_curves(mean, chance=1 / len(curves.classes)), "by_class": damage_by_class(by_class)},
     )
-    say(f"written: {write_compression(compression, out)}")
-    print_table(mean, as_json=as_json, as_csv=as_csv)
+    write(compression, out, mean, as_json=as_json, as_csv=as_csv)
 
 
-def _numbers(text: str) -> list[float]:
+def _criteria(given: list[str]) -> list[str]:
+    """The criteria; one may have commas of its own, as in "gate_class:cat,dog", and then semicolons part them."""
+    wanted: list[str] = []
+    for value in given:
+        own = not value.startswith("@") and (";" in value or ":" in value)
+        wanted += [part.strip() for part in value.split(";") if part.strip()] if own else split_list([value]) or []
+    return wanted
+
+
+def _numbers(given: list[str]) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
+        return [float(part) for part in split_list(given) or []]
     except ValueError as error:
-        raise OptionError(f"fractions is {text!r}, expected numbers with commas, such as 0.1,0.3,0.5") from error
+        raise OptionError(
+            f"fractions is {','.join(given)!r}, expected numbers with commas, such as 0.1,0.3,0.5"
+        ) from error
 
 
 def _scores(made: Setting, criteria: list[str], seeds: range) -> "dict[str | tuple[str, int], pd.DataFrame]":

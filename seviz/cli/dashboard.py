@@ -1,12 +1,12 @@
 """`seviz dashboard`: the pages over runs, in the browser."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from seviz.cli.reporting import reported, say
+from seviz.cli.trusting import TrustCode
 
 
 @reported
@@ -20,6 +20,7 @@ def dashboard(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="a name that browsers may ask for it by, beside localhost; repeatable")
     ] = None,
+    trust_code: TrustCode = False,
 ) -> None:
     """Explore runs in the browser: excitation by class and depth, channels, your own images, smaller networks.
 
@@ -27,6 +28,7 @@ def dashboard(
     """
     from seviz.dashboard.opening import find_runs
     from seviz.dashboard.serving import command
+    from seviz.run.system import become
 
     places = runs or []
     if places:
@@ -36,6 +38,4 @@ def dashboard(
             f"note: whoever reaches {host}:{port} can look at these runs, and run jobs on this machine; there is no"
             " password"
         )
-    # in place of this process, so that what ends this ends the server
-    serve = command(places, host=host, port=port, allowed=allow_host or [])
-    os.execv(serve[0], serve)
+    become(command(places, host=host, port=port, allowed=allow_host or [], trust_code=trust_code))

@@ -1,6 +1,5 @@
 """`seviz demo`: the whole line on the bundled network and images, offline."""
 
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +9,8 @@ import typer
 
 from seviz.cli.capture import record, tell
 from seviz.cli.figures import draw
-from seviz.cli.reporting import progress, reported, say
+from seviz.cli.reporting import progress, put, reported, say
+from seviz.texts import command_line
 
 
 @reported
@@ -28,12 +28,12 @@ def demo(
     tell(run)
     table = specificity(run).set_index("block")["omega_squared"]
     shares = ", ".join(f"{table[name]:.2f} at {name}" for name in ("SE_2_3", "SE_3_4", "SE_4_6", "SE_5_3"))
-    typer.echo(f"share of the gates' variance that lies between classes: {shares}")
+    put(f"share of the gates' variance that lies between classes: {shares}")
     with progress("analyse", unit="tables") as step:  # those that the dashboard shows
         number = len(OF_RUN) + len(OF_BLOCK) * len(run.blocks)
         for done, _ in enumerate(analyse(run), start=1):
             step(done, number)
-    typer.echo(write_report(run, out / "report.html", tell=say))
+    put(write_report(run, out / "report.html", tell=say))
     draw(run, out / "figures", formats=["png", "pdf"])
     say(f"to explore it in the browser: {_dashboard(out)}")
 
@@ -43,4 +43,4 @@ def _dashboard(out: Path) -> str:
     from seviz.dashboard.opening import DEMO
 
     program = "seviz" if shutil.which("seviz") else sys.argv[0]
-    return shlex.join([program, "dashboard", *([] if out == DEMO else [str(out)])])
+    return command_line([program, "dashboard", *([] if out == DEMO else [str(out)])])

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from seviz.cli.reporting import reported, say, split_list
+from seviz.cli.reporting import Listed, put, reported, say, split_list
 from seviz.errors import OptionError
+from seviz.lists import HOW
+from seviz.texts import csv_text
 
 if TYPE_CHECKING:
     from seviz.run.store import Run
@@ -18,16 +20,18 @@ FORMATS = ("png", "pdf", "svg")
 def figures(
     run: Annotated[Path, typer.Argument(help="the run's directory")],
     out: Annotated[Path, typer.Option("-o", "--out", help="where the files go")],
-    only: Annotated[str | None, typer.Option(help="which figures, such as excitation,depth; with commas")] = None,
+    only: Annotated[Listed, typer.Option(help=f"which figures, such as excitation,depth: {HOW}")] = None,
     against: Annotated[
         Path | None, typer.Option(help="another run, drawn beside this one and compared with it")
     ] = None,
-    classes: Annotated[str | None, typer.Option(help="classes drawn, by id or name; with commas")] = None,
-    blocks: Annotated[str | None, typer.Option(help="blocks drawn, such as SE_2_3,SE_5_1")] = None,
+    classes: Annotated[Listed, typer.Option(help=f"classes drawn, by id or name: {HOW}")] = None,
+    blocks: Annotated[Listed, typer.Option(help=f"blocks drawn, such as SE_2_3,SE_5_1: {HOW}")] = None,
     channels: Annotated[str, typer.Option(help="how many channels of each block, or 'all'")] = "50",
     seed: Annotated[int, typer.Option(help="of the draw of channels")] = 0,
     width: Annotated[str, typer.Option(help="page or column of a paper")] = "page",
-    formats: Annotated[str, typer.Option("--format", help="of png, pdf, svg; with commas")] = "png,pdf",
+    formats: Annotated[
+        Listed, typer.Option("--format", help=f"of png, pdf, svg: {HOW}; png and pdf by default")
+    ] = None,
 ) -> None:
     """Draw the figures of a run, each with the data it shows as CSV, and say which cannot be drawn."""
     import seviz
@@ -36,9 +40,9 @@ def figures(
         raise OptionError(f"width is {width!r}, expected page or column")
     if channels != "all" and not channels.isdecimal():
         raise OptionError(f"channels is {channels!r}, expected a number, or all")
-    wanted = split_list(formats) or []
+    wanted = ["png", "pdf"] if formats is None else split_list(formats) or []
     if not wanted or set(wanted) - set(FORMATS):
-        raise OptionError(f"format is {formats!r}, expected some of {', '.join(FORMATS)}")
+        raise OptionError(f"format is {','.join(formats or ())!r}, expected some of {', '.join(FORMATS)}")
     draw(
         seviz.open_run(run),
         out,
@@ -69,15 +73,17 @@ def draw(
     """Draw the figures, write them and their data, print the paths, and say what is left out."""
     from seviz.figures.album import Album, LeftOut
     from seviz.figures.style import save
+    from seviz.run.files import write_atomically
+    from seviz.run.places import check_directory
 
+    check_directory(out)
     album = Album(run=run, other=other, classes=classes, blocks=blocks, channels=channels, seed=seed, width=width)
     for drawn in album.draw(only):
         if isinstance(drawn, LeftOut):
             say(f"{drawn.name} is left out: {drawn.reason}")
             continue
-        out.mkdir(parents=True, exist_ok=True)
-        drawn.data.to_csv(out / f"{drawn.name}.csv", index=False)
-        typer.echo(out / f"{drawn.name}.csv")
+        write_atomically(out / f"{drawn.name}.csv", csv_text(drawn.data).encode())
+        put(out / f"{drawn.name}.csv")
         for kind in formats:
             save(drawn.figure, out / f"{drawn.name}.{kind}")
-            typer.echo(out / f"{drawn.name}.{kind}")
+            put(out / f"{drawn.name}.{kind}")

@@ -22,11 +22,16 @@ from seviz.cli.compressing import (
     Setting,
     Weights,
     Workers,
+    check_before,
+    check_room_of,
     setting,
+    write,
 )
-from seviz.cli.printing import print_table
-from seviz.cli.reporting import progress, reported, say, split_list
+from seviz.cli.printing import with_remarks
+from seviz.cli.reporting import Listed, progress, reported, split_list
+from seviz.cli.trusting import Trust, trusting
 from seviz.errors import FoldingError, OptionError
+from seviz.lists import HOW
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,10 +40,11 @@ if TYPE_CHECKING:
 
 
 @reported
+@trusting
 def fold(
     run: RunPath,
     out: Out,
-    blocks: Annotated[str | None, typer.Option(help="these blocks; with commas. By default all that can be")] = None,
+    blocks: Annotated[Listed, typer.Option(help=f"these blocks: {HOW}. By default all that can be")] = None,
     count: Annotated[int | None, typer.Option(min=1, help="so many, those missed least first")] = None,
     max_drop: Annotated[
         float | None, typer.Option(help="as many as cost no more accuracy than this, such as 0.01")
@@ -61,24 +67,35 @@ def fold(
     workers: Workers = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Replace the gates of SE blocks by constants, folded into the weights: the blocks are gone, at no other cost.
 
     Writes the smaller network, its measurements and a card to a directory, and prints the measurements.
     """
     from seviz.compression import folding
-    from seviz.compression.directory import Compression, check_free, write_compression
+    from seviz.compression.directory import Compression
     from seviz.compression.recalibration import recalibrate as recalibrated
     from seviz.experiments.measure import measure
     from seviz.figures.compression import folding_front as drawn
 
     if sum(each is not None for each in (blocks, count, max_drop)) > 1:
         raise OptionError("of --blocks, --count and --max-drop more than one was given, expected one or none")
-    check_free(out)
+    check_before(out, onnx=onnx)
     made = setting(
-        run, data=data, root=root, weights=weights, seed=seed, batch_size=batch_size, device=device, workers=workers
+        run,
+        data=data,
+        root=root,
+        weights=weights,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        trust=trust,
     )
     network, wanted = made.network, split_list(classes)
+    check_room_of(network, out, files=1 + program + onnx)
     gates = _constants(made, split_list(blocks), wanted, remove=remove)
     front: pd.DataFrame | None = None
     if blocks is None:
@@ -92,7 +109,7 @@ def fold(
         networks["folded, recalibrated"] = smaller
     with progress("measure") as step:
         measured = measure(networks, made.split.final, classes=wanted, progress=step, **made.reading)
-    table = measured.side_by_side(latency=latency)
+    table = with_remarks(measured.side_by_side(latency=latency), network.remarks)
     places = folding.foldable(network)
     places["folded"] = places["block"].isin(list(gates))
     tables = {
@@ -107,7 +124,10 @@ def fold(
     what = "taken out (gates of 1)" if remove else "folded (gates held at their means)"
     compression = Compression(
         title=f"{network.spec} with {len(gates)} of {len(network.blocks)} SE blocks {what}",
-        made=(_sentence(len(gates), order if front is not None else None, wanted, remove, recalibrate),),
+        made=(
+            _sentence(len(gates), order if front is not None else None, wanted, remove, recalibrate),
+            *network.remarks,
+        ),
         settings={
             "run": run,
             "network": network.spec,
@@ -123,8 +143,7 @@ def fold(
         figures=figures,
         network=smaller,
     )
-    say(f"written: {write_compression(compression, out, program=program, onnx=onnx, tell=say)}")
-    print_table(table, as_json=as_json, as_csv=as_csv)
+    write(compression, out, table, program=program, onnx=onnx, as_json=as_json, as_csv=as_csv)
 
 
 def _constants(made: Setting, blocks: list[str] | None, classes: list[str] | None, *, remove: bool) -> "dict[str, Any]":

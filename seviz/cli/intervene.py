@@ -5,22 +5,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seviz.cli.printing import print_table
-from seviz.cli.reporting import progress, reported, split_list
+from seviz.cli.opening import open_data
+from seviz.cli.printing import print_table, with_remarks
+from seviz.cli.reporting import Listed, progress, reported, split_list
+from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
+from seviz.lists import HOW
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from seviz.capture.datasets import Dataset
-    from seviz.network.models import Network
+    from seviz.network.networks import Network
     from seviz.run.store import Run
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory")]
 Data = Annotated[str | None, typer.Option(help="other images than those of the run: a folder, imagenet:ROOT, ...")]
 Root = Annotated[Path | None, typer.Option(help="where the images lie, if they were moved")]
 Weights = Annotated[str | None, typer.Option(help="where the weights of the run's network are, if they were moved")]
-Blocks = Annotated[str | None, typer.Option(help="only these blocks; with commas")]
+Blocks = Annotated[Listed, typer.Option(help=f"only these blocks: {HOW}")]
 PerClass = Annotated[int | None, typer.Option(min=1, help="only so many images of each class, drawn at random")]
 BatchSize = Annotated[int, typer.Option(min=1, help="images a forward pass")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, ...")]
@@ -28,9 +31,11 @@ Workers = Annotated[int | None, typer.Option(help="processes that decode images"
 FigurePath = Annotated[Path | None, typer.Option(help="also draw it, to a file that ends in .png, .pdf or .svg")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
+_BY_DEFAULT = ["identity", "constant", "within", "across"]
 
 
 @reported
+@trusting
 def intervene(
     run: RunPath,
     by: Annotated[str, typer.Option(help="block or class")] = "block",
@@ -39,9 +44,9 @@ def intervene(
     ] = None,
     blocks: Blocks = None,
     interventions: Annotated[
-        str, typer.Option(help="of identity, zero, constant, within, across; with commas")
-    ] = "identity,constant,within,across",
-    classes: Annotated[str | None, typer.Option(help="of a swap: only these, by id or name; with commas")] = None,
+        Listed, typer.Option(help=f"of identity, zero, constant, within, across: {HOW}; all but zero by default")
+    ] = None,
+    classes: Annotated[Listed, typer.Option(help=f"of a swap: only these, by id or name: {HOW}")] = None,
     data: Data = None,
     root: Root = None,
     weights: Weights = None,
@@ -53,6 +58,8 @@ def intervene(
     figure: FigurePath = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Run the network of a run again with the gates of each block replaced: what becomes of its accuracy."""
     import seviz
@@ -69,7 +76,7 @@ def intervene(
         raise OptionError("--figure is for --by block and --swap")
     _check_figure(figure)
     opened = seviz.open_run(run)
-    network, images = _again(opened, data, root, weights)
+    network, images = _again(opened, data, root, weights, trust)
     with progress("swap" if swap else "intervene") as step:
         if swap is not None:
             table = causal.swap(
@@ -90,7 +97,7 @@ def intervene(
                 images,
                 opened,
                 blocks=split_list(blocks),
-                interventions=split_list(interventions) or [],  # type: ignore[arg-type]
+                interventions=_BY_DEFAULT if interventions is None else split_list(interventions) or [],  # type: ignore[arg-type]
                 per_class=per_class,
                 seed=seed,
                 batch_size=batch_size,
@@ -105,6 +112,7 @@ def intervene(
 
 
 @reported
+@trusting
 def attribute(
     run: RunPath,
     by: Annotated[str, typer.Option(help="block, channel or image")] = "block",
@@ -125,12 +133,15 @@ def attribute(
     figure: FigurePath = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Attribute the logit of a class to the gates of each block, of the images of a run."""
     import seviz
     from seviz.experiments import attribution
     from seviz.experiments.belonging import check_blocks
     from seviz.figures.causal import attribution_by_depth
+    from seviz.run.parts import mean_over_images
 
     if by not in ("block", "channel", "image"):
         raise OptionError(f"by is {by!r}, expected block, channel or image")
@@ -139,12 +150,13 @@ def attribute(
     if figure is not None and by != "block":
         raise OptionError("--figure is for --by block")
     _check_figure(figure)
+    attribution.check_method(method)
     opened = seviz.open_run(run)
-    network, images = _again(opened, data, root, weights)
+    network, images = _again(opened, data, root, weights, trust)
     base: attribution.Baseline = 1.0 if baseline == "identity" else 0.0
     if baseline == "mean":
         check_blocks(network, opened)
-        base = {block: opened.total(block).mean[0] for block in opened.blocks}
+        base = {block: mean_over_images(opened, block) for block in opened.blocks}
     with progress("attribute") as step:
         found = attribution.attribute(
             network,
@@ -162,27 +174,32 @@ def attribute(
             progress=step,
         )
     table = {"block": found.by_block, "channel": found.by_channel, "image": found.by_image}[by]()
+    table = with_remarks(table, network.remarks)
     if figure is not None:
         _draw(attribution_by_depth(table), figure)
     print_table(table, as_json=as_json, as_csv=as_csv)
 
 
-def _again(run: "Run", data: str | None, root: Path | None, weights: str | None) -> "tuple[Network, Dataset]":
+def _again(
+    run: "Run", data: str | None, root: Path | None, weights: str | None, trust: Trust
+) -> "tuple[Network, Dataset]":
     """The network of a run, and its images or others."""
-    from seviz.capture.datasets import open_dataset
     from seviz.experiments.reopening import reopen_data, reopen_network
 
-    network = reopen_network(run, weights=weights)
-    return network, reopen_data(run, root=root) if data is None else open_dataset(data, root=root)
+    network = reopen_network(run, weights=weights, **trust)
+    return network, reopen_data(run, root=root) if data is None else open_data(data, root=root)
 
 
 def _check_figure(path: Path | None) -> None:
+    from seviz.run.places import check_file
+
     if path is not None and path.suffix not in (".png", ".pdf", ".svg"):
         raise OptionError(f"figure is {str(path)!r}, expected a file that ends in .png, .pdf or .svg")
+    if path is not None:
+        check_file(path)
 
 
 def _draw(figure: "Figure", path: Path) -> None:
     from seviz.figures.style import save
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     save(figure, path)

@@ -22,21 +22,27 @@ from seviz.cli.compressing import (
     Setting,
     Weights,
     Workers,
+    check_before,
+    check_room_of,
     setting,
+    write,
 )
-from seviz.cli.printing import print_table
+from seviz.cli.opening import open_data
+from seviz.cli.printing import with_remarks
 from seviz.cli.reporting import progress, reported, say, split_list
+from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError, PruningError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from seviz.network.models import Network
+    from seviz.network.networks import Network
 
 KINDS = ("gated", "inner", "branch", "stream")
 
 
 @reported
+@trusting
 def prune(
     run: RunPath,
     out: Out,
@@ -68,13 +74,15 @@ def prune(
     workers: Workers = None,
     as_json: Json = False,
     as_csv: Csv = False,
+    *,
+    trust: Trust,
 ) -> None:
     """Take the channels that are worth least out of a network for good, down to a budget.
 
     Writes the smaller network, its measurements and a card to a directory, and prints the measurements.
     """
     from seviz.compression import pruning
-    from seviz.compression.directory import Compression, check_free, write_compression
+    from seviz.compression.directory import Compression
     from seviz.compression.recalibration import recalibrate as recalibrated
     from seviz.experiments.measure import measure
     from seviz.figures.compression import removed_by_block
@@ -83,11 +91,20 @@ def prune(
         raise OptionError("of --flops, --parameters and --channels exactly one is to be given")
     if (epochs > 0) != (train is not None):
         raise OptionError("--epochs and --train go together: so many epochs on those images")
-    check_free(out)
+    check_before(out, prunes=True, onnx=onnx)
     made = setting(
-        run, data=data, root=root, weights=weights, seed=seed, batch_size=batch_size, device=device, workers=workers
+        run,
+        data=data,
+        root=root,
+        weights=weights,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        workers=workers,
+        trust=trust,
     )
     network, wanted = made.network, split_list(classes)
+    check_room_of(network, out, files=1 + program + onnx)
     criterion = _of_classes(criterion, wanted)
     kinds = ["gated", "inner"] if kind == "auto" else [kind]
     for number, each in enumerate(kinds):
@@ -122,7 +139,7 @@ def prune(
         networks["pruned, fine-tuned"] = smaller
     with progress("measure") as step:
         measured = measure(networks, made.split.final, classes=wanted, progress=step, **made.reading)
-    table = measured.side_by_side(latency=latency)
+    table = with_remarks(measured.side_by_side(latency=latency), network.remarks)
     removed = pruning.pruning_table(network, smaller)
     budget = next(
         f"{value:g} of the {name} {'go' if name == 'channels' else 'remain'}"
@@ -134,6 +151,7 @@ def prune(
         made=(
             f"Channels of kind {kind!r} were taken out for good, those with the least {criterion} first, until"
             f" {budget}.",
+            *network.remarks,
         ),
         settings={
             "run": run,
@@ -158,8 +176,7 @@ def prune(
         figures={"removed": removed_by_block(removed)} if len(removed) else {},
         network=smaller,
     )
-    say(f"written: {write_compression(compression, out, program=program, onnx=onnx, tell=say)}")
-    print_table(table, as_json=as_json, as_csv=as_csv)
+    write(compression, out, table, program=program, onnx=onnx, as_json=as_json, as_csv=as_csv)
 
 
 def _of_classes(criterion: str, classes: list[str] | None) -> str:
@@ -186,12 +203,11 @@ def _scores(made: Setting, kind: str, criterion: str) -> "pd.DataFrame":
 def _tuned(
     made: Setting, network: "Network", train: str, part: str | None, epochs: int, learning_rate: float
 ) -> "Network":
-    from seviz.capture.datasets import open_dataset
     from seviz.compression.masking import check_disjoint
     from seviz.compression.splitting import files
     from seviz.compression.tuning import fine_tune
 
-    images = open_dataset(train, split=part)
+    images = open_data(train, split=part)
     check_disjoint(files(images), files(made.split.final))
     reading = {name: value for name, value in made.reading.items() if name in ("device", "workers")}
     return fine_tune(

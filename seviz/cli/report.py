@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from seviz.cli.reporting import reported, say
+from seviz.cli.reporting import put, reported, say
 
 
 @reported
@@ -18,4 +18,4 @@ def report(
     import seviz
     from seviz.report.page import write_report
 
-    typer.echo(write_report(seviz.open_run(run), out, title=title, tell=say))
+    put(write_report(seviz.open_run(run), out, title=title, tell=say))

@@ -1,47 +1,95 @@
-"""What commands share: errors become one line and an exit code, progress goes to stderr, lists are split."""
+"""What commands share: errors become one line and an exit code, progress goes to stderr."""
 
 import json
 import os
-import shlex
 import sys
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TextIO
 
 import typer
 
-from seviz.errors import SevizError
+from seviz.errors import SevizError, SevizWarning
+from seviz.lists import split_list as split_list
+from seviz.texts import command_line, visible
 
 P = ParamSpec("P")
 
 
+SHOWN = {"traceback": False}
+"""Whether errors are shown with all that led to them, as --traceback asks for."""
+
+
 def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """A command whose errors are told in one line on stderr: exit code 2 for wrong use, 1 for failed work."""
+    """A command whose errors are told in one line on stderr: exit code 2 for wrong use, 1 for failed work.
+
+    Warnings of seviz are notes there, a line each.
+    """
 
     @wraps(command)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with _warnings_as_notes():
+                command(*args, **kwargs)
         except SevizError as error:
+            if SHOWN["traceback"]:
+                traceback.print_exception(error)
             say(f"error: {error}")
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
-            say(f"interrupted; what is done is kept. To continue: {shlex.join(['seviz', *sys.argv[1:]])}")
+            say(f"interrupted; what is done is kept. To continue: {command_line(['seviz', *sys.argv[1:]])}")
             raise typer.Exit(130) from error
 
     return wrapper
 
 
+@contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """What seviz warns of is told as a line on stderr, without the place in its code."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, SevizWarning):
+                say(f"note: {message}")
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.simplefilter("always", SevizWarning)
+        warnings.showwarning = tell
+        yield
+
+
 def say(message: str) -> None:
-    """A message for a person, on stderr."""
-    typer.echo(message, err=True)
+    """A message for a person, on stderr: one line, in which what a terminal would obey is written out."""
+    typer.echo(visible(message), err=True)
 
 
-def split_list(value: str | None) -> list[str] | None:
-    """A list given with commas."""
-    return None if value is None else [part.strip() for part in value.split(",") if part.strip()]
+def put(result: object) -> None:
+    """A line of what was asked for, on stdout, for a person; what is exact goes out by `--json` and `--csv`."""
+    typer.echo(visible(str(result)))
+
+
+def encode_all(*streams: TextIO) -> None:
+    """Write a character that the encoding of a stream lacks as its escape, where it would be an error."""
+    for stream in streams:
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+Listed = list[str] | None
+"""What an option is given as that lists things, for `split_list`."""
 
 
 @contextmanager
@@ -62,9 +110,15 @@ def progress(label: str, unit: str = "images") -> Iterator[Callable[[int, int | 
             speed = getattr(task, "finished_speed", None) or getattr(task, "speed", None)
             return Text(f"{speed:.0f} {unit}/s" if speed else "", style="progress.data.speed")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        Speed(),
+        TimeRemainingColumn(),
+    )
     bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(label, total=None)
+    task = bar.add_task(visible(label), total=None)
 
     def step(done: int, total: int | None) -> None:
         bar.start()  # not before there is something to show: an error comes first, and alone
@@ -85,6 +139,6 @@ def _lines(label: str) -> Callable[[int, int | None], None]:
         nonlocal told
         if done == total or time.monotonic() - told > 0.1:
             told = time.monotonic()
-            say(json.dumps({"progress": label, "done": done, "total": total}))
+            typer.echo(json.dumps({"progress": label, "done": done, "total": total}), err=True)
 
     return step

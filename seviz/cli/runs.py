@@ -1,4 +1,4 @@
-"""`seviz verify` and `seviz merge`: is a run whole, and several as one."""
+"""`seviz verify`, `seviz upgrade` and `seviz merge`: is a run whole, of this format, and several as one."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from seviz.cli.capture import tell
-from seviz.cli.reporting import reported, say
+from seviz.cli.reporting import put, reported, say
 
 
 @reported
@@ -27,11 +27,21 @@ def verify(
         typer.echo(json.dumps({"run": str(run), "damaged": found}, indent=1))
     else:
         for damage in damages:
-            typer.echo(f"{damage.path}: {damage.what}; {damage.remedy}")
+            put(f"{damage.path}: {damage.what}; {damage.remedy}")
         if not damages:
-            typer.echo(f"{run}: {len(opened.chunk_paths())} chunks, {len(opened.blocks)} blocks, all as written")
+            put(f"{run}: {len(opened.chunk_paths())} chunks, {len(opened.blocks)} blocks, all as written")
     if damages:
         raise typer.Exit(1)
+
+
+@reported
+def upgrade(
+    run: Annotated[Path, typer.Argument(help="a run's directory")],
+) -> None:
+    """Bring a run of an older seviz to this one's format, in place."""
+    from seviz.run.upgrading import upgrade
+
+    say(f"{run}: {'upgraded' if upgrade(run) else 'is of this format already; nothing was changed'}")
 
 
 @reported

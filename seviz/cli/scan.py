@@ -1,11 +1,13 @@
 """`seviz scan`: check a data set without a network."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seviz.cli.reporting import progress, reported, say
+from seviz.capture.grammar import HELP
+from seviz.cli.opening import ClassNames, LabelSeparator, Root, Split, open_data
+from seviz.cli.printing import print_grid
+from seviz.cli.reporting import progress, put, reported, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,22 +20,26 @@ LISTED = 20
 def scan(
     data: Annotated[
         str,
-        typer.Argument(help="a folder, imagenet:ROOT, cifar10:ROOT, places365:ROOT, coco:ROOT, csv:FILE, or bundled"),
+        typer.Argument(help=HELP),
     ],
-    split: Annotated[str | None, typer.Option(help="of the data set, such as train; val or test by default")] = None,
-    root: Annotated[Path | None, typer.Option(help="where the images lie, if they were moved")] = None,
+    split: Split = None,
+    root: Root = None,
+    label_separator: LabelSeparator = None,
+    class_names: ClassNames = None,
     workers: Annotated[int, typer.Option(help="processes that decode images; 0 for this one")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON, with all files of note")] = False,
 ) -> None:
     """Decode every image of a data set, and tell which are not in order; exit code 1 if any failed."""
     import json
 
-    from seviz.capture.datasets import open_dataset, printable
+    from seviz.capture.indexed import kinds_in_words
     from seviz.capture.scan import STATUSES, reasons, scan
+    from seviz.texts import path_text
 
-    opened = open_dataset(data, split=split, root=root)
+    opened = open_data(data, split=split, root=root, label_separator=label_separator, class_names=class_names)
+    others = sum(opened.ignored.values())
     try:
-        with progress(printable(data)) as step:
+        with progress(path_text(data)) as step:
             scanned = scan(opened, workers=workers, progress=step)
     except KeyboardInterrupt as error:
         say("interrupted; a scan begins anew")
@@ -41,13 +47,14 @@ def scan(
     counts = {status: int((scanned["status"] == status).sum()) for status in STATUSES}
     if as_json:
         told = scanned[(scanned["status"] != "ok") | (scanned["reason"] != "")]
-        facts = {"data": printable(data), "classes": len(opened.classes), "found": len(scanned), **counts}
+        facts = {"data": path_text(data), "classes": len(opened.classes), "found": len(scanned), **counts}
         lists = {"reasons": reasons(scanned).to_dict("records"), "files": told.to_dict("records")}
-        typer.echo(json.dumps({**facts, "ignored": opened.ignored, **lists}, indent=1))
+        typer.echo(json.dumps({**facts, "ignored": others, "ignored_kinds": dict(opened.ignored), **lists}, indent=1))
     else:
         listed = ", ".join(f"{count} {status}" for status, count in counts.items())
-        typer.echo(f"data: {printable(data)} ({len(opened.classes)} classes)")
-        typer.echo(f"images: {len(scanned)} found ({listed}); {opened.ignored} other files ignored")
+        put(f"data: {path_text(data)} ({len(opened.classes)} classes)")
+        kinds = f": {kinds_in_words(opened.ignored)}" if others else ""
+        put(f"images: {len(scanned)} found ({listed}); {others} other files ignored{kinds}")
         _tell_reasons(reasons(scanned))
         _tell_failed(scanned[scanned["status"] == "failed"])
     if counts["failed"]:
@@ -55,26 +62,19 @@ def scan(
 
 
 def _tell_reasons(table: "pd.DataFrame") -> None:
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-
     if table.empty:
         return
-    drawn = Table("status", "images", "reason", "example", box=None, pad_edge=False)
-    drawn.columns[1].justify = "right"
-    for row in table[["status", "images", "reason", "example"]].astype(str).to_numpy():
-        drawn.add_row(*row)
-    typer.echo()
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(drawn)
+    columns = ["status", "images", "reason", "example"]
+    put("")
+    print_grid(columns, table[columns].to_numpy(), right=(1,))
 
 
 def _tell_failed(failed: "pd.DataFrame") -> None:
     if failed.empty:
         return
-    typer.echo("\nfailed:")
+    put("")
+    put("failed:")
     for row in failed[:LISTED].itertuples():
-        typer.echo(f"{row.path}: {row.reason}")
+        put(f"{row.path}: {row.reason}")
     if len(failed) > LISTED:
-        typer.echo(f"... and {len(failed) - LISTED} more; --json lists all")
+        put(f"... and {len(failed) - LISTED} more; --json lists all")

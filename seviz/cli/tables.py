@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seviz.cli.printing import print_table
-from seviz.cli.reporting import reported, say, split_list
+from seviz.cli.reporting import Listed, put, reported, say, split_list
 from seviz.errors import OptionError
+from seviz.lists import HOW
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory")]
 OtherPath = Annotated[Path | None, typer.Argument(metavar="[OTHER]", help="another run to compare it with")]
 Block = Annotated[str, typer.Argument(metavar="BLOCK", help="a block, such as SE_5_1")]
-Blocks = Annotated[str | None, typer.Option(help="only these blocks; with commas")]
+Blocks = Annotated[Listed, typer.Option(help=f"only these blocks: {HOW}")]
 Signal = Annotated[str, typer.Option(help="excitation, squeeze or response")]
 Seed = Annotated[int, typer.Option(help="of what is drawn at random")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -25,7 +26,7 @@ Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
 @reported
 def analyse(
     run: RunPath,
-    only: Annotated[str | None, typer.Option(help="only these tables; with commas")] = None,
+    only: Annotated[Listed, typer.Option(help=f"only these tables: {HOW}")] = None,
 ) -> None:
     """Compute all tables of a run and keep them in its directory, where report and dashboard read them."""
     import seviz
@@ -36,7 +37,7 @@ def analyse(
         if done.reason:
             say(f"{what} is left out: {done.reason}")
         else:
-            typer.echo(f"{what}: {f'{done.seconds:.1f} s' if done.seconds else 'kept before'}")
+            put(f"{what}: {f'{done.seconds:.1f} s' if done.seconds else 'kept before'}")
 
 
 @reported
@@ -89,7 +90,7 @@ def selectivity(
 @reported
 def decoding(
     run: RunPath,
-    decoders: Annotated[str | None, typer.Option(help="of centroid, logistic, discriminant; with commas")] = None,
+    decoders: Annotated[Listed, typer.Option(help=f"of centroid, logistic, discriminant: {HOW}")] = None,
     folds: Annotated[int, typer.Option(min=2, help="of the cross-validation")] = 5,
     components: Annotated[int, typer.Option(min=1, help="of the equal width")] = 64,
     per_class: Annotated[int | None, typer.Option(help="images of each class at most")] = None,
@@ -121,7 +122,7 @@ def channels(
     run: RunPath,
     block: Block,
     number: Annotated[int, typer.Option(min=1, help="classes and images of each kind")] = 5,
-    only: Annotated[str | None, typer.Option(help="only these channels, from 0; with commas")] = None,
+    only: Annotated[Listed, typer.Option(help=f"only these channels, from 0: {HOW}")] = None,
     signal: Signal = "excitation",
     as_json: Json = False,
     as_csv: Csv = False,
@@ -245,7 +246,7 @@ def redundancy(
 def convergence(
     run: RunPath,
     by_size: Annotated[bool, typer.Option("--by-size", help="the curves, rather than the verdict")] = False,
-    sizes: Annotated[str | None, typer.Option(help="images per class; with commas")] = None,
+    sizes: Annotated[Listed, typer.Option(help=f"images per class: {HOW}")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="pairs of samples")] = 10,
     signal: Signal = "excitation",
     seed: Seed = 0,
@@ -338,10 +339,10 @@ def _only(where: str, by: str, **given: Any) -> None:
             raise OptionError(f"--{name.replace('_', '-')} is for --by {where}, not for --by {by}")
 
 
-def _numbers(option: str, value: str | None) -> list[int] | None:
+def _numbers(option: str, value: Listed) -> list[int] | None:
     parts = split_list(value)
     if parts is None:
         return None
     if not all(part.isdecimal() for part in parts):
-        raise OptionError(f"{option} is {value!r}, expected whole numbers with commas between them")
+        raise OptionError(f"{option} is {','.join(value or ())!r}, expected whole numbers with commas between them")
     return [int(part) for part in parts]

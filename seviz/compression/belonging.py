@@ -2,7 +2,7 @@
 
 from seviz.errors import OptionError
 from seviz.experiments.belonging import check_blocks
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.parts import Part
 from seviz.run.store import Run
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from seviz.compression.places import places
 from seviz.errors import SevizError
 from seviz.network.blocks import SEBlock, Survey
+from seviz.network.examples import Given, random_example, run_example
 from seviz.network.gates import capture_gates, force_gates
-from seviz.network.models import Network
 from seviz.network.modes import buffers_kept, undisturbed
+from seviz.network.networks import Network
 from seviz.network.products import tensors_in
 
 _IMAGES = 4
@@ -107,13 +108,13 @@ def check(network: Network) -> Check:
 
 def _check(network: Network) -> Check:
     blocks = network.blocks
-    images = _images(network)
+    given = _given(network)
     with undisturbed(network.model), capture_gates(network.model, blocks, detach=True) as gates:
-        plain = _numbers(network.model(images))
-    known = places(network.model, images, blocks) if blocks else {}
+        plain = _numbers(run_example(network.model, given))
+    known = places(network.model, given.args[0], blocks) if blocks and network.takes_images else {}
     checked = {}
     for name, block in blocks.items():
-        kept, set_, formula = _forced(network.model, blocks, name, images, gates[name], plain)
+        kept, set_, formula = _forced(network.model, blocks, name, given, gates[name], plain)
         low, high = block.bounds
         slack = 1e-6 + _tolerance(gates[name]) * (high - low if math.isfinite(high - low) else 0)
         checked[name] = BlockCheck(
@@ -123,23 +124,27 @@ def _check(network: Network) -> Check:
             kept=kept,
             set=set_,
             formula=formula,
-            folds=known[name].side is not None,
-            why_not=known[name].reason,
+            folds=name in known and known[name].side is not None,
+            why_not=known[name].reason if name in known else "the network takes several inputs",
         )
     return Check(blocks=checked, survey=network.survey)
 
 
-def _images(network: Network) -> Tensor:
+def _given(network: Network) -> Given:
+    """Random images, or what else the network takes."""
+    if network.example is not None and not network.takes_images:
+        return random_example(network.model, network.example)
     like = next((p for p in network.model.parameters() if p.is_floating_point()), torch.empty(0))
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(_IMAGES, *network.example_size, generator=generator).to(like)
+    images = torch.randn(_IMAGES, *network.example_size, generator=generator).to(like)
+    return Given((images,), {}, f"shape {tuple(images.shape)}")
 
 
 def _forced(
     model: nn.Module,
     blocks: Mapping[str, SEBlock],
     name: str,
-    images: Tensor,
+    given: Given,
     gate: Tensor,
     plain: list[Tensor],
 ) -> tuple[bool, bool, bool | None]:
@@ -154,7 +159,7 @@ def _forced(
     hook = module.register_forward_hook(note)
     try:
         with undisturbed(model), force_gates(model, blocks, {name: gate}):
-            same = _numbers(model(images))
+            same = _numbers(run_example(model, given))
         scaled = len(seen) == 1 and _close(seen[0][1], _times(seen[0][0], gate))
         seen.clear()
         with (
@@ -162,7 +167,7 @@ def _forced(
             force_gates(model, blocks, {name: _CONSTANT}),
             capture_gates(model, {name: blocks[name]}, detach=True) as inside,
         ):
-            other = _numbers(model(images))
+            other = _numbers(run_example(model, given))
     except SevizError:
         return False, False, None
     finally:

@@ -19,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seviz.errors import MissingPackageError, PruningError
+from seviz.errors import PruningError
+from seviz.extras import needing, require_extra
 
 Side = Literal["in", "out"]
 Layer = tuple[str, Side]
@@ -39,13 +40,14 @@ def torch_pruning() -> Any:
     MissingPackageError
         If it is not installed.
     """
-    try:
+    with needing("prune", "removing channels"):
         import torch_pruning
-    except ImportError as error:
-        raise MissingPackageError(
-            f"channels are removed through Torch-Pruning ({error}): pip install 'seviz[prune]'"
-        ) from error
     return torch_pruning
+
+
+def require_pruning() -> None:
+    """Raise MissingPackageError unless `torch_pruning` is installed."""
+    require_extra("prune", "removing channels")
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from seviz.classes import Classes
 from seviz.compression.masking import Scope, lowest, masked, masked_channels
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import OptionError
 from seviz.experiments.evaluation import (
     Images,
     Progress,
@@ -38,9 +38,10 @@ from seviz.experiments.evaluation import (
     logits_of,
     on_device,
     outcome_of,
+    top5_share,
 )
 from seviz.experiments.shares import difference_interval, share_interval
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 
 @dataclass(frozen=True, order=True)
@@ -118,7 +119,7 @@ class Curves:
             drop=(first - second) / images,
             drop_low=np.where(nothing, 0, ends[0]),
             drop_high=np.where(nothing, 0, ends[1]),
-            top5=self.in_top5.mean(1),
+            top5=top5_share(self.in_top5, len(self.classes)),
             loss=self.losses.mean(1, dtype=np.float64),
         )
 
@@ -165,7 +166,7 @@ class Curves:
                     "low": low,
                     "high": high,
                     "drop": self._right[self._plain[own]].mean() - right.mean(),
-                    "top5": self.in_top5[own].mean(),
+                    "top5": float(top5_share(self.in_top5[own].ravel(), len(self.classes))),
                     "loss": self.losses[own].mean(dtype=np.float64),
                 }
             )
@@ -291,20 +292,18 @@ def masking_curve(
             if not len(batch):
                 continue
             images = batch.images.to(place)
-            plain = logits_of(network.model, images, batch.labels)
+            plain = logits_of(network, images, batch.labels)
             passes = []
             for channels in chosen:
                 logits = plain
                 if channels:
                     with masked(network, channels):
-                        logits = logits_of(network.model, images, batch.labels)
+                        logits = logits_of(network, images, batch.labels)
                 passes.append(outcome_of(logits, batch.labels))
             outcomes.append(tuple(np.stack(part) for part in zip(*passes, strict=True)))  # type: ignore[arg-type]
             labels.append(batch.labels)
             paths += batch.paths
             width = plain.shape[1]
-    if not paths:
-        raise EmptyDataError(f"none of the {failed} images can be read")
     predicted, in_top5, losses = (np.concatenate(part, axis=1) for part in zip(*outcomes, strict=True))
     return Curves(
         conditions=tuple(conditions),

@@ -8,7 +8,6 @@ NAME.csv             tables
 figures/NAME.png     figures
 """
 
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from seviz.compression.export import Exported, export_onnx, export_program
+from seviz.compression.export import Exported, export_onnx, export_program, require_onnx
 from seviz.errors import EngineError, OptionError, WriteError
 from seviz.figures.style import save
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.saving import save as save_network
+from seviz.network.trust import making
+from seviz.run.places import check_directory
+from seviz.texts import command_line, csv_text, markdown_text
 
 _ROWS = 40  # of a table on the card
 
@@ -66,10 +68,13 @@ def check_free(directory: str | Path) -> Path:
     ------
     OptionError
         If there is something.
+    WriteError
+        If it cannot be made there.
     """
     directory = Path(directory)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise OptionError(f"out is {str(directory)!r}, where there is something already; give another directory")
+    check_directory(directory.absolute().parent)  # where it is written, to get its name when it is whole
     return directory
 
 
@@ -92,7 +97,7 @@ def write_compression(
     program, onnx
         Whether the network is also written as a program of torch.export, and as ONNX.
     tell
-        Told what could not be done, and goes without.
+        Told, a sentence each, what the network could not be exported to, and why; all else is written.
 
     Returns
     -------
@@ -106,10 +111,12 @@ def write_compression(
     SavedNetworkError
         If the network cannot be written down.
     MissingPackageError
-        If ONNX is asked for and its packages are not installed.
+        If ONNX is asked for and its packages are not installed; then nothing is written.
     WriteError
         If the disk is full, read-only, or gone.
     """
+    if onnx and compression.network is not None:
+        require_onnx()
     directory = check_free(directory)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -118,11 +125,11 @@ def write_compression(
             place.mkdir()
             exported = _write_network(compression.network, place, program=program, onnx=onnx, tell=tell)
             for name, (_, table) in compression.tables.items():
-                table.to_csv(place / f"{name}.csv", index=False)
+                (place / f"{name}.csv").write_text(csv_text(table), encoding="utf-8", newline="\n")
             for name, figure in compression.figures.items():
                 (place / "figures").mkdir(exist_ok=True)
                 save(figure, place / "figures" / f"{name}.png")
-            (place / "README.md").write_text(card(compression, exported, directory))
+            (place / "README.md").write_text(card(compression, exported, directory), encoding="utf-8", newline="\n")
             if directory.exists():
                 directory.rmdir()
             place.rename(directory)
@@ -138,24 +145,27 @@ def _write_network(
         return []
     save_network(network, place)
     exported = []
-    if program:
-        try:
-            exported.append(export_program(network, place / "network.pt2"))
-        except EngineError as error:
-            tell(f"there is no network.pt2: {error}")
-    if onnx:
-        exported.append(export_onnx(network, place / "network.onnx"))
+    for wanted, export, name in ((program, export_program, "network.pt2"), (onnx, export_onnx, "network.onnx")):
+        if wanted:
+            try:
+                exported.append(export(network, place / name))
+            except (EngineError, WriteError) as error:
+                tell(f"there is no {name}: {error}")
     return exported
 
 
 def card(compression: Compression, exported: list[Exported], directory: Path) -> str:
     """The card in Markdown."""
-    lines = [f"# {compression.title}", "", *compression.made, ""]
+    lines = [f"# {markdown_text(compression.title)}", "", *map(markdown_text, compression.made), ""]
     if compression.network is not None:
         lines += ["## Use", "", "```python", "import seviz", "", f"network = seviz.load({str(directory)!r})", "```", ""]
+        made = making(compression.network.base or compression.network.spec)
+        if made.acts:
+            lines += [f"That takes `trust_code=True`, since making the network {made.does}.", ""]
         for file in exported:
             lines += _use(file)
-        lines += [f"`seviz capture {shlex.quote(str(directory))} DATA -o RUN` records the gates that are left.", ""]
+        again = command_line(["seviz", "capture", str(directory), "DATA", "-o", "RUN"])
+        lines += ["The gates that are left are recorded by", "", "```sh", again, "```", ""]
     for name, (title, table) in compression.tables.items():
         lines += [f"## {title}", "", *markdown(table.head(_ROWS)), ""]
         if len(table) > _ROWS:
@@ -192,7 +202,7 @@ def markdown(table: pd.DataFrame) -> list[str]:
     kinds = [table[column].dtype for column in table.columns]
     numeric = [pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in kinds]
     lines = [
-        "| " + " | ".join(map(str, table.columns)) + " |",
+        "| " + " | ".join(markdown_text(str(column)) for column in table.columns) + " |",
         "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
     ]
     return lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in table.itertuples(index=False)]
@@ -207,4 +217,4 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value).replace("|", r"\|").replace("\n", " ")
+    return markdown_text(str(value))

@@ -10,7 +10,6 @@ and an ONNX file by any runtime, its input called "images", its output "logits".
 """
 
 import contextlib
-import importlib.util
 import io
 import logging
 import warnings
@@ -25,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seviz.capture.engines import copy_of, random_images
-from seviz.errors import EngineError, MissingPackageError, OptionError
-from seviz.network.models import Network
+from seviz.errors import EngineError, OptionError
+from seviz.extras import require_extra
+from seviz.network.networks import Network
 from seviz.network.wrappers import refuse_compiled
 from seviz.run.files import write_atomically
 
@@ -119,10 +119,13 @@ def export_onnx(network: Network, path: str | Path, *, batch: Batch = "dynamic")
     OptionError, EngineError, CompiledModelError
         As in `export_program`.
     """
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingPackageError(f"an ONNX file needs {', '.join(missing)}: pip install 'seviz[onnx]'")
+    require_onnx()
     return _export(network, Path(path), ".onnx", batch, _as_onnx)
+
+
+def require_onnx() -> None:
+    """Raise MissingPackageError unless the packages that `export_onnx` needs are installed."""
+    require_extra("onnx", "an ONNX file")
 
 
 def _export(

@@ -19,10 +19,10 @@ from seviz.errors import FoldingError, OptionError
 from seviz.network.blocks import SEBlock
 from seviz.network.complexity import complexity
 from seviz.network.gates import force_gates
-from seviz.network.models import Network
 from seviz.network.modes import undisturbed
+from seviz.network.networks import Network
 from seviz.network.products import tensors_in
-from seviz.run.parts import Part
+from seviz.run.parts import Part, mean_over_images
 from seviz.run.store import Run
 
 _EXACT = 1e-4  # of the largest output
@@ -133,10 +133,12 @@ def mean_gate(run: Run | Part, block: str, *, classes: Sequence[str] | None = No
     UnknownClassError
         If there is no such class.
     OptionError
-        If it has no image.
+        If they have no image.
+    EmptyDataError
+        If all images of the run failed.
     """
     if classes is None:
-        return np.asarray(run.total(block).mean[0], np.float64)
+        return mean_over_images(run, block)
     known = [run.classes.index(name, f"the run {str(run.path)!r}") for name in classes]
     moments = run.moments(block).take(np.array(known, np.int64))
     if not moments.count.sum():

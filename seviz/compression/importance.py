@@ -30,17 +30,17 @@ from torch import Tensor, nn
 
 from seviz.analysis.variance import split_variance
 from seviz.compression.belonging import check_run
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import OptionError
 from seviz.experiments.attribution import Method, attribute
 from seviz.experiments.evaluation import Images, Labelled, Progress, labelled_batches, logits_of, on_device
 from seviz.network.blocks import SEBlock
 from seviz.network.dtype import as_taken
 from seviz.network.flow import Producer, producers
 from seviz.network.gates import capture_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.products import Product
 from seviz.network.reading import recorded_products
-from seviz.run.parts import Part
+from seviz.run.parts import Part, mean_over_images
 from seviz.run.store import Run
 
 _SMALL = (3, 224, 224)  # of a network that takes any size
@@ -198,7 +198,7 @@ def importance(
     if wrong:
         raise OptionError(
             f"criterion {criterion!r} has no finite score for channels of {wrong[0]}: there are too few images, or the"
-            " network gives no finite numbers"
+            " network gives no finite numbers. Take another criterion, or a run of more images."
         )
     table = pd.concat(
         [
@@ -255,9 +255,11 @@ def _layers(block: SEBlock, pieces: tuple[Producer, ...]) -> list[str]:
 
 def _of_run(run: Run | Part, name: str, argument: str) -> Scores:
     if name == "gate_mean":
-        return {block: np.abs(run.total(block).mean[0]) for block in run.blocks}  # of a gate that has signs, its size
+        return {
+            block: np.abs(mean_over_images(run, block)) for block in run.blocks
+        }  # of a gate that has signs, its size
     if name == "gate_effective":
-        return {block: run.total(block, "response").mean[0] for block in run.blocks}
+        return {block: mean_over_images(run, block, "response") for block in run.blocks}
     if name == "gate_variance":
         return {block: run.total(block).variance()[0] for block in run.blocks}
     if name == "gate_between":
@@ -314,10 +316,8 @@ def _of_images(network: Network, data: Images, name: str, device: str, options: 
     with on_device(network.model, device) as place:
         for batch in _readable(labelled_batches(network, data, **options)):
             for block, values in of_batch(network, batch, place).items():
-                sums[block] += values.double().sum(0).cpu().numpy()
+                sums[block] += values.cpu().double().sum(0).numpy()
             images += len(batch)
-    if not images:
-        raise EmptyDataError("there is no image that can be read")
     return {block: total / images for block, total in sums.items()}
 
 
@@ -329,7 +329,7 @@ def _taylor(network: Network, batch: Labelled, place: torch.device) -> dict[str,
     """|s · dL/ds|, (image, channel). By the chain rule s · dL/ds is the sum of y · dL/dy over positions."""
     images = batch.images.to(place).detach().requires_grad_()  # so that gates have a graph, whatever is frozen
     with torch.enable_grad(), capture_gates(network.model, network.blocks) as gates:
-        logits = logits_of(network.model, images, batch.labels)
+        logits = logits_of(network, images, batch.labels)
         target = torch.as_tensor(batch.labels, device=place)
         loss = nn.functional.cross_entropy(logits, target, reduction="sum")
         seen = list(gates.values())
@@ -354,7 +354,8 @@ def _size(product: Product, _: Tensor) -> Tensor:
 
 
 def _on(product: Product, gate: Tensor) -> Tensor:
-    return (product.u.flatten(2) * gate[:, :, None] > 0).double().mean(2)
+    on = product.u.flatten(2) * gate[:, :, None] > 0  # (image, channel, position)
+    return on.sum(2).cpu().double() / on.shape[2]
 
 
 def scores_by_block(scores: pd.DataFrame) -> dict[str, pd.Series]:

@@ -13,11 +13,11 @@ from seviz.compression.belonging import check_run
 from seviz.compression.coupling import Graph
 from seviz.compression.folding import mean_gate
 from seviz.compression.sites import blank_image, producers_of
-from seviz.errors import EmptyDataError, OptionError, PruningError
+from seviz.errors import OptionError, PruningError
 from seviz.experiments.evaluation import Images, labelled_batches, logits_of, on_device
 from seviz.network.flow import Producer, input_producers
 from seviz.network.gates import layer_inputs
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.parts import Part
 from seviz.run.store import Run
 
@@ -114,7 +114,7 @@ def inner_scores(
         elif name == "bn_gamma":
             score = _gamma(network.model, behind[piece.convolution], piece.convolution)
         else:
-            filters = network.model.get_parameter(f"{layer}.weight").detach().double().flatten(1)
+            filters = network.model.get_parameter(f"{layer}.weight").detach().cpu().double().flatten(1)
             score = filters.norm(p=int(name[1]), dim=1).cpu().numpy()
         found[block, layer] = found.get((block, layer), np.zeros(len(score))) + score
     return pd.concat(
@@ -167,16 +167,14 @@ def _taylor(
                 continue
             x = batch.images.to(place).detach().requires_grad_()  # so that there is a graph, whatever is frozen
             with torch.enable_grad(), layer_inputs(network.model, paths) as given:
-                logits = logits_of(network.model, x, batch.labels)
+                logits = logits_of(network, x, batch.labels)
                 target = torch.as_tensor(batch.labels, device=place)
                 loss = nn.functional.cross_entropy(logits, target, reduction="sum")
                 slopes = torch.autograd.grad(loss, list(given.values()))
             for (path, a), slope in zip(given.items(), slopes, strict=True):
-                score = (a.detach() * slope).sum((2, 3)).abs().double().sum(0).cpu()
+                score = (a.detach() * slope).sum((2, 3)).abs().cpu().double().sum(0)
                 total[path] = total.get(path, torch.zeros_like(score)) + score
             images += len(batch)
-    if not images:
-        raise EmptyDataError("there is no image that can be read")
     return {path: (score / images).numpy() for path, score in total.items()}
 
 
@@ -185,7 +183,7 @@ def _scores(model: nn.Module, piece: Producer, gates: NDArray[np.float64]) -> ND
     convolution = model.get_submodule(piece.convolution)
     assert isinstance(convolution, nn.Conv2d)  # as `producers` promises
     reach = gates * _scale(model, piece)  # (outputs)
-    sizes = convolution.weight.detach().double().flatten(2).norm(dim=2).cpu().numpy()  # (outputs, inputs of a group)
+    sizes = convolution.weight.detach().cpu().double().flatten(2).norm(dim=2).numpy()  # (outputs, inputs of a group)
     by_group = (reach[:, None] * sizes).reshape(convolution.groups, -1, sizes.shape[1]).sum(1)
     return np.asarray(by_group.reshape(-1), np.float64)  # (groups, inputs of a group) to (inputs)
 
@@ -200,7 +198,7 @@ def _scale(model: nn.Module, piece: Producer) -> NDArray[np.float64]:
     gamma = getattr(module, "weight", None)
     if not isinstance(variance, Tensor):
         return np.ones(channels)
-    scale = (variance.detach().double() + eps).rsqrt()
+    scale = (variance.detach().cpu().double() + eps).rsqrt()
     if isinstance(gamma, Tensor):
-        scale = scale * gamma.detach().double().abs()
-    return np.asarray(scale[piece.norm_first : piece.norm_first + channels].cpu().numpy(), np.float64)
+        scale = scale * gamma.detach().cpu().double().abs()
+    return np.asarray(scale[piece.norm_first : piece.norm_first + channels].numpy(), np.float64)

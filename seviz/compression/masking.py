@@ -19,7 +19,7 @@ from torch import Tensor
 from seviz.compression.importance import over_mean, scores_by_block
 from seviz.errors import OptionError
 from seviz.network.gates import force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 Scope = Literal["global", "stage", "block"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

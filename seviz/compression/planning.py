@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import OptionError
 from seviz.experiments.evaluation import (
     Evaluation,
     Images,
@@ -35,7 +35,7 @@ from seviz.experiments.evaluation import (
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.complexity import complexity
 from seviz.network.gates import capture_gates, force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.parts import Part
 from seviz.run.store import Run
 
@@ -114,7 +114,7 @@ def _predicted(network: Network, gates: Gates, batches: Iterable[Labelled], devi
                 continue
             x = batch.images.to(place).detach().requires_grad_()  # so that gates have a graph, whatever is frozen
             with torch.enable_grad(), capture_gates(network.model, blocks) as seen:
-                logits = logits_of(network.model, x, batch.labels)
+                logits = logits_of(network, x, batch.labels)
                 target = torch.as_tensor(batch.labels, device=place)
                 loss = nn.functional.cross_entropy(logits, target, reduction="sum")
                 slopes = torch.autograd.grad(loss, list(seen.values()), allow_unused=True)
@@ -123,8 +123,6 @@ def _predicted(network: Network, gates: Gates, batches: Iterable[Labelled], devi
                     mean = torch.tensor(gates[name]).to(gate)
                     total[name] += float(((mean - gate.detach()) * slope).sum(1).abs().sum())
             images += len(batch)
-    if not images:
-        raise EmptyDataError("there is no image that can be read")
     return {name: value / images for name, value in total.items()}
 
 
@@ -162,11 +160,9 @@ def with_constant_gates(
             labels.append(batch.labels)
             for gates, outcome in zip(held, outcomes, strict=True):
                 with force_gates(network.model, network.blocks, gates):
-                    logits = logits_of(network.model, images, batch.labels)
+                    logits = logits_of(network, images, batch.labels)
                 outcome.append(outcome_of(logits, batch.labels))
                 width = logits.shape[1]
-    if not labels:
-        raise EmptyDataError("there is no image that can be read")
     every = np.concatenate(labels)
     classes = classes_of(network, width)
     evaluations = []

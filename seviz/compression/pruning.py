@@ -38,8 +38,8 @@ from seviz.compression.sites import (
 )
 from seviz.errors import OptionError, PruningError
 from seviz.network.complexity import Cost, complexity
-from seviz.network.models import Network
 from seviz.network.modes import undisturbed
+from seviz.network.networks import Network
 from seviz.network.products import tensors_in
 from seviz.network.wrappers import refuse_compiled
 

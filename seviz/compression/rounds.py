@@ -12,7 +12,7 @@ from seviz.compression.pruning import prune_with_record
 from seviz.compression.sites import KEYS, Kind, Scope, input_size
 from seviz.errors import OptionError
 from seviz.network.complexity import complexity
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 
 @dataclass(frozen=True)

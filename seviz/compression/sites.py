@@ -15,7 +15,7 @@ from seviz.compression.coupling import Coupled, Graph
 from seviz.errors import OptionError, PruningError
 from seviz.network.blocks import SEBlock
 from seviz.network.flow import Producer, producers
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 Kind = Literal["gated", "inner", "stream", "branch"]
 Scope = Literal["global", "stage", "block"]

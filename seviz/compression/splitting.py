@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seviz.capture.datasets import Dataset, printable
+from seviz.capture.datasets import Dataset
 from seviz.compression.masking import check_disjoint
 from seviz.errors import MissingSignalError, OptionError
 from seviz.run.parts import Part, split_rows
 from seviz.run.store import Run
+from seviz.texts import path_text
 
 
 @dataclass(frozen=True)
@@ -142,19 +143,21 @@ def _refuse_unkept(run: Run) -> None:
     if missing:
         raise MissingSignalError(
             f"the run {str(run.path)!r} does not keep the gates of {missing} of its {len(samples)} images, so they"
-            " cannot be parted. Judge the result by other images (data), or capture again with --keep-gates all."
+            " cannot be parted. Judge the result by other images (--data), or capture again with --keep-gates all."
         )
 
 
 def _single(data: Dataset) -> NDArray[np.int64]:
     if data.multi:
-        raise OptionError(f"images of data {data.spec!r} have several classes, expected one of each")
+        raise OptionError(
+            f"images of data {data.spec!r} have several classes, expected one of each. Give such images, as other data."
+        )
     return data.labels
 
 
 def files(data: Dataset) -> list[str]:
     """What tells the images of data sets apart: where each is."""
-    return [f"{data.root or data.spec}/{printable(path)}" for path in data.paths]
+    return [f"{data.root or data.spec}/{path_text(path)}" for path in data.paths]
 
 
 def _record(seed: int, scored: int, parts: dict[str, Dataset], *, scores_from: str, judged_on: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from seviz.compression.importance import example_of, over_mean, scores_by_block
 from seviz.errors import OptionError
 from seviz.network.blocks import SEBlock
 from seviz.network.flow import Flow, flow_of
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 _SUMS = ("add", "add_", "__add__", "__iadd__", "__radd__")
 

@@ -31,8 +31,7 @@ from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.engines import home_of
 from seviz.errors import EmptyDataError, OptionError, WeightsError
 from seviz.experiments.evaluation import Images, Labelled, labelled_batches, logits_of
-from seviz.network.dtype import as_taken
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.wrappers import refuse_compiled
 from seviz.run.files import write_atomically
 
@@ -211,7 +210,7 @@ def fine_tune(
     count = len(source)
     if count < 2:
         raise EmptyDataError(f"there is {count} image to train on, expected two at least")
-    training = _Training(network, model, guide, recipe, math.ceil(count / batch_size))
+    training = _Training(network, model, teacher, guide, recipe, math.ceil(count / batch_size))
     identity = _identity(network, teacher, recipe, count)
     first = training.resume(checkpoint, identity) if checkpoint and checkpoint.exists() else 0
     for number in range(first, epochs):
@@ -227,8 +226,17 @@ def fine_tune(
 class _Training:
     """A model with its optimiser and schedule."""
 
-    def __init__(self, network: Network, model: nn.Module, guide: nn.Module | None, recipe: Recipe, steps: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        model: nn.Module,
+        teacher: Network | None,
+        guide: nn.Module | None,
+        recipe: Recipe,
+        steps: int,
+    ) -> None:
         self.model, self._guide, self._recipe, self._steps = model, guide, recipe, steps
+        self._network, self._teacher = network, teacher
         options: dict[str, Any] = {"momentum": 0.9} if recipe.optimizer == "sgd" else {}
         self._optimizer = timm.optim.create_optimizer_v2(
             _parameter_groups(network, model, recipe.weight_decay),
@@ -257,7 +265,7 @@ class _Training:
                 continue
             x = _augmented(batch.images.to(place), self._recipe)
             target = torch.as_tensor(batch.labels, device=place)
-            logits = logits_of(self.model, x, batch.labels)
+            logits = logits_of(self._network, x, batch.labels, model=self.model)
             loss = self._loss(logits, target, x)
             value = loss.item()
             if not math.isfinite(value):
@@ -279,10 +287,10 @@ class _Training:
     def _loss(self, logits: Tensor, target: Tensor, images: Tensor) -> Tensor:
         recipe = self._recipe
         loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
-        if self._guide is None:
+        if self._guide is None or self._teacher is None:
             return loss
         with torch.no_grad():
-            wanted = self._guide(as_taken(images, self._guide)).float()
+            wanted = logits_of(self._teacher, images, model=self._guide)
         if wanted.shape != logits.shape:
             raise OptionError(
                 f"the teacher gives logits of {wanted.shape[-1]} classes, the network of {logits.shape[1]}; expected"

@@ -13,7 +13,7 @@ from PIL import Image
 from seviz.dashboard import selection
 from seviz.dashboard.escaping import escaped
 from seviz.dashboard.jobs import jobs
-from seviz.dashboard.opening import DEMO, find_runs, given
+from seviz.dashboard.opening import DEMO, find_runs, given, trusts
 from seviz.dashboard.pages import PAGES
 from seviz.dashboard.reading import read_run
 from seviz.dashboard.view import Page, View
@@ -112,7 +112,16 @@ def _draw(page: Page, runs: dict[str, Path], entries: dict[str, Any]) -> None:
     with st.expander("How to read this", icon=":material/help:"):
         st.markdown(page.how)
     selection.select(run=name, against=against, block=block)  # in the address also where it is the one that opens
-    view = View(run=run, name=name, against=other, against_name=against, runs=runs, block=block, entries=entries)
+    view = View(
+        run=run,
+        name=name,
+        against=other,
+        against_name=against,
+        runs=runs,
+        block=block,
+        entries=entries,
+        trust_code=trusts(sys.argv[1:]),
+    )
     try:
         page.draw(view)
     except SevizError as error:

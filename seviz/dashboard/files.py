@@ -13,7 +13,9 @@ import pandas as pd
 from seviz.analysis.excitation import default_blocks
 from seviz.figures.album import Album, Drawing
 from seviz.figures.style import save
+from seviz.run.parquet import read_kept
 from seviz.run.store import Run
+from seviz.texts import csv_text
 
 _OF_IMAGES = ("decoding", "principal_components", "convergence_by_size")
 # matplotlib's settings are the process's: two sessions that draw at once would mix them
@@ -80,7 +82,7 @@ def needed(run: Run, figure: str, blocks: Sequence[str]) -> list[tuple[str, str]
 
 def as_csv(table: pd.DataFrame) -> str:
     """A table as CSV, with its index where that says something."""
-    return str(table.to_csv(index=not isinstance(table.index, pd.RangeIndex)))
+    return csv_text(table, index=not isinstance(table.index, pd.RangeIndex))
 
 
 def tables_zip(tables: dict[str, Path]) -> bytes:
@@ -90,7 +92,7 @@ def tables_zip(tables: dict[str, Path]) -> bytes:
         for name, path in tables.items():
             entry = zipfile.ZipInfo(f"{name}.csv", (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, as_csv(pd.read_parquet(path)))
+            archive.writestr(entry, as_csv(read_kept(path)))
     return made.getvalue()
 
 

@@ -1,22 +1,19 @@
 """Work that takes longer than a page may: commands of `seviz` in processes of their own.
 
-A job is a subprocess, never a thread: it blocks no page, and to cancel it is to end its process group. What it says of
-its progress is read from its stderr, which it writes to a file. Jobs are of one server; at most `LIMIT` run at once.
+A job is a subprocess, never a thread: it blocks no page, and to cancel it is to end all that it started. What it says
+of its progress is read from its stderr, which it writes to a file. Jobs are of one server; at most `LIMIT` run at once.
 """
 
 import atexit
 import json
 import os
-import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +21,8 @@ from typing import Any, Literal
 import streamlit as st
 
 from seviz.errors import OptionError
+from seviz.run import system
+from seviz.texts import command_line
 
 LIMIT = 2
 """Jobs that run at once."""
@@ -116,19 +115,14 @@ class Job:
     @property
     def shown(self) -> str:
         """The command as one would type it."""
-        return shlex.join(self.command)
+        return command_line(self.command)
 
     def cancel(self) -> None:
         """End it, and whatever it started; returns when it has ended."""
         if self.process.poll() is not None:
             return
         self.cancelled = True
-        _end(self.process, signal.SIGINT)
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            _end(self.process, signal.SIGKILL)
-            self.process.wait()
+        system.end(self.process, PATIENCE)
 
     def _said(self) -> list[str]:
         text = (self.directory / "stderr").read_text(encoding="utf-8", errors="replace")
@@ -186,15 +180,17 @@ class Jobs:
             self._number += 1
             place = self.directory / f"{self._number:04d}"
             place.mkdir(parents=True)
-            environment = os.environ | {"SEVIZ_PROGRESS": "json", "PYTHONUNBUFFERED": "1"}
+            environment = os.environ | {
+                "SEVIZ_PROGRESS": "json",
+                "PYTHONUNBUFFERED": "1",
+                "PYTHONIOENCODING": "utf-8",  # as it is read
+            }
             with (place / "stdout").open("wb") as out, (place / "stderr").open("wb") as err:
-                process = subprocess.Popen(
+                process = system.start_apart(
                     [sys.executable, "-P", "-m", "seviz", *arguments],  # -P: not a seviz that lies where we are
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    env=environment,
-                    start_new_session=True,
+                    out=out,
+                    err=err,
+                    environment=environment,
                 )
             job = Job(self._number, title, ("seviz", *arguments), run, place, process, result, dict(about or {}))
             self._jobs.append(job)
@@ -216,11 +212,6 @@ def jobs() -> Jobs:
     made = Jobs(Path(tempfile.mkdtemp(prefix="seviz-jobs-")))
     atexit.register(made.end)
     return made
-
-
-def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, how)
 
 
 def _progress(line: str) -> Progress | None:

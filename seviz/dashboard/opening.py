@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from seviz.errors import RunNotFoundError
+from seviz.texts import path_text
 
 DEMO = Path("runs/demo")
 """The run that `seviz demo` makes, shown where no run is given."""
+TRUST = "--trust-code"
+"""On the command line: what runs name may be executed or fetched."""
 VARIABLE = "SEVIZ_RUNS"
 """Of the environment: runs, and folders of runs, as in PATH."""
 
@@ -16,7 +19,13 @@ VARIABLE = "SEVIZ_RUNS"
 def given(arguments: Iterable[str], environment: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
     """The runs and folders given: on the command line, else by the environment; empty if by neither."""
     from_environment = [part for part in environment.get(VARIABLE, "").split(os.pathsep) if part]
-    return tuple(Path(part) for part in (list(arguments) or from_environment))
+    on_the_line = [part for part in arguments if part != TRUST]
+    return tuple(Path(part) for part in (on_the_line or from_environment))
+
+
+def trusts(arguments: Iterable[str]) -> bool:
+    """Whether the person said at the start that what runs name may be executed or fetched; nothing else says so."""
+    return TRUST in arguments
 
 
 def find_runs(places: Iterable[Path]) -> dict[str, Path]:
@@ -71,5 +80,5 @@ def _named(paths: list[Path]) -> dict[str, Path]:
             (n for n in range(1, len(path.parts) + 1) if all(other.parts[-n:] != path.parts[-n:] for other in others)),
             len(path.parts),
         )
-        names[re.sub(r"^/+", "", "/".join(path.parts[-number:]))] = path
+        names[path_text(re.sub(r"^/+", "", "/".join(path.parts[-number:])))] = path
     return names

@@ -4,6 +4,7 @@ Everything that is kept is kept by the fingerprint of its run, and no more of it
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from seviz.analysis.tables import kept_table, table_path
+from seviz.dashboard.caching import BY_BYTES
 from seviz.errors import MissingSignalError, MissingTableError
 from seviz.run.store import Run, open_run
 
@@ -27,12 +29,12 @@ def fingerprint(path: Path) -> str:
     for file in (path / "manifest.json", path / "samples.parquet"):
         digest.update(file.read_bytes() if file.name == "manifest.json" else b"")
         stat = file.stat()
-        digest.update(f"{file} {stat.st_mtime_ns} {stat.st_size}".encode())
+        digest.update(os.fsencode(file) + f" {stat.st_mtime_ns} {stat.st_size}".encode())
     return digest.hexdigest()
 
 
 def read_run(path: Path) -> Run:
-    """Open a run; raises what `open_run` raises."""
+    """Open a run and read its table of images; raises what either raises."""
     run = open_run(path)  # tells what is wrong, before a fingerprint is taken
     return _run(path, fingerprint(path)) if run.complete else run
 
@@ -65,28 +67,32 @@ def read_gates(run: Run, block: str) -> NDArray[np.float32]:
     return _gates(run.path, fingerprint(run.path), block)
 
 
-@st.cache_resource(max_entries=RUNS, show_spinner=False)
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=RUNS, show_spinner=False)
 def _run(path: Path, mark: str) -> Run:
-    return open_run(path)
+    run = open_run(path)
+    _ = run.samples  # which every page shows: what is wrong with them is told before a page is begun
+    return run
 
 
-@st.cache_data(max_entries=TABLES, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=TABLES, show_spinner=False)
 def _table(path: Path, mark: str, file: str, changed: int, name: str, parameters: dict[str, Any]) -> pd.DataFrame:
     return kept_table(_run(path, mark), name, **parameters)
 
 
-@st.cache_resource(max_entries=ARRAYS, show_spinner=False)
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=ARRAYS, show_spinner=False)
 def _block(path: Path, mark: str, block: str) -> xr.Dataset:
     return _run(path, mark)[block].load()
 
 
-@st.cache_data(max_entries=RUNS, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=RUNS, show_spinner=False)
 def _mean_gates(path: Path, mark: str) -> pd.Series:
     run = _run(path, mark)
     return pd.Series({block: float(run.total(block).mean.mean()) for block in run.blocks})
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)  # 400 MB each for 50,000 images of 2,048 channels
+@st.cache_resource(
+    hash_funcs=BY_BYTES, max_entries=4, show_spinner=False
+)  # 400 MB each for 50,000 images of 2,048 channels
 def _gates(path: Path, mark: str, block: str) -> NDArray[np.float32]:
     gates = _run(path, mark).gates(block)
     gates.setflags(write=False)

@@ -11,6 +11,9 @@ from typing import Any
 
 import streamlit as st
 
+from seviz.dashboard.escaping import distinct
+from seviz.texts import visible
+
 _STATE, _WRITTEN, _PAGE = "seviz_selection", "seviz_address", "seviz_page"
 _LONGEST = 2_000  # characters of a value; a longer one is no selection that a page makes
 SHARED = ("run", "block", "channel", "classes", "against")
@@ -114,7 +117,7 @@ def choose(
         if st.session_state[name] is not None:
             select(**{key: st.session_state[name]})
 
-    chosen = widget(label, options, key=name, format_func=shown, on_change=changed, **arguments)
+    chosen = widget(label, options, key=name, format_func=_told_apart(options, shown), on_change=changed, **arguments)
     return current if chosen is None else str(chosen)
 
 
@@ -135,7 +138,8 @@ def choose_some(
     def changed() -> None:
         select(**{key: st.session_state[name]})
 
-    return list(st.multiselect(label, options, key=name, format_func=shown, on_change=changed, **arguments) or default)
+    labels = _told_apart(options, shown)
+    return list(st.multiselect(label, options, key=name, format_func=labels, on_change=changed, **arguments) or default)
 
 
 def choose_number(key: str, label: str, low: int, high: int, *, default: int, **arguments: Any) -> int:
@@ -149,6 +153,12 @@ def choose_number(key: str, label: str, low: int, high: int, *, default: int, **
         select(**{key: st.session_state[name]})
 
     return int(st.number_input(label, low, high, key=name, on_change=changed, **arguments))
+
+
+def _told_apart(options: Sequence[str], shown: Callable[[str], str]) -> Callable[[str], str]:
+    """What options are shown as; no two alike, since it is by this text that a browser says which was chosen."""
+    labels = dict(zip(options, distinct([shown(each) for each in options]), strict=True))
+    return lambda each: labels[each] if each in labels else visible(shown(each))
 
 
 def _state() -> dict[str, str]:

@@ -4,10 +4,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from seviz.dashboard.opening import TRUST
+
 SCRIPT = Path(__file__).parent / "served" / "app.py"
 
 
-def command(runs: Sequence[Path], *, host: str, port: int, allowed: Sequence[str] = ()) -> list[str]:
+def command(
+    runs: Sequence[Path], *, host: str, port: int, allowed: Sequence[str] = (), trust_code: bool = False
+) -> list[str]:
     """The command that serves the dashboard.
 
     Parameters
@@ -18,8 +22,21 @@ def command(runs: Sequence[Path], *, host: str, port: int, allowed: Sequence[str
         Where it listens.
     allowed
         Names by which browsers may ask for it, beside those of this machine.
+    trust_code
+        Whether what runs name may be executed or fetched.
     """
     options = [f"--server.address={host}", f"--server.port={port}"]
     if allowed:
         options += [f"--server.allowedHosts={name}" for name in ("localhost", "127.0.0.1", *allowed)]
-    return [sys.executable, "-P", "-m", "streamlit", "run", str(SCRIPT), *options, "--", *map(str, runs)]
+    return [
+        sys.executable,
+        "-P",
+        "-m",
+        "streamlit",
+        "run",
+        str(SCRIPT),
+        *options,
+        "--",
+        *([TRUST] if trust_code else []),
+        *map(str, runs),
+    ]

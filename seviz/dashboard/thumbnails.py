@@ -1,24 +1,24 @@
 """The images of a run, small, read from where the run says that they lie and from nowhere else.
 
-What a run says is text that anyone may have written. A path is followed only down from the root of the run's data: one
-that is absolute, or goes up, is refused before any file is looked at. Links within the root are followed, since data
-sets are made of such. A file that is no image, or not there, becomes a grey tile with the reason.
+What a run says is text that anyone may have written. A path is followed only down from the root of the run's data
+(`seviz.run.inside`). A file that is no image, or not there, becomes a grey tile with the reason.
 """
 
 import threading
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path, PurePath
-from urllib.parse import unquote_to_bytes
+from pathlib import Path
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from seviz.capture.datasets import BUNDLED, Dataset, open_dataset
+from seviz.capture.datasets import BUNDLED, Dataset, fetched, open_dataset, packed
 from seviz.capture.images import decode
+from seviz.dashboard.caching import BY_BYTES
 from seviz.errors import DataNotFoundError, SevizError
+from seviz.run.inside import OUTSIDE, image_path
 from seviz.run.store import Run
 
 SIDE = 96
@@ -31,7 +31,6 @@ TURN = threading.Lock()
 """Held by who decodes an image or runs a network: neither is for several threads at once, and each session is one."""
 
 _GREY = (128, 128, 128, 96)
-_PACKED = "cifar10:"  # the layout whose images are no files
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,13 @@ def unseen(run: Run) -> str:
     record = run.manifest.data
     if record.fingerprint is None:
         return "The images of this run were handed over in memory: they cannot be shown."
-    if record.root is None and not record.spec.startswith(_PACKED):
+    if record.root is None and not packed(record.spec):
         return "This run does not say where its images lie: they cannot be shown."
+    if fetched(record.spec):
+        return "The images of this run are of a hub, from which nothing is fetched here: they cannot be shown."
     try:
         if record.root is None:
-            _packed(record.spec, _split(run))
+            _held(run)
         elif not _root(run).is_dir():
             return f"The images of this run are to be in {str(_root(run))!r}, which is no directory: it was moved."
     except SevizError as error:
@@ -83,38 +84,12 @@ def thumbnail(run: Run, row: int) -> Thumbnail:
     try:
         if run.manifest.data.root is None:
             return _of_packed(run, path)
-        file = inside(_root(run), path)
+        file = image_path(_root(run), path)
         return _of_file(file, file.stat().st_mtime_ns, run.manifest.engine.rotate)
     except FileNotFoundError as error:
-        return grey(str(error) if isinstance(error, DataNotFoundError) else "file not found")
+        return grey(OUTSIDE if isinstance(error, DataNotFoundError) else "file not found")
     except (SevizError, OSError, ValueError) as error:
         return grey(getattr(error, "strerror", None) or str(error))
-
-
-def inside(root: Path, path: str) -> Path:
-    """Where an image lies.
-
-    Parameters
-    ----------
-    root
-        Of the data.
-    path
-        As the run tells it: percent-encoded where the file's name is no UTF-8.
-
-    Raises
-    ------
-    DataNotFoundError
-        If the path leads, or would when it is decoded, out of the root.
-    """
-    texts = [path]
-    if "%" in path:
-        texts.append(unquote_to_bytes(path).decode("utf-8", "surrogateescape"))
-    for text in texts:
-        parts = PurePath(text)
-        if not parts.parts or parts.anchor or ".." in parts.parts or "\0" in text:
-            raise DataNotFoundError("path outside the data")
-    files = [root / text for text in texts]
-    return next((file for file in files if file.exists()), files[0])
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:
@@ -144,26 +119,28 @@ def _root(run: Run) -> Path:
     return Path(str(record.root))
 
 
-def _split(run: Run) -> str:
-    return str(run.samples["path"].iloc[0]).partition("/")[0]
+def _held(run: Run) -> tuple[Dataset, dict[str, int]]:
+    record = run.manifest.data
+    return _packed(record.spec, record.split_of(str(run.samples["path"].iloc[0])))
 
 
 def _of_packed(run: Run, path: str) -> Thumbnail:
-    data, places = _packed(run.manifest.data.spec, _split(run))
+    data, places = _held(run)
     if path not in places:
         return grey("no image of that name")
-    decoded = data.read(places[path])
-    return grey(decoded.reason) if decoded.image is None else Thumbnail(small(decoded.image), "")
+    with TURN:
+        decoded = data.read(places[path])
+    return Thumbnail(small(decoded.image), "") if isinstance(decoded.image, Image.Image) else grey(decoded.reason)
 
 
-@st.cache_data(max_entries=KEPT, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=KEPT, show_spinner=False)
 def _of_file(file: Path, changed: int, rotate: bool) -> Thumbnail:
     with TURN:
         decoded = decode(file, rotate=rotate)
-    return grey(decoded.reason) if decoded.image is None else Thumbnail(small(decoded.image), "")
+    return Thumbnail(small(decoded.image), "") if isinstance(decoded.image, Image.Image) else grey(decoded.reason)
 
 
-@st.cache_resource(max_entries=2, show_spinner="Opening the images")
-def _packed(spec: str, split: str) -> tuple[Dataset, dict[str, int]]:
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=2, show_spinner="Opening the images")
+def _packed(spec: str, split: str | None) -> tuple[Dataset, dict[str, int]]:
     data = open_dataset(spec, split=split)
     return data, {path: place for place, path in enumerate(data.paths)}

@@ -31,6 +31,8 @@ class View:
         The selected block, the name of one that the run has.
     entries
         The pages by their path, for links.
+    trust_code
+        Whether the person said at the start of the dashboard that what runs name may be executed or fetched.
     """
 
     run: Run
@@ -40,6 +42,7 @@ class View:
     against_name: str = ""
     runs: dict[str, Path] = field(default_factory=dict)
     entries: dict[str, Any] = field(default_factory=dict)
+    trust_code: bool = False
 
     @property
     def names(self) -> dict[str, str]:

@@ -74,7 +74,7 @@ def watch(job: Job) -> None:
     progress = job.progress
     with st.container(border=True):
         left, right = st.columns([5, 1], vertical_alignment="center")
-        label = job.title if progress is None or not progress.label else f"{job.title}: {progress.label}"
+        label = job.title if progress is None or not progress.label else f"{job.title}: {escaped(progress.label)}"
         text = f"{label} · {job.seconds:.0f} s"
         left.progress(0.0 if progress is None or progress.share is None else progress.share, text=text)
         if right.button("Cancel", key=f"cancel_{job.number}", icon=":material/stop_circle:", width="stretch"):

@@ -26,10 +26,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, MissingPackageError, OptionError
+from seviz.errors import OptionError
 from seviz.experiments.causal import chosen_blocks
 from seviz.experiments.evaluation import (
     Images,
@@ -39,10 +39,11 @@ from seviz.experiments.evaluation import (
     logits_of,
     on_device,
 )
+from seviz.extras import needing
 from seviz.network.blocks import SEBlock
 from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates, force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 Method = Literal["gradient_x_activation", "integrated_gradients", "conductance"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -219,8 +220,7 @@ def attribute(
     EmptyDataError
         If there is no image that can be read.
     """
-    if method not in METHODS:
-        raise OptionError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    check_method(method)
     if steps < 1:
         raise OptionError(f"steps is {steps}, expected at least 1")
     chosen = {name: network.blocks[name] for name in chosen_blocks(network, blocks)}
@@ -242,7 +242,7 @@ def attribute(
             if not len(batch):
                 continue
             images = as_taken(batch.images.to(place), network.model)
-            logits = logits_of(network.model, images, batch.labels)
+            logits = logits_of(network, images, batch.labels)
             width = logits.shape[1]
             wanted = _targets(network, target, batch.labels, logits)
             with torch.enable_grad():
@@ -252,8 +252,6 @@ def attribute(
             labels.append(batch.labels)
             targets.append(wanted)
             paths += batch.paths
-    if not paths:
-        raise EmptyDataError("there is no image that can be read")
     return Attributions(
         method=method,
         values={name: np.concatenate(parts) for name, parts in values.items()},
@@ -304,12 +302,10 @@ def _finder(
     batch_size: int,
 ) -> Any:
     """From images and targets to the attributions (batch, channels) of each block."""
-    model = network.model
     if method == "gradient_x_activation":
-        return partial(_gradient_x_activation, model, blocks, base)
-    _need_captum(method)
+        return partial(_gradient_x_activation, network, blocks, base)
     if method == "integrated_gradients":
-        return partial(_integrated_gradients, model, blocks, base, steps, batch_size)
+        return partial(_integrated_gradients, network, blocks, base, steps, batch_size)
     for name, block in blocks.items():
         if block.gate_path is None or block.calls > 1:
             why = "a function call" if block.gate_path is None else "a module that is called several times"
@@ -317,23 +313,23 @@ def _finder(
                 f"conductance needs a module for each gate, and that of {name} is {why}; leave the block out, or take"
                 " integrated_gradients"
             )
-    return partial(_conductance, model, blocks, steps, batch_size)
+    return partial(_conductance, network, blocks, steps, batch_size)
 
 
-def _need_captum(method: Method) -> None:
-    try:
-        import captum.attr  # noqa: F401
-    except ImportError as error:
-        raise MissingPackageError(
-            f"{method} needs captum ({error}): pip install 'seviz[attribution]'; gradient_x_activation does without"
-        ) from error
+def check_method(method: str) -> None:
+    """Raise OptionError unless a method is one of `METHODS`, MissingPackageError unless what it needs is installed."""
+    if method not in METHODS:
+        raise OptionError(f"method is {method!r}, expected one of {', '.join(METHODS)}")
+    if method != "gradient_x_activation":
+        with needing("attribution", method, instead="gradient_x_activation does without"):
+            import captum.attr  # noqa: F401
 
 
 def _gradient_x_activation(
-    model: nn.Module, blocks: Mapping[str, SEBlock], base: Mapping[str, Tensor], images: Tensor, targets: Tensor
+    network: Network, blocks: Mapping[str, SEBlock], base: Mapping[str, Tensor], images: Tensor, targets: Tensor
 ) -> dict[str, Tensor]:
-    with capture_gates(model, blocks) as gates:
-        logits = model(images)
+    with capture_gates(network.model, blocks) as gates:
+        logits = logits_of(network, images)
     wanted = logits.gather(1, targets[:, None]).sum()
     seen = [gates[name] for name in blocks]
     gradients = torch.autograd.grad(wanted, seen, allow_unused=True)
@@ -344,7 +340,7 @@ def _gradient_x_activation(
 
 
 def _integrated_gradients(
-    model: nn.Module,
+    network: Network,
     blocks: Mapping[str, SEBlock],
     base: Mapping[str, Tensor],
     steps: int,
@@ -354,14 +350,14 @@ def _integrated_gradients(
 ) -> dict[str, Tensor]:
     from captum.attr import IntegratedGradients
 
-    with torch.no_grad(), capture_gates(model, blocks, detach=True) as gates:
-        model(images)
+    with torch.no_grad(), capture_gates(network.model, blocks, detach=True) as gates:
+        network.model(images)
     found = {}
     for name, gate in gates.items():
 
         def logits(gate: Tensor, images: Tensor, name: str = name) -> Any:
-            with force_gates(model, blocks, {name: gate}):
-                return model(images)
+            with force_gates(network.model, blocks, {name: gate}):
+                return logits_of(network, images)
 
         found[name] = IntegratedGradients(logits).attribute(
             gate,
@@ -375,13 +371,13 @@ def _integrated_gradients(
 
 
 def _conductance(
-    model: nn.Module, blocks: Mapping[str, SEBlock], steps: int, batch_size: int, images: Tensor, targets: Tensor
+    network: Network, blocks: Mapping[str, SEBlock], steps: int, batch_size: int, images: Tensor, targets: Tensor
 ) -> dict[str, Tensor]:
     from captum.attr import LayerConductance
 
     found = {}
     for name, block in blocks.items():
-        conductance = LayerConductance(model, model.get_submodule(str(block.gate_path)))
+        conductance = LayerConductance(partial(logits_of, network), network.model.get_submodule(str(block.gate_path)))
         value = conductance.attribute(
             images,
             target=targets,

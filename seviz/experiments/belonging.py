@@ -1,7 +1,7 @@
 """Whether the blocks of a run are those of a network, so that what is known of one holds for the other."""
 
 from seviz.errors import OptionError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.pairing import Pairing, pair_blocks
 from seviz.run.parts import Part
 from seviz.run.store import Run

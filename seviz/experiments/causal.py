@@ -39,8 +39,9 @@ from seviz.experiments.evaluation import (
 )
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.gates import Forced, force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.pairing import pair_blocks
+from seviz.run.parts import mean_over_images
 from seviz.run.store import Run
 
 Intervention = Literal["identity", "zero", "constant", "within", "across"]
@@ -219,7 +220,7 @@ def intervene(
         raise OptionError(f"interventions has {unknown[0]!r}, expected some of {', '.join(INTERVENTIONS)}")
     chosen = _blocks(network, run, blocks)
     donors = Donors(run, chosen, seed) if set(interventions) & set(_DONATED) else None
-    constants = {block: run.total(block).mean[0] for block in chosen} if "constant" in interventions else {}
+    constants = {block: mean_over_images(run, block) for block in chosen} if "constant" in interventions else {}
     conditions = [("", "none"), *((block, what) for block in chosen for what in interventions)]
 
     def forced(block: str, intervention: str, drawn: dict[str, NDArray[np.int64]]) -> dict[str, Forced]:
@@ -243,14 +244,12 @@ def intervene(
             passes = []
             for block, intervention in conditions:
                 with force_gates(network.model, network.blocks, forced(block, intervention, drawn)):
-                    passes.append(_outcome(network.model, images, target, batch.labels))
+                    passes.append(_outcome(network, images, target, batch.labels))
             predicted, logits, losses = (torch.stack(part).cpu().numpy() for part in zip(*passes, strict=True))
             there = np.array([drawn[what] >= 0 if what in drawn else batch.labels >= 0 for _, what in conditions])
             parts.append(
                 {"labels": batch.labels, "predicted": predicted, "logits": logits, "losses": losses, "there": there}
             )
-    if not parts:
-        raise OptionError(f"none of the {failed} images can be read")
     joined: dict[str, Any] = {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
     return Outcomes(
         conditions=tuple(conditions),
@@ -263,10 +262,10 @@ def intervene(
 
 
 def _outcome(
-    model: nn.Module, images: Tensor, target: Tensor, labels: NDArray[np.int64]
+    network: Network, images: Tensor, target: Tensor, labels: NDArray[np.int64]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What each image is taken for, -1 where a logit is not finite, the logit of its class, cross-entropy, (batch)."""
-    logits = logits_of(model, images, labels)
+    logits = logits_of(network, images, labels)
     loss = nn.functional.cross_entropy(logits, target, reduction="none")
     predicted = logits.argmax(1).int().where(logits.isfinite().all(1), -1)
     return predicted, logits.gather(1, target[:, None])[:, 0], loss
@@ -315,7 +314,7 @@ def _reading(
 
 
 def _remarks(network: Network, run: Run, there: NDArray[np.bool_], failed: int) -> tuple[str, ...]:
-    remarks = []
+    remarks = [*network.remarks]
     if not network.trained:
         remarks.append("The weights of the SE blocks are untrained: the gates say nothing of learned features.")
     if network.weights_sha256 != run.manifest.model.weights_sha256:
@@ -387,13 +386,13 @@ def swap(
                 continue
             pixels, classed = batch.images[own].to(place), batch.labels[own]
             column = np.array([place_of[int(label)] for label in classed])
-            plain = logits_of(network.model, pixels, numbers).cpu().numpy().astype(np.float64)
+            plain = logits_of(network, pixels, numbers).cpu().numpy().astype(np.float64)
             before = plain.argmax(1)
             np.add.at(images, column, 1)
             np.add.at(right, column, before == classed)
             for k, label in enumerate(labels):
                 with force_gates(network.model, network.blocks, {block: moments.mean[label]}):
-                    logits = logits_of(network.model, pixels, numbers).cpu().numpy().astype(np.float64)
+                    logits = logits_of(network, pixels, numbers).cpu().numpy().astype(np.float64)
                 change, now, every = logits - plain, logits.argmax(1), np.arange(len(classed))
                 np.add.at(sums["logit_donor"][k], column, change[:, numbers[k]])
                 np.add.at(sums["logit_target"][k], column, change[every, classed])

@@ -21,7 +21,10 @@ def network_classes(run: Run) -> NDArray[np.int64]:
     targets = run.manifest.data.model_classes
     if targets is None or run.manifest.data.labels != "single":
         why = "its classes are not the network's" if targets is None else "its images have several classes"
-        raise OptionError(f"the run {str(run.path)!r} cannot tell of what class a donor is: {why}")
+        raise OptionError(
+            f"the run {str(run.path)!r} cannot tell of what class a donor is: {why}. Take a run of images of the"
+            " network's classes, one of each."
+        )
     return np.array(targets, np.int64)
 
 

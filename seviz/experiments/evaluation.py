@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seviz.capture.collect import usable_device, worker_count
-from seviz.capture.datasets import Dataset, open_dataset, printable
+from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.engines import home_of
 from seviz.capture.keeping import kept
 from seviz.capture.sources import read_batches
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import EmptyDataError, OptionError, SevizWarning
 from seviz.experiments.shares import share_interval
 from seviz.network.dtype import as_taken
-from seviz.network.models import Network
 from seviz.network.modes import undisturbed
+from seviz.network.networks import Network
+from seviz.network.outputs import logits_in
+from seviz.run.chunks import FIRST
+from seviz.texts import path_text
 
 Images = Dataset | str | Path | Iterable[tuple[Tensor, Any]]
 """A data set or its spec; or batches of images as the network takes them, and labels as indices of its classes."""
@@ -92,7 +95,7 @@ def labelled_batches(
         If the classes are not the network's, an image has several, batches in memory have other shapes or labels than
         expected, or an option is out of its range.
     EmptyDataError
-        If there is no image.
+        If there is no image that can be read, when the last batch was asked for.
     """
     if network.task != "classification":
         raise OptionError(f"the network is the backbone of one for {network.task}: it predicts no class")
@@ -109,14 +112,17 @@ def labelled_batches(
         raise OptionError("per_class chooses from a data set; batches in memory were given")
     else:
         batches, total = _of_memory(network, data), None
-    done = 0
+    done = read = 0
     for batch in batches:
         yield batch
+        read += len(batch)
         done += len(batch) + batch.failed
         if progress:
             progress(done, total)
     if not done:
         raise EmptyDataError("there is no image")
+    if isinstance(data, Dataset) and not read:
+        raise EmptyDataError(f"none of the {done} images of data {data.spec!r} can be read; `seviz scan` says why")
 
 
 def _of_dataset(network: Network, data: Dataset, batch_size: int, rotate: bool, workers: int) -> Iterator[Labelled]:
@@ -124,16 +130,18 @@ def _of_dataset(network: Network, data: Dataset, batch_size: int, rotate: bool, 
     if targets is None:
         raise OptionError(
             f"the classes of data {data.spec!r} ({', '.join(data.classes.names[:3])}, ...) are not those of"
-            f" {network.spec}, so whether it is right cannot be told"
+            f" {network.spec}, so whether it is right cannot be told. Give images of its classes, as other data."
         )
     if data.multi:
-        raise OptionError(f"images of data {data.spec!r} have several classes, expected one of each")
+        raise OptionError(
+            f"images of data {data.spec!r} have several classes, expected one of each. Give such images, as other data."
+        )
     labels = np.array(targets, np.int64)[data.labels]
     cut = [range(k, min(k + batch_size, len(data))) for k in range(0, len(data), batch_size)]
     for rows, batch in zip(cut, read_batches(data, network, cut, rotate=rotate, workers=workers), strict=True):
         good = [row for row, status in zip(rows, batch.statuses, strict=True) if status != "failed"]
         images = torch.stack(tuple(batch.images)) if good else torch.empty(0, *network.input_size)
-        yield Labelled(images, labels[good], tuple(printable(data.paths[row]) for row in good), len(rows) - len(good))
+        yield Labelled(images, labels[good], tuple(path_text(data.paths[row]) for row in good), len(rows) - len(good))
 
 
 def _of_memory(network: Network, data: Iterable[tuple[Tensor, Any]]) -> Iterator[Labelled]:
@@ -172,24 +180,40 @@ def on_device(model: nn.Module, device: str = "auto") -> Iterator[torch.device]:
             model.to(home)
 
 
-def logits_of(model: nn.Module, images: Tensor, labels: NDArray[np.int64]) -> Tensor:
+def logits_of(
+    network: Network, images: Tensor, labels: NDArray[np.int64] | None = None, *, model: nn.Module | None = None
+) -> Tensor:
     """The logits of a batch, (batch, classes) float32.
 
     The model gets the images in its own floating dtype.
+
+    Parameters
+    ----------
+    network
+        Tells where the logits are in what its model returns.
+    images
+        (batch, channels, height, width), on the model's device.
+    labels
+        (batch); there must be a logit for each.
+    model
+        A copy of the network's model, to be run in its place.
 
     Raises
     ------
     OptionError
         If the model gives something else, or no logit for a label.
     """
+    model = network.model if model is None else model
     output = model(as_taken(images, model))
-    if not isinstance(output, Tensor) or output.ndim != 2 or int(labels.max(initial=-1)) >= output.shape[1]:
+    logits = logits_in(output, network.outputs)
+    most = -1 if labels is None else int(labels.max(initial=-1))
+    if logits is None or most >= logits.shape[1]:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise OptionError(
-            f"{type(model).__name__} gives {shape} for {len(images)} images with labels up to"
-            f" {labels.max(initial=-1)}, expected logits (batch, classes)"
+            f"{type(model).__name__} gives {shape} for {len(images)} images with labels up to {most}, expected logits"
+            " (batch, classes)"
         )
-    return output.float()
+    return logits.float()
 
 
 def outcome_of(
@@ -208,7 +232,7 @@ def outcome_of(
     """
     target = torch.as_tensor(labels, device=logits.device)
     finite = logits.isfinite().all(1)
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices.where(finite[:, None], -1)
+    best = logits.topk(min(FIRST, logits.shape[1]), dim=1).indices.where(finite[:, None], -1)
     loss = nn.functional.cross_entropy(logits, target, reduction="none").where(finite, torch.nan)
     in_top5 = (best == target[:, None]).any(1)
     return best[:, 0].cpu().numpy(), in_top5.cpu().numpy(), loss.cpu().numpy().astype(np.float64)
@@ -247,7 +271,7 @@ class Evaluation:
     @property
     def top5(self) -> float:
         """Share of images whose class was among the first five, in [0, 1]; NaN of no image."""
-        return float(self.in_top5.mean()) if len(self.labels) else float("nan")
+        return float(top5_share(self.in_top5, len(self.classes)))
 
     def by_class(self, *, confidence: float = 0.95) -> pd.DataFrame:
         """Accuracy by class.
@@ -319,7 +343,7 @@ def evaluate(
             failed += batch.failed
             if not len(batch):
                 continue
-            logits = logits_of(network.model, batch.images.to(place), batch.labels)
+            logits = logits_of(network, batch.images.to(place), batch.labels)
             taken_for, first_five, losses = outcome_of(logits, batch.labels)
             known = taken_for >= 0
             odd += int((~known).sum())
@@ -329,7 +353,7 @@ def evaluate(
             loss.append(losses[known])
             width = logits.shape[1]
     if odd:
-        warnings.warn(not_finite(network.spec, odd), stacklevel=2)
+        warnings.warn(not_finite(network.spec, odd), SevizWarning, stacklevel=2)
     return Evaluation(
         labels=_joined(labels, np.int64),
         predicted=_joined(predicted, np.int64),
@@ -338,6 +362,23 @@ def evaluate(
         classes=classes_of(network, width),
         failed=failed + odd,
     )
+
+
+def top5_share(hits: NDArray[np.bool_], classes: int, axis: int = -1) -> Any:
+    """Share of images whose class is among the first five; NaN of no image, and of five classes or fewer.
+
+    Parameters
+    ----------
+    hits
+        Whether it is, images along the axis.
+    classes
+        Of the network.
+    axis
+        Of the images.
+    """
+    if classes <= FIRST or not hits.shape[axis]:
+        return np.full(np.delete(hits.shape, axis), np.nan)
+    return hits.mean(axis)
 
 
 def not_finite(name: str, images: int) -> str:

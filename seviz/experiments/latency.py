@@ -32,7 +32,7 @@ from seviz.capture.engines import apart, copy_of, frozen, random_images, toleran
 from seviz.errors import EngineError, OptionError
 from seviz.experiments.evaluation import Progress
 from seviz.network.dtype import as_taken, dtype_of
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.products import tensors_in
 from seviz.network.wrappers import refuse_compiled
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.keeping import kept
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import EmptyDataError, OptionError, SevizWarning
 from seviz.experiments.evaluation import (
     Images,
     Progress,
@@ -31,11 +31,12 @@ from seviz.experiments.evaluation import (
     not_finite,
     on_device,
     outcome_of,
+    top5_share,
 )
 from seviz.experiments.latency import latency as latency_of
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.complexity import complexity
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 
 class Reading(TypedDict, total=False):
@@ -143,7 +144,7 @@ class Measurement:
         blocks = network.blocks
         cost = complexity(network.model, network.input_size, blocks={}).with_se
         return {
-            "top5": _mean(self.in_top5[k]),
+            "top5": float(top5_share(self.in_top5[k], len(self.classes))),
             "loss": _mean(self.losses[k]),
             "parameters": cost.parameters,
             "multiply_adds": cost.multiply_adds,
@@ -217,7 +218,7 @@ def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Rea
             images, truth = batch.images[torch.as_tensor(own)].to(place), batch.labels[own]
             outcomes = []
             for name, network in networks.items():
-                logits = logits_of(network.model, images, truth)
+                logits = logits_of(network, images, truth)
                 outcomes.append(_outcome(logits, truth, indices))
                 odd[name] += int((outcomes[-1][0] < 0).sum())
                 width = max(width, logits.shape[1])
@@ -227,7 +228,7 @@ def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Rea
             passes.append(tuple(np.stack(part)[:, known] for part in zip(*outcomes, strict=True)))
     for name, count in odd.items():
         if count:
-            warnings.warn(not_finite(name, count), stacklevel=2)
+            warnings.warn(not_finite(name, count), SevizWarning, stacklevel=2)
     if not any(map(len, labels)):
         unread = f"; {failed} could not be read, or have logits that are not finite" if failed else ""
         of = "" if indices is None else "of the classes asked for "

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
-import safetensors
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,20 +17,18 @@ from seviz.analysis.embedding import Metric
 from seviz.capture.datasets import Dataset
 from seviz.capture.sources import read_batches
 from seviz.classes import Classes
-from seviz.errors import ImageFormatError, OptionError, SavedNetworkError
+from seviz.errors import ImageFormatError, OptionError
 from seviz.experiments.attribution import Attributions, Baseline, Method, attribute
 from seviz.experiments.evaluation import classes_of, on_device
 from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates
-from seviz.network.models import Network
-from seviz.network.saved import is_saved_network, read_record
+from seviz.network.networks import Network
+from seviz.network.outputs import logits_in
 from seviz.run.chunks import Chunk, decode_gates
-from seviz.run.files import damaged, read_some
 from seviz.run.store import Run
 
 SHOWN = 512
 """Pixels of a side of the picture that is kept to be shown, at most."""
-_NESTED = 16  # saved networks that are made from saved networks, at most
 
 _ROUNDING = 1e-7  # of the greatest mean, in float32: less is no deviation
 _ONE = Classes(("image",), ("image",))
@@ -94,34 +91,6 @@ class OneImage:
         )
 
 
-def code_of(spec: str) -> str:
-    """The Python file that is executed when a network is loaded by its spec; empty where none is.
-
-    Raises
-    ------
-    SavedNetworkError
-        If the spec is the directory of a network that cannot be read, or leads from one to another without end.
-    """
-    base = _base(spec)
-    return "" if base.startswith("hf-hub:") or ".py:" not in base else base.rpartition(":")[0]
-
-
-def of_a_library(spec: str) -> bool:
-    """Whether a network is made by what is installed, and nothing else is executed or asked of a hub for its making."""
-    return not code_of(spec) and _base(spec).startswith(("timm/", "torchvision/", "seviz/"))
-
-
-def _base(spec: str) -> str:
-    """What a network is made from in the end, looked at in the order of `seviz.network.models.load`."""
-    for _ in range(_NESTED):
-        if not is_saved_network(spec):
-            return spec.removesuffix("+se")
-        spec = read_record(Path(spec)).base
-    raise SavedNetworkError(
-        f"the network in {spec!r} is made from another, and that from another, {_NESTED} times over"
-    )
-
-
 @contextmanager
 def image_file(content: bytes) -> Iterator[Dataset]:
     """The bytes of an image file as a data set of one image; they lie in a temporary file inside the context."""
@@ -155,9 +124,10 @@ def run_image(network: Network, data: Dataset, index: int = 0, *, rotate: bool =
             " run on"
         )
     decoded = data.read(index, rotate=rotate)
-    if decoded.image is None:
+    if not isinstance(decoded.image, Image.Image):
         raise ImageFormatError(
-            f"the image cannot be read: {decoded.reason}. Give a file that an image viewer can open."
+            f"the image cannot be read: {decoded.reason or 'it is an array and no picture'}. Give a file that an image"
+            " viewer can open."
         )
     batch = next(read_batches(data, network, [[index]], rotate=rotate, workers=0))
     if batch.statuses[0] == "failed":
@@ -183,10 +153,10 @@ def _pass(network: Network, image: Tensor) -> tuple[dict[str, NDArray[np.float32
         capture_gates(network.model, network.blocks, detach=True) as gates,
     ):
         output = network.model(as_taken(image[None].to(place), network.model))
-    told = network.task == "classification" and isinstance(output, Tensor) and output.ndim == 2
+    logits = logits_in(output, network.outputs) if network.task == "classification" else None
     return (
         {name: gate[0].float().numpy() for name, gate in gates.items()},
-        output[0].double().numpy() if told else None,
+        None if logits is None else logits[0].double().numpy(),
     )
 
 
@@ -278,21 +248,13 @@ def kept_gates_of(run: Run, row: int) -> dict[str, NDArray[np.float32]] | None:
     if not sample["kept"] or sample["status"] == "failed":
         return None
     first = 0
-    for path in run.chunk_paths():  # joined runs have some that are shorter than others
-        number = _images_in(path)
+    for path, number in zip(run.chunk_paths(), run.images_of_chunks, strict=True):
         if row < first + number:
-            chunk = Chunk.read(path)
+            chunk = Chunk.read(path, run.manifest)
             place = int(chunk.samples.kept[: row - first].sum())
             return {block: decode_gates(chunk.gates["excitation", block][place]) for block in run.blocks}
         first += number
     return None
-
-
-def _images_in(chunk: Path) -> int:
-    try:
-        return len(read_some(chunk, ["samples/kept"])["samples/kept"])
-    except (OSError, KeyError, safetensors.SafetensorError) as error:
-        raise damaged(chunk, f"it cannot be read: {error}") from error
 
 
 def distances_to(

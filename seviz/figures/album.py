@@ -30,11 +30,13 @@ from seviz.figures.saturation import saturation_by_block
 from seviz.figures.similarity import classes_across_depth
 from seviz.figures.specificity import specificity_by_depth
 from seviz.figures.style import Width
+from seviz.network.trust import named, told
 from seviz.run.pairing import Match, pair_runs
 from seviz.run.store import Run
 
 GALLERY = 3
 """Channels whose images are shown."""
+NO_IMAGE = "no class has an image that did not fail"
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,11 @@ class Album:
             self.run.class_index(name)
         for name in self.blocks or ():
             self.run.block(name)
+        nothing = not (self.run.samples["status"] != "failed").any()
         for name in only or FIGURES:
+            if nothing:
+                yield LeftOut(name, "all images of the run failed")
+                continue
             try:
                 yield from FIGURES[name](self, name)
             except MissingSignalError as error:
@@ -213,7 +219,10 @@ def _saturation(album: Album, name: str) -> Iterator[Drawing]:
     yield Drawing(name, saturation_by_block(table, by_channel, **album.look), table)
 
 
-def _heatmap(album: Album, name: str) -> Iterator[Drawing]:
+def _heatmap(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
+    if not album.run.moments(album.run.blocks[0]).count.any():
+        yield LeftOut(name, NO_IMAGE)
+        return
     for block, called in album.each(name):
         classes = list(table_of(album.run, "similarity", block=block).index)
         order = order_of_channels(album.run, block)
@@ -232,8 +241,11 @@ def _distribution(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
             yield LeftOut(called, f"no image has a gate in {block}")
 
 
-def _similarity(album: Album, name: str) -> Iterator[Drawing]:
+def _similarity(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
     tables = {block: table_of(album.run, "similarity", block=block) for block in album.several}
+    if all(table.empty for table in tables.values()):
+        yield LeftOut(name, NO_IMAGE)
+        return
     figure = classes_across_depth(tables, names=album.names, **album.look)
     long = [
         table.rename_axis(columns="other").reset_index().melt("class", value_name="distance").assign(block=block)
@@ -255,6 +267,8 @@ def _embedding(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
 
 def _gallery(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
     data = album.run.manifest.data
+    if data.root:
+        told(named("images", data.root, album.run.path / "manifest.json"))
     for block, called in album.each(name):
         table = channels(album.run, block, only=_most_specific(album.run, block, GALLERY))
         if not table["kind"].str.endswith("excited").any():

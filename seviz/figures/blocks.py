@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from seviz.figures.labels import thinned
-from seviz.figures.style import INK
+from seviz.figures.style import FAINT, INK
 
 SHADE = "#F2F2F2"
 _NAME, _STAGE = 0.1, 0.5  # inches that a name takes, written upright, and that "stage 2" takes
@@ -73,3 +73,27 @@ def whiskers(axes: Axes, value: pd.Series, low: pd.Series, high: pd.Series, **lo
     ends = np.array([np.minimum(low, value), np.maximum(high, value)], np.float64)
     known = np.flatnonzero(np.isfinite(ends).all(0))
     axes.vlines(known, ends[0, known], ends[1, known], **{"lw": 0.9, **look})
+
+
+def limits_of_gates(*values: pd.Series) -> tuple[float, float]:
+    """Limits of an axis of gates: 0 and 1 unless gates leave them; never empty, and finite.
+
+    Parameters
+    ----------
+    values
+        That are drawn; NaN does not count.
+    """
+    known = pd.concat(values).to_numpy(np.float64)
+    known = known[np.isfinite(known)]
+    low, high = float(known.min(initial=0)), float(known.max(initial=0))
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    low, high = float(known.min()), float(known.max())
+    room = 0.05 * (high - low) or 0.05 * abs(high)
+    return low - room, high + room
+
+
+def say_unknown(axes: Axes, values: pd.Series) -> None:
+    """Write into a panel that nothing is known, where that is so of all values."""
+    if not np.isfinite(values.to_numpy(np.float64)).any():
+        axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", va="center", color=FAINT)

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seviz.figures.blocks import axis_of_depth
-from seviz.figures.labels import shortened, thinned
+from seviz.figures.fonts import Sheet
+from seviz.figures.labels import entry, shortened, thinned
 from seviz.figures.style import COLOURS, FAINT, INK, MARKERS, SIGNED, WIDTHS, Width, style
 
 _WRITTEN = 12  # classes up to which the numbers stand in a matrix
@@ -42,7 +43,7 @@ def intervention_by_depth(table: pd.DataFrame, *, width: Width = "page", remark:
     place = {block: k for k, block in enumerate(depth["block"])}
     interventions = list(rows["intervention"].unique())
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 3.9), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 3.9), layout="constrained")
         accuracy, loss = panels = list(figure.subplots(2, 1, sharex=True, height_ratios=(3, 2)))
         accuracy.axhline(plain["accuracy"].iloc[0], color=FAINT, lw=1.0, label="the network as it is")
         loss.axhline(0, color=FAINT, lw=1.0)
@@ -53,7 +54,7 @@ def intervention_by_depth(table: pd.DataFrame, *, width: Width = "page", remark:
             ends = own["accuracy"] + own["drop"] - own["drop_high"], own["accuracy"] + own["drop"] - own["drop_low"]
             accuracy.vlines(x, *ends, lw=0.9, **look, label="_" if k else "interval of the difference")
             dots = {**look, "ls": "", "marker": MARKERS[k % len(MARKERS)], "ms": 3.2}
-            accuracy.plot(x, own["accuracy"], **dots, label=_LABELS.get(name, name))
+            accuracy.plot(x, own["accuracy"], **dots, label=_LABELS.get(name) or entry(name))
             loss.plot(x, own["loss_change"], **dots)
         accuracy.set_ylabel("accuracy")
         loss.set_ylabel("rise of the\ncross-entropy (nats)")
@@ -96,7 +97,7 @@ def swap_matrix(table: pd.DataFrame, *, block: str = "", width: Width = "page", 
         beside = width == "page"
         side = 0.5 * WIDTHS[width] if beside else WIDTHS[width]
         size = (WIDTHS[width], (1 if beside else 2) * (side + 0.35))
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Sheet(figsize=size, layout="constrained")
         panels = figure.subplots(1, 2, sharey=True) if beside else figure.subplots(2, 1, sharex=True)
         for axes, values, what in (
             (panels[0], table["logit_donor"], "rise of the donor's logit"),
@@ -150,7 +151,7 @@ def attribution_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: 
     """
     x = np.arange(len(table))
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 4.2), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 4.2), layout="constrained")
         share, size, half = panels = list(figure.subplots(3, 1, sharex=True))
         share.bar(x, table["share"], width=0.7, color=COLOURS[0])
         share.set_ylabel("share of absolute\nattribution")

@@ -1,12 +1,15 @@
 """Two runs, block by block: how far their gates shift, what becomes of specificity, and where gates collapse."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seviz.figures.blocks import axis_of_depth, whiskers
-from seviz.figures.labels import shortened
+from seviz.figures.fonts import Sheet
+from seviz.figures.labels import entries, entry
 from seviz.figures.style import COLOURS, FAINT, WIDTHS, Width, style
 
 ALARM = "#B00020"
@@ -33,9 +36,9 @@ def shift_by_depth(
         both, the change with its interval between them. Beneath: standard deviation over all images of both; a cross
         and the name of the run mark gates that have collapsed to a constant.
     """
-    x, names = np.arange(len(table)), (shortened(names[0]), shortened(names[1]))
+    x, names = np.arange(len(table)), (entry(names[0]), entry(names[1]))
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 4.6), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 4.6), layout="constrained")
         shift, share, size = panels = list(figure.subplots(3, 1, sharex=True))
 
         whiskers(shift, table["shift"], table["low"], table["high"], color=COLOURS[0], label="_")
@@ -45,13 +48,15 @@ def shift_by_depth(
         shift.plot(x, table["difference"], "D", color=COLOURS[1], ms=3, mfc="white", label="mean, with its sign")
         shift.axhline(0, color=FAINT, lw=0.7)
         shift.set_ylabel("shift of the\nexcitation")
+        shift.set_ylim(*_limits([*table["shift"], *table["difference"]]))
 
         share.plot(x, table["omega_squared_one"], "-o", color=FAINT, ms=3, mfc="white", label=names[0])
         share.plot(x, table["omega_squared_other"], "-o", color=COLOURS[0], ms=3, label=names[1])
         reach = (table["omega_squared_one"] + table[column] for column in ("change_low", "change_high"))
         whiskers(share, table["omega_squared_other"], *reach, color=COLOURS[0], label="interval of the change")
         share.set_ylabel("share of variance\nbetween classes (ω²)")
-        share.set_ylim(min(0, share.get_ylim()[0]), 1)
+        least = np.nanmin([*table["omega_squared_one"], *table["omega_squared_other"], 0])
+        share.set_ylim(min(1.1 * least, -0.05), 1)
 
         size.plot(x, table["std_total_one"], "-s", color=FAINT, ms=3, mfc="white", label=names[0])
         size.plot(x, table["std_total_other"], "-s", color=COLOURS[2], ms=3, label=names[1])
@@ -63,12 +68,19 @@ def shift_by_depth(
         axis_of_depth(panels, table, inches=WIDTHS[width] - (2.1 if width == "page" else 0.6))
         for axes in panels:
             if width == "page":
-                axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+                axes.legend(*entries(axes), loc="center left", bbox_to_anchor=(1.0, 0.5))
             else:
-                axes.legend(loc="best", fontsize=5.5)
+                axes.legend(*entries(axes), loc="best", fontsize=5.5)
         if remark:
             figure.supxlabel(remark, fontsize=7)
     return figure
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """Limits of an axis with room for intervals about as long as the values are large, whose ends do not count."""
+    low, high = np.nanmin([*values, 0]), np.nanmax([*values, 0])
+    room = 0.6 * (high - low) or 1.0
+    return float(low - room), float(high + room)
 
 
 def _alarms(axes: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:

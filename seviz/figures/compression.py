@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from seviz.figures.blocks import axis_of_depth
-from seviz.figures.labels import legend_columns, shortened
+from seviz.figures.fonts import Sheet
+from seviz.figures.labels import entries, entry, legend_columns
 from seviz.figures.style import COLOURS, FAINT, INK, LINES, MARKERS, WIDTHS, Width, style
 
 _COSTS = {
@@ -55,7 +56,7 @@ def pareto(table: pd.DataFrame, *, cost: str = "multiply_adds", width: Width = "
     by = "series" if "series" in table else "network"
     original, rows = table.iloc[0], table.iloc[1:]
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 2.9), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 2.9), layout="constrained")
         axes = figure.subplots()
         axes.grid(axis="both")
         best = table.sort_values([cost, "accuracy"], ascending=[True, False])
@@ -66,7 +67,7 @@ def pareto(table: pd.DataFrame, *, cost: str = "multiply_adds", width: Width = "
             ordered = own.sort_values(cost)
             look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "ls": LINES[k % len(LINES)]}
             dots: dict[str, Any] = {"marker": MARKERS[k % len(MARKERS)], "ms": 4, "mec": "white", "mew": 0.4}
-            axes.plot(ordered[cost], ordered["accuracy"], **look, **dots, label=shortened(str(name)), zorder=3)
+            axes.plot(ordered[cost], ordered["accuracy"], **look, **dots, label=entry(str(name)), zorder=3)
             _intervals(axes, ordered, cost, look["color"])
         star: dict[str, Any] = {"marker": "*", "ms": 10, "mec": "white", "mew": 0.5, "ls": ""}
         axes.plot([original[cost]], [original["accuracy"]], color=INK, **star, label="original", zorder=4)
@@ -112,7 +113,7 @@ def folding_front(table: pd.DataFrame, *, width: Width = "page", remark: str = "
     """
     orders = list(table["order"].unique())
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 4.2), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 4.2), layout="constrained")
         accuracy, loss, left = panels = list(figure.subplots(3, 1, sharex=True, height_ratios=(3, 1.5, 1.5)))
         accuracy.axhline(table["accuracy"].iloc[0], color=FAINT, lw=1.0, label="nothing folded")
         loss.axhline(table["loss"].iloc[0], color=FAINT, lw=1.0)
@@ -121,7 +122,7 @@ def folding_front(table: pd.DataFrame, *, width: Width = "page", remark: str = "
             look: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "ls": LINES[k % len(LINES)]}
             look |= {"marker": MARKERS[k % len(MARKERS)], "ms": 3}
             accuracy.fill_between(own["folded"], own["low"], own["high"], color=look["color"], alpha=0.13, lw=0)
-            accuracy.plot(own["folded"], own["accuracy"], **look, label=_ORDERS.get(order, str(order)))
+            accuracy.plot(own["folded"], own["accuracy"], **look, label=_ORDERS.get(order) or entry(str(order)))
             loss.plot(own["folded"], own["loss"], **look)
             left.plot(own["folded"], own["parameters"], **look)
         accuracy.set_ylabel("accuracy")
@@ -172,7 +173,7 @@ def removed_by_block(table: pd.DataFrame, *, width: Width = "page", remark: str 
     inches = WIDTHS[width] - 0.6
     x = np.arange(len(table))
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 1.1 + 1.5 * len(kinds)), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 1.1 + 1.5 * len(kinds)), layout="constrained")
         panels = list(figure.subplots(len(kinds), 1, sharex=True, squeeze=False)[:, 0])
         for axes, (kind, label) in zip(panels, kinds, strict=True):
             before, after = table[f"{kind}_before"].to_numpy(float), table[f"{kind}_after"].to_numpy(float)
@@ -203,7 +204,7 @@ def removed_by_block(table: pd.DataFrame, *, width: Width = "page", remark: str 
 
 def _legend(figure: Figure, axes: Axes, width: Width) -> None:
     """Above all panels, in as many columns as fit."""
-    handles, labels = axes.get_legend_handles_labels()
+    handles, labels = entries(axes)
     figure.legend(
         handles, labels, loc="outside upper center", ncols=legend_columns(labels, WIDTHS[width]), handlelength=2.2
     )

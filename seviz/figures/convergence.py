@@ -7,6 +7,8 @@ from matplotlib.lines import Line2D
 
 from seviz.analysis.convergence import RELIABLE, SPREAD
 from seviz.errors import OptionError
+from seviz.figures.blocks import say_unknown
+from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, INK, LINES, MARKERS, WIDTHS, Width, style
 
 _PANELS = (
@@ -44,7 +46,7 @@ def convergence_curves(table: pd.DataFrame, *, width: Width = "page", remark: st
     beside = width == "page"
     with style():
         size = (WIDTHS[width], 2.6 if beside else 5.4)
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Sheet(figsize=size, layout="constrained")
         panels = figure.subplots(1, 3) if beside else figure.subplots(3, 1, sharex=True)
         for axes, (column, title, label, threshold) in zip(panels, _PANELS, strict=True):
             for block, rows in table.groupby("block", sort=False):
@@ -52,6 +54,7 @@ def convergence_curves(table: pd.DataFrame, *, width: Width = "page", remark: st
                 colour, dashes, marker = (each[k % len(each)] for each in (COLOURS, LINES, MARKERS))
                 axes.plot(rows["size"], rows[column], color=colour, ls=dashes, marker=marker, ms=2, lw=0.8, label=block)
             axes.set_xscale("log")
+            say_unknown(axes, table[column])
             sizes = sorted(set(table["size"]))
             axes.set_xticks(sizes, [str(size) for size in sizes])
             axes.minorticks_off()

@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seviz.figures.blocks import axis_of_depth, whiskers
+from seviz.figures.blocks import axis_of_depth, say_unknown, whiskers
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
-from seviz.figures.specificity import specificity_interval
+from seviz.figures.specificity import chance_level, share_limits, specificity_interval
 from seviz.figures.style import COLOURS, FAINT, LINES, WIDTHS, Width, style
 
 _DECODED = ("accuracy", "accuracy_low", "accuracy_high", "accuracy_equal", "accuracy_squeeze", "chance")
@@ -39,12 +40,14 @@ def profile(
     Returns
     -------
     pandas.DataFrame
-        One row a block: run, block, stage; omega_squared, low, high (over images, else over classes), null; accuracy,
+        One row a block: run, block, stage; omega_squared, low, high (over images, else over classes), omega_chance (see
+        `seviz.figures.specificity.chance_level`); accuracy,
         accuracy_low, accuracy_high, accuracy_equal (at equal width), accuracy_squeeze (of the squeeze), chance;
         near_zero, near_one. NaN where a table was not given.
     """
     low, high, _ = specificity_interval(specificity)
-    table = specificity[["block", "stage", "omega_squared", "null"]].assign(run=run, low=low, high=high)
+    level, _ = chance_level(specificity)
+    table = specificity[["block", "stage", "omega_squared"]].assign(run=run, low=low, high=high, omega_chance=level)
     table[[*_DECODED, *_SATURATED]] = np.nan
     if decoding is not None and len(decoding):
         decoder = decoder or str(decoding["decoder"].iloc[-1])
@@ -64,7 +67,7 @@ def profile(
         by_block = saturation.set_index("block")
         for column in _SATURATED:
             table[column] = table["block"].map(by_block[column])
-    first = ["run", "block", "stage", "omega_squared", "low", "high", "null"]
+    first = ["run", "block", "stage", "omega_squared", "low", "high", "omega_chance"]
     result: pd.DataFrame = table[[*first, *_DECODED, *_SATURATED]]
     return result
 
@@ -90,7 +93,7 @@ def depth_profile(table: pd.DataFrame, *, width: Width = "page", remark: str = "
     parts += [_decoding] * bool(table["accuracy"].notna().any())
     parts += [_saturation] * bool(table[list(_SATURATED)].notna().any(axis=None))
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 1.1 + 1.25 * len(parts)), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 1.1 + 1.25 * len(parts)), layout="constrained")
         grid = figure.subplots(len(parts), len(runs), sharey="row", sharex="col", squeeze=False)
         for k, run in enumerate(runs):
             rows = table[table["run"] == run].reset_index(drop=True)
@@ -112,7 +115,8 @@ def depth_profile(table: pd.DataFrame, *, width: Width = "page", remark: str = "
 def _specificity(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot(rows.index, rows["omega_squared"], "-o", color=COLOURS[0], ms=3, label="between classes (ω²)")
     whiskers(axes, rows["omega_squared"], rows["low"], rows["high"], color=COLOURS[0], label="interval")
-    axes.plot(rows.index, rows["null"], color=FAINT, ls=LINES[1], label="chance, uncorrected")
+    axes.plot(rows.index, rows["omega_chance"], color=FAINT, ls=LINES[1], label="chance")
+    say_unknown(axes, rows["omega_squared"])
 
 
 def _decoding(axes: Axes, rows: pd.DataFrame) -> None:
@@ -144,7 +148,7 @@ def _names(parts: Sequence[Any]) -> list[str]:
 
 def _scale(panels: Sequence[Axes], table: pd.DataFrame) -> None:
     """Shares reach from 0 to 1, but for those of saturated gates, which may all be small."""
-    panels[0].set_ylim(1.1 * np.nanmin([*table["omega_squared"], *table["low"], 0]), 1)
+    panels[0].set_ylim(*share_limits(table))
     for axes in panels[1:]:
         axes.set_ylim(0, 1)
     near = [*table["near_zero"].dropna(), *table["near_one"].dropna()]

@@ -6,6 +6,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from seviz.errors import OptionError
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
 from seviz.figures.style import COLOURS, FAINT, INK, WIDTHS, Width, style
 
@@ -51,7 +52,7 @@ def gate_by_class(
     rows = table[table["class"].isin(drawn)]
     sticks = rows["class"].value_counts().max() <= _STICKS
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 0.75 + 0.27 * len(drawn)), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 0.75 + 0.27 * len(drawn)), layout="constrained")
         axes = figure.subplots()
         sns.violinplot(
             rows,

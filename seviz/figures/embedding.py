@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seviz.errors import OptionError
-from seviz.figures.labels import legend_columns, shortened, thinned
+from seviz.figures.fonts import Sheet
+from seviz.figures.labels import entries, entry, legend_columns, thinned
 from seviz.figures.style import COLOURS, MARKERS, WIDTHS, Width, style
 
 MOST = 12
@@ -57,7 +58,7 @@ def gates_on_a_plane(
     columns = min(len(tables), 3 if width == "page" else 2)
     rows = math.ceil(len(tables) / columns)
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 0.6 + WIDTHS[width] / columns * 0.95 * rows), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 0.6 + WIDTHS[width] / columns * 0.95 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat[len(tables) :]:
             axes.remove()
@@ -68,10 +69,10 @@ def gates_on_a_plane(
                 axes.scatter(others[across], others[up], s=3, c="#D5D5D5", lw=0, rasterized=True, label="other classes")
             for k, name in enumerate(classes):
                 own = table[table["class"] == name]
-                label = shortened((names or {}).get(name, name))
+                label = entry((names or {}).get(name, name))
                 axes.scatter(own[across], own[up], **_look(k), label=label)
             _name(axes, block, table.attrs.get("explained_variance", ()))
-        handles, labels = grid.flat[0].get_legend_handles_labels()
+        handles, labels = entries(grid.flat[0])
         columns = legend_columns(labels, WIDTHS[width])
         figure.legend(handles, labels, loc="outside upper center", ncols=columns, markerscale=1.6, columnspacing=1.2)
         if remark:

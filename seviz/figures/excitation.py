@@ -7,6 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from seviz.figures.blocks import limits_of_gates, say_unknown
+from seviz.figures.fonts import Sheet
+from seviz.figures.labels import entries, entry, legend_columns
 from seviz.figures.style import COLOURS, INK, LINES, WIDTHS, Width, style
 
 _REST = "all classes"
@@ -38,7 +41,7 @@ def excitation_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: s
             x = range(len(everyone))
             axes.plot(x, everyone["mean"], color=INK, lw=1.6, alpha=0.35, label="mean of all classes")
             for k, (class_id, name) in enumerate(_classes(table)):
-                axes.plot(x, rows.loc[rows["class"] == class_id, "mean"], **_look(k), label=name)
+                axes.plot(x, rows.loc[rows["class"] == class_id, "mean"], **_look(k), label=entry(name))
         _legend(figure, width)
     return figure
 
@@ -61,7 +64,7 @@ def spread_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: str =
                 own, look = rows[rows["class"] == class_id], _look(k)
                 x, low, high = range(len(own)), own["mean"] - own["std"], own["mean"] + own["std"]
                 axes.fill_between(x, low, high, color=look["color"], alpha=0.22, lw=0)
-                axes.plot(x, own["mean"], **look, label=f"{name}, mean ± one standard deviation")
+                axes.plot(x, own["mean"], **look, label=f"{entry(name)}, mean ± one standard deviation")
         _legend(figure, width)
     return figure
 
@@ -80,10 +83,11 @@ def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dic
     blocks = list(table["block"].unique())
     columns = min(len(blocks), 3 if width == "page" else 2)
     rows = math.ceil(len(blocks) / columns)
-    figure = Figure(figsize=(WIDTHS[width], 0.55 + 1.45 * rows), layout="constrained")
+    figure = Sheet(figsize=(WIDTHS[width], 0.55 + 1.45 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    low, high = (table["mean"] - table["std"].fillna(0)).min(), (table["mean"] + table["std"].fillna(0)).max()
-    bounded = table["mean"].min() >= 0 and table["mean"].max() <= 1
+    limits = limits_of_gates(table["mean"])
+    if limits != (0, 1):
+        limits = limits_of_gates(table["mean"] - table["std"].fillna(0), table["mean"] + table["std"].fillna(0))
     panels = {}
     for k, axes in enumerate(grid.flat):
         if k >= len(blocks):
@@ -92,7 +96,8 @@ def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dic
         channels = table.loc[table["block"] == blocks[k], "channel"].unique()
         ticks = sorted({round(k * (len(channels) - 1) / 5) for k in range(6)})
         axes.set_title(blocks[k])
-        axes.set_ylim((0, 1) if bounded else (low, high))
+        axes.set_ylim(*limits)
+        say_unknown(axes, table.loc[table["block"] == blocks[k], "mean"])
         axes.set_xlim(-0.5, len(channels) - 0.5)
         axes.set_xticks(ticks, [str(channels[tick]) for tick in ticks])
         panels[blocks[k]] = axes
@@ -102,8 +107,6 @@ def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dic
 
 
 def _legend(figure: Figure, width: Width) -> None:
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    columns = min(len(labels), 5 if width == "page" else 2)
-    if max(map(len, labels), default=0) > 30:
-        columns = min(columns, 2 if width == "page" else 1)
+    handles, labels = entries(figure.axes[0])
+    columns = min(legend_columns(labels, WIDTHS[width]), 5)
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=2.8, columnspacing=1.4)

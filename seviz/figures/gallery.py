@@ -1,17 +1,20 @@
 """The images that excite a channel most, and least."""
 
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from seviz.capture.images import Decoded, decode
-from seviz.errors import OptionError
+from seviz.errors import DataNotFoundError, OptionError
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
 from seviz.figures.style import FAINT, WIDTHS, Width, style
+from seviz.numerals import decimals
+from seviz.run.inside import OUTSIDE, image_path
 
 KINDS = ("most excited", "least excited")
 _SIDE = 160  # pixels of a tile at most
@@ -53,7 +56,7 @@ def exciting_images(
     ratios = [1.0] * number + ([0.25] + [1.0] * number if side_by_side else [])
     tile = (WIDTHS[width] - 0.5) / sum(ratios)
     with style():
-        figure = Figure(
+        figure = Sheet(
             figsize=(WIDTHS[width], 0.35 + rows * (tile + (0.34 if side_by_side else 0.48))), layout="constrained"
         )
         figure.get_layout_engine().set(w_pad=0.01, h_pad=0.02, wspace=0.01, hspace=0.01)  # type: ignore[union-attr, call-arg]
@@ -87,7 +90,7 @@ def _tile(axes: Axes, image: pd.Series, root: Path | None, rotate: bool, inches:
     for spine in axes.spines.values():
         spine.set_visible(True)
     decoded = _read(root, str(image["path"]), rotate)
-    if decoded.image is None:
+    if not isinstance(decoded.image, Image.Image):
         axes.set_box_aspect(1)
         axes.set_facecolor("#F2F2F2")
         for spine in axes.spines.values():
@@ -99,15 +102,19 @@ def _tile(axes: Axes, image: pd.Series, root: Path | None, rotate: bool, inches:
         decoded.image.thumbnail((_SIDE, _SIDE))
         axes.imshow(np.asarray(decoded.image), interpolation="nearest")
     length = max(int(inches / 0.055), 6)
-    axes.set_xlabel(f"{shortened(str(image['class_name']), length)}\n{image['value']:.3f}", fontsize=5.5, labelpad=1.5)
+    axes.set_xlabel(
+        f"{shortened(str(image['class_name']), length)}\n{decimals(image['value'], 3)}", fontsize=5.5, labelpad=1.5
+    )
 
 
 def _read(root: Path | None, path: str, rotate: bool) -> Decoded:
-    """An image by the path that the run tells, which is percent-encoded where the file's name is no UTF-8."""
+    """An image by the path that the run tells."""
     if root is None:
         return Decoded(None, "failed", "not a file")
-    file = root / path
-    if not file.exists() and "%" in path:
-        encoded = Path(str(root)) / unquote_to_bytes(path).decode("utf-8", "surrogateescape")
-        file = encoded if encoded.exists() else file
-    return decode(file, rotate=rotate) if file.exists() else Decoded(None, "failed", "file not found")
+    try:
+        file = image_path(root, path)
+        return decode(file, rotate=rotate) if file.exists() else Decoded(None, "failed", "file not found")
+    except DataNotFoundError:
+        return Decoded(None, "failed", OUTSIDE)
+    except OSError as error:  # such as a name that is too long
+        return Decoded(None, "failed", error.strerror or str(error))

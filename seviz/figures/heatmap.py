@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from seviz.errors import OptionError
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened, thinned
 from seviz.figures.style import LEVELS, SIGNED, WIDTHS, Width, style
 
@@ -56,13 +57,13 @@ def class_by_channel(
         raise OptionError(f"table of {block} has {len(table)} classes and none with images, expected one or more")
     everyone = means.mean(axis=0)
     apart = means - everyone
-    limit = max(float(np.nanmax(np.abs(apart.to_numpy()))), 1e-3)
+    limit = max(float(np.nanmax(np.abs(apart.to_numpy()), initial=0)), 1e-3)
     height = float(np.clip(_ROW * len(means), *_HEIGHTS))
     with style():
-        figure = Figure(figsize=(WIDTHS[width], height + 1.15), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], height + 1.15), layout="constrained")
         grid = figure.subplots(2, 2, width_ratios=(40, 1), height_ratios=(0.2, height))
         (strip, level), (main, difference) = grid
-        ends = min(0.0, everyone.min()), max(1.0, everyone.max())
+        ends = float(np.nanmin([0.0, *everyone])), float(np.nanmax([1.0, *everyone]))
         for axes, bar, data, colours, (low, high) in (
             (strip, level, everyone.to_frame().T, LEVELS, ends),
             (main, difference, apart, SIGNED, (-limit, limit)),

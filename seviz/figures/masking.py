@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seviz.errors import OptionError
-from seviz.figures.labels import shortened
+from seviz.figures.fonts import Sheet
+from seviz.figures.labels import entries, entry, shortened
 from seviz.figures.style import FAINT, INK, LEVELS, LINES, MARKERS, WIDTHS, Width, style
 
 # Blue to green, and red to yellow: which family a line is of is seen before which line it is.
@@ -66,7 +67,7 @@ def masking_curves(
     beside = len(panels) if width == "page" else 1
     with style():
         size = (WIDTHS[width], 3.7 if width == "page" else 0.6 + 3.1 * len(panels))
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Sheet(figsize=size, layout="constrained")
         grid = figure.subplots(len(panels) // beside, beside, sharex=True, sharey=True, squeeze=False)
         looks = _looks(gates, _GATES) | _looks(others, _OTHERS) | dict.fromkeys(random, _RANDOM)
         for axes, (title, own) in zip(grid.flat, panels, strict=True):
@@ -78,7 +79,7 @@ def masking_curves(
                 rows = table[table["criterion"] == name].sort_values("fraction")
                 shade = {"color": looks[name]["color"], "alpha": 0.13 if len(own) < 6 else 0.08, "lw": 0}
                 axes.fill_between(rows["fraction"], rows["low"], rows["high"], **shade, zorder=1.5)
-                axes.plot(rows["fraction"], rows["accuracy"], **looks[name], label=shortened(name, 30), zorder=2)
+                axes.plot(rows["fraction"], rows["accuracy"], **looks[name], label=entry(name, 30), zorder=2)
             if behind:
                 axes.plot([], [], color=_BEHIND, lw=0.8, label="those of the other panel")
             if chance is not None:
@@ -124,6 +125,7 @@ def _looks(names: Sequence[str], colours: Sequence[str]) -> dict[str, dict[str, 
 
 def _legend_beneath(axes: Axes, columns: int, *, gap: float) -> None:
     axes.legend(
+        *entries(axes),
         loc="upper left",
         bbox_to_anchor=(-0.02, -gap),
         ncols=columns,
@@ -180,7 +182,7 @@ def damage_by_class(
     columns = after.mean().sort_values(ascending=False, kind="stable").index
     matrix = np.column_stack([before[order], after.loc[order, columns]])  # (class, as it is and criterion)
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 1.5 + 0.19 * len(order)), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 1.5 + 0.19 * len(order)), layout="constrained")
         axes = figure.subplots()
         axes.grid(visible=False)
         image = axes.imshow(matrix, cmap=LEVELS, vmin=0, vmax=1, aspect="auto")

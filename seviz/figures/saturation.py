@@ -6,7 +6,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from seviz.figures.blocks import axis_of_depth
+from seviz.figures.blocks import axis_of_depth, limits_of_gates, say_unknown
+from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, FAINT, INK, WIDTHS, Width, style
 
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.85}
@@ -36,7 +37,7 @@ def saturation_by_block(
     x = range(len(table))
     with style():
         parts = 2 if channels is None else 3
-        figure = Figure(figsize=(WIDTHS[width], 1.2 + 1.3 * parts), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 1.2 + 1.3 * parts), layout="constrained")
         panels = list(figure.subplots(parts, 1, sharex=True))
         if channels is not None:
             _violins(panels[0], table, channels)
@@ -56,9 +57,11 @@ def saturation_by_block(
         distances = table["distance_from_identity"], table["distance_from_constant"]
         apart.plot(x, distances[0], "-o", color=COLOURS[1], ms=3, label="from 1, the identity")
         apart.plot(x, distances[1], "-s", color=COLOURS[2], ms=3, label="from the channel's mean")
-        greatest = np.nanmax([*distances[0], *distances[1], 1e-3])
-        apart.set_ylim(0, (1.1 if width == "page" else 1.35) * greatest)
+        known = [distance for distance in (*distances[0], *distances[1]) if np.isfinite(distance)]
+        apart.set_ylim(0, (1.1 if width == "page" else 1.35) * max([*known, 1e-3]) if known else 1)
         apart.set_ylabel("root mean square\ndistance of gates")
+        say_unknown(shares, between.where(between != 0))
+        say_unknown(apart, distances[0])
 
         axis_of_depth(panels, table, inches=WIDTHS[width] - (1.9 if width == "page" else 0.6))
         if width == "page":
@@ -89,8 +92,8 @@ def _violins(axes: Axes, table: pd.DataFrame, channels: pd.DataFrame) -> None:
         linewidth=0.4,
         ax=axes,
     )
-    low, high = rows["mean"].min(), rows["mean"].max()
-    axes.set_ylim((0, 1) if len(rows) == 0 or (low >= 0 and high <= 1) else (low, high))
+    axes.set_ylim(*limits_of_gates(rows["mean"]))
+    say_unknown(axes, channels["mean"])
     for level in (0.05, 0.95):
         axes.axhline(level, color=FAINT, lw=0.6, ls=(0, (1, 1.5)))
     axes.set(xlabel="", ylabel="mean excitation\nof the channels")

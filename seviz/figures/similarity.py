@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from seviz.analysis.embedding import tree
 from seviz.errors import OptionError
+from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened, thinned
 from seviz.figures.style import INK, LEVELS, WIDTHS, Width, style
 
 _SIDE = {"page": 1.55, "column": 1.15}  # inches of a matrix, about
 _NAME = 12  # characters of a class
+_SAME = 1e-9  # distances that are smaller are rounding
 
 
 def classes_across_depth(
@@ -57,7 +59,7 @@ def classes_across_depth(
     rows = math.ceil(len(tables) / columns)
     with style():
         side = _SIDE[width]
-        figure = Figure(figsize=(WIDTHS[width], 0.5 + (side + 0.7) * rows), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 0.5 + (side + 0.7) * rows), layout="constrained")
         figure.get_layout_engine().set(h_pad=0.02, hspace=0.01)  # type: ignore[union-attr, call-arg]
         grid = figure.subplots(2 * rows, columns, height_ratios=[0.4, side] * rows, squeeze=False)
         matrices = []
@@ -73,7 +75,7 @@ def classes_across_depth(
                 cbar=False,
                 cmap=f"{LEVELS}_r",
                 vmin=0,
-                vmax=max(most, 1e-12),
+                vmax=most if most > _SAME else 1,
                 xticklabels=False,
                 yticklabels=False,
                 rasterized=True,

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from seviz.figures.blocks import axis_of_depth, whiskers
+from seviz.figures.blocks import axis_of_depth, say_unknown, whiskers
+from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, FAINT, WIDTHS, Width, style
 
 
@@ -23,26 +24,31 @@ def specificity_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: 
     Returns
     -------
     matplotlib.figure.Figure
-        Above: bias-corrected share of variance between classes with its interval, and the share that labels drawn at
-        random would show before the correction. Beneath: standard deviation between classes and over all images.
+        Above: bias-corrected share of variance between classes with its interval, and what it is by chance, see
+        `chance_level`. Beneath: standard deviation between classes and over all images. The ends of intervals do not
+        count for the limits of axes.
     """
     x = list(range(len(table)))
     low, high, what = specificity_interval(table)
     with style():
-        figure = Figure(figsize=(WIDTHS[width], 3.3), layout="constrained")
+        figure = Sheet(figsize=(WIDTHS[width], 3.3), layout="constrained")
         share, size = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
 
         share.plot(x, table["omega_squared"], "-o", color=COLOURS[0], ms=3.5, label="bias-corrected (ω²)")
         if what:
             whiskers(share, table["omega_squared"], low, high, color=COLOURS[0], label=what)
-        share.plot(x, table["null"], color=COLOURS[1], ls=(0, (4, 1.5)), label="chance level, uncorrected")
-        share.set_ylim(1.1 * np.nanmin([*table["omega_squared"], *low, 0]), 1)
+        level, chance = chance_level(table)
+        share.plot(x, level, color=COLOURS[1], ls=(0, (4, 1.5)), label=chance)
+        share.set_ylim(*share_limits(table))
         share.set_ylabel("share of variance\nbetween classes")
         share.legend(loc="upper left", bbox_to_anchor=(0, 0.9))
 
         size.plot(x, table["std_total"], "-s", color=FAINT, ms=3, mfc="white", label="over all images")
         size.plot(x, table["std_between"], "-o", color=COLOURS[0], ms=3.5, label="between classes")
-        size.set_ylim(0, 1.25 * np.nanmax([*table["std_total"], 1e-12]))
+        most = np.nanmax([*table["std_total"], 0])
+        size.set_ylim(0, 1.25 * most if most > 0 else 1)
+        say_unknown(share, table["omega_squared"])
+        say_unknown(size, table["std_total"])
         size.set_ylabel("standard deviation\nof the excitation")
         size.legend(loc="upper left", ncols=2)
 
@@ -50,6 +56,32 @@ def specificity_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: 
         if remark:
             figure.supxlabel(remark, fontsize=7)
     return figure
+
+
+def chance_level(table: pd.DataFrame) -> tuple[pd.Series, str]:
+    """What omega squared is where classes make no difference.
+
+    Parameters
+    ----------
+    table
+        From `seviz.analysis.specificity.specificity`.
+
+    Returns
+    -------
+    level
+        One each a block: the 95 % quantile over permutations of the labels where the table has it, else 0, which omega
+        squared is on average. (The null of the table is that of eta squared.)
+    what
+        What it is, in words.
+    """
+    if "permuted_95" in table and table["permuted_95"].notna().any():
+        return table["permuted_95"].astype(np.float64), "95 % quantile by chance"
+    return pd.Series(0.0, index=table.index), "mean by chance"
+
+
+def share_limits(table: pd.DataFrame) -> tuple[float, float]:
+    """Limits of an axis of omega squared: to 1, and as far below 0 as it lies, or a little."""
+    return float(min(1.1 * np.nanmin([*table["omega_squared"], 0]), -0.05)), 1.0
 
 
 def specificity_interval(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, str]:

@@ -1,5 +1,6 @@
 """One style for all figures: colours that colour-blind eyes tell apart, line styles that survive a grey printer."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,9 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from seviz.figures.fonts import FAMILY
+from seviz.run.files import write_atomically
 
 Width = Literal["column", "page"]
 WIDTHS: dict[Width, float] = {"column": 3.4, "page": 7.0}
@@ -28,7 +32,7 @@ LEVELS, SIGNED = "cividis", "RdBu_r"
 """Colour maps of amounts, and of differences to either side of 0."""
 
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FAMILY,
     "font.size": 7,
     "axes.labelsize": 7,
     "axes.titlesize": 7.5,
@@ -45,6 +49,7 @@ _STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.5,
     "axes.axisbelow": True,
     "text.color": INK,
+    "text.parse_math": False,  # a class name with dollars in it is no formula
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 6.5,
@@ -88,9 +93,16 @@ def save(figure: Figure, path: Path) -> None:
     figure
         From one of the plots.
     path
-        Ending in .png, .pdf or .svg.
+        Ending in .png, .pdf or .svg; its directory is made if need be.
+
+    Raises
+    ------
+    WriteError
+        If it cannot be written; a file that was there stays.
     """
     kind = path.suffix.removeprefix(".")
+    content = io.BytesIO()
     with style():
         options: dict[str, Any] = {"pil_kwargs": {"optimize": True}} if kind == "png" else {}
-        figure.savefig(path, metadata=_METADATA[kind], **options)
+        figure.savefig(content, format=kind, metadata=_METADATA[kind], **options)
+    write_atomically(path, content.getvalue())

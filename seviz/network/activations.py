@@ -117,19 +117,19 @@ def _curve(gate: Origin, start: Origin, form: Form, channels: int) -> tuple[Tens
     assert start.value is not None
     like = start.value
     positive = torch.cat([torch.linspace(0, 12, 1201), torch.logspace(math.log10(12.5), 3, 60)])
-    grid = torch.cat([-positive.flip(0)[:-1], positive]).double().to(like.device)
+    grid = torch.cat([-positive.flip(0)[:-1], positive]).double()  # on the CPU: MPS has no float64
     rounds = -(-len(grid) // like.numel())
     # Neighbours lie in different images and channels, so that what is not a function of single numbers shows.
-    order = torch.randperm(rounds * like.numel(), generator=torch.Generator().manual_seed(0)).to(like.device)
+    order = torch.randperm(rounds * like.numel(), generator=torch.Generator().manual_seed(0))
     shuffled = grid.repeat(rounds * like.numel() // len(grid) + 1)[: rounds * like.numel()][order]
     xs, ys = [], []
     for some in shuffled.reshape(rounds, -1):
-        x = some.to(like.dtype).reshape(like.shape)
+        x = some.to(like.dtype).to(like.device).reshape(like.shape)
         y = gate_of(_again(gate, start, x), form, channels)
         if y.numel() != x.numel():
             raise _NotComputableError
-        xs.append(x.double().flatten())
-        ys.append(y.double().flatten())
+        xs.append(x.cpu().double().flatten())
+        ys.append(y.cpu().double().flatten())
     x, y = torch.cat(xs), torch.cat(ys)
     rising = x.argsort()
     return x[rising], y[rising]
@@ -235,8 +235,8 @@ def _by_passes(passes: Sequence[tuple[Origin, Tensor]], tolerance: float) -> str
         for depth, origin in enumerate(_before(gate, factor)):
             xs, ys = rows.setdefault(depth, ([], []))
             assert origin.value is not None
-            xs.append(origin.value.double().flatten())
-            ys.append(factor.double().flatten())
+            xs.append(origin.value.cpu().double().flatten())
+            ys.append(factor.cpu().double().flatten())
     for xs, ys in rows.values():
         x, y = torch.cat(xs), torch.cat(ys)
         if float(x.min()) > -_REACH or float(x.max()) < _REACH:

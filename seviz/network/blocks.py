@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from seviz.errors import ExampleError, NoSEBlocksError, SevizWarning, WeightsError
 from seviz.network.activations import activation
 from seviz.network.bounds import UNBOUNDED, Bounds
-from seviz.network.examples import ROWS, Example, Given, larger, random_example, rows_of
+from seviz.network.examples import ROWS, Example, Given, larger, random_example, rows_of, run_example
 from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.products import Form
 from seviz.network.stages import dilations, stage_numbers, stride
@@ -325,14 +325,7 @@ def _survey(model: nn.Module, example: Example) -> Survey:
 def _watched(model: nn.Module, given: Given) -> tuple[Trace, list[Find]]:
     """The search in one pass of an example."""
     with undisturbed(model), trace(model) as state:
-        try:
-            model(*given.args, **given.kwargs)
-        except Exception as error:  # whatever the model's own code raises
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise ExampleError(
-                f"{type(model).__name__} does not take {given.words} as example ({type(error).__name__}: {reason});"
-                " expected a tensor, its shape, a tuple of positional arguments or a dict of keyword arguments"
-            ) from error
+        run_example(model, given)
     return state, joined(state)
 
 

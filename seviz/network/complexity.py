@@ -209,9 +209,7 @@ def _blocks(model: nn.Module, input_size: tuple[int, int, int]) -> dict[str, SEB
         return {}
 
 
-def _record(
-    model: nn.Module, input_size: tuple[int, int, int], *, attributed: bool
-) -> tuple[Cost, "_Recorder | None"]:
+def _record(model: nn.Module, input_size: tuple[int, int, int], *, attributed: bool) -> tuple[Cost, "_Recorder | None"]:
     """What the whole network costs, parameters aside, and, if asked for, what each call of it does."""
     like = next(model.parameters(), torch.empty(0))
     image = torch.zeros(1, *input_size, device=like.device, dtype=like.dtype)

@@ -50,7 +50,7 @@ class Given:
 def rows_of(example: Example) -> int:
     """Images in an example that is a tensor or a shape with a batch axis; 0 for any other."""
     shape: Any = tuple(example.shape) if isinstance(example, Tensor) else example
-    return int(shape[0]) if _is_shape(shape) and len(shape) > 3 else 0
+    return int(shape[0]) if is_shape(shape) and len(shape) > 3 else 0
 
 
 def random_example(model: nn.Module, example: Example, rows: int = ROWS) -> Given:
@@ -71,7 +71,7 @@ def random_example(model: nn.Module, example: Example, rows: int = ROWS) -> Give
         If the example holds no tensor, or its shape is not that of images.
     """
     parameter = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-    if isinstance(example, Tensor) or _is_shape(example):
+    if isinstance(example, Tensor) or is_shape(example):
         like = example if isinstance(example, Tensor) else parameter
         shape = tuple(example.shape if isinstance(example, Tensor) else example)
         rest = shape if not isinstance(example, Tensor) and len(shape) == 3 else shape[1:]
@@ -101,7 +101,8 @@ def random_example(model: nn.Module, example: Example, rows: int = ROWS) -> Give
     return Given((), random, words)
 
 
-def _is_shape(example: object) -> bool:
+def is_shape(example: object) -> bool:
+    """Whether an example is the shape of a tensor."""
     return isinstance(example, tuple | list) and bool(example) and all(type(n) is int for n in example)
 
 
@@ -117,6 +118,18 @@ def _random_rows(batch: int, tensor: Tensor) -> Tensor:
 
 def _drawn(shape: Sequence[int], seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def run_example(model: nn.Module, given: Given) -> Any:
+    """What a network returns for random arguments; raises ExampleError if it does not take them."""
+    try:
+        return model(*given.args, **given.kwargs)
+    except Exception as error:  # whatever the model's own code raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        raise ExampleError(
+            f"{type(model).__name__} does not take {given.words} as example ({type(error).__name__}: {reason});"
+            " expected a tensor, its shape, a tuple of positional arguments or a dict of keyword arguments"
+        ) from error
 
 
 def larger(given: Given) -> Iterator[Given]:

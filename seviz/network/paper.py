@@ -15,7 +15,7 @@ import timm
 import torchvision
 from torch import nn
 
-from seviz.errors import MissingPackageError
+from seviz.extras import needing
 from seviz.network.insertion import fresh_weights, insert_se
 
 
@@ -73,10 +73,8 @@ def _build(base: str, options: Mapping[str, Any]) -> nn.Module:
     elif source == "timm":
         network = timm.create_model(name, pretrained=False, **options)
     else:
-        try:  # this module alone, since pytorchcv's list of models imports hundreds
+        with needing("paper", base):  # this module alone, since pytorchcv's list of models imports hundreds
             module = import_module(f"pytorchcv.models.{name.partition('_')[0]}")
-        except ImportError as error:
-            raise MissingPackageError(f"{base} needs the package pytorchcv ({error}): pip install pytorchcv") from error
         network = getattr(module, name)(**options)
     return network
 

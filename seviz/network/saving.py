@@ -1,6 +1,7 @@
 """Write a changed network down, so that `load` gives it back; and tell what was changed in one since it was loaded."""
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,11 +11,14 @@ import torch
 from seviz.errors import SavedNetworkError
 from seviz.network.changes import Changes, apply_changes, changes_between
 from seviz.network.identity import identity_of, weights_sha256
-from seviz.network.models import Loaded, Network, load
+from seviz.network.models import load_with
 from seviz.network.modes import undisturbed
 from seviz.network.naming import names_of
+from seviz.network.networks import Loaded, Network
 from seviz.network.products import tensors_in
-from seviz.network.saved import RECORD, WEIGHTS, SavedNetwork, is_saved_network, read_record
+from seviz.network.saved import WEIGHTS, SavedNetwork, read_record, structural_weights
+from seviz.network.settings import Settings
+from seviz.network.trust import RECORD, file_sha256, is_saved_network, require_trust
 
 
 def save(network: Network, directory: str | Path) -> None:
@@ -37,21 +41,26 @@ def save(network: Network, directory: str | Path) -> None:
         cannot be written; then what was in the directory stays.
     """
     directory = Path(directory)
-    base = _base_of(network)
+    base, settings = _base_of(network)
+    plain = _again(network, base, settings)
     record = SavedNetwork(
         base=base,
-        changes=changes_between(load(base, weights="none").model, network.model),
+        settings=settings,
+        changes=changes_between(plain.model, network.model),
         trained=network.trained,
         weights_sha256=weights_sha256(network.model),
         names=names_of(network.blocks),
+        factory_sha256=plain.factory_sha256,
     )
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.model.state_dict().items()}
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=directory, prefix=".writing-") as beside:
             safetensors.torch.save_file(state, Path(beside) / WEIGHTS)
-            (Path(beside) / RECORD).write_text(record.to_json())
-            _compare(network, load(beside))
+            record = replace(record, weights_file_sha256=file_sha256(Path(beside) / WEIGHTS))
+            (Path(beside) / RECORD).write_text(record.to_json(), encoding="utf-8")
+            shutil.copymode(Path(beside) / RECORD, Path(beside) / WEIGHTS)  # safetensors gives its file to the owner
+            _compare(network, load_with(beside, trust_code=True))
             for name in (WEIGHTS, RECORD):
                 (Path(beside) / name).replace(directory / name)
     except OSError as error:
@@ -95,8 +104,8 @@ def changes_since_loaded(network: Network) -> Changed | None:
         return Changed(network.spec, ", ".join(f"other {name}" for name in settings), Changes(), settings)
     spec = network.spec
     try:
-        spec = _base_of(network)
-        base = load(spec, weights="none").model
+        spec, said = _base_of(network)
+        base = _again(network, spec, said).model
         changes = changes_between(base, network.model)
         apply_changes(base, changes)
     except Exception as error:  # a person's own file may raise anything
@@ -109,8 +118,21 @@ def changes_since_loaded(network: Network) -> Changed | None:
     return Changed(spec, ", ".join(filter(None, words)), changes, settings)
 
 
-def _base_of(network: Network) -> str:
-    return read_record(Path(network.spec)).base if is_saved_network(network.spec) else network.spec
+def _base_of(network: Network) -> tuple[str, Settings]:
+    """The spec that a network is made from, and what was said of it beside."""
+    if network.base is None and not is_saved_network(network.spec):
+        return network.spec, network.settings
+    record = read_record(Path(network.spec))
+    base = record.base if network.base is None else network.base
+    if network.base is None:
+        require_trust(base, file=Path(network.spec) / RECORD, field="base")
+    return base, Settings.from_given(record.settings.given() | network.settings.given())
+
+
+def _again(network: Network, base: str, settings: Settings) -> Network:
+    """What a network is made from, built once more; what a directory named was allowed when it was loaded."""
+    settings = settings.but(ema="auto")  # which chooses among weights
+    return load_with(base, structural_weights(base), settings, trust_code=network.base is not None)
 
 
 def _compare(network: Network, again: Network) -> None:

@@ -49,8 +49,8 @@ FIGURES = {
     ),
     "specificity": (
         "Class specificity by depth",
-        "Above: the share of the gates' variance that lies between classes, bias-corrected, with its interval, and what"
-        " labels drawn at random would show before the correction. Beneath: how much that is, as the standard deviation"
+        "Above: the share of the gates' variance that lies between classes, bias-corrected, with its interval, and 0,"
+        " which it is on average where classes make no difference. Beneath: how much that is, as the standard deviation"
         " of the excitation between classes and over all images.",
     ),
     "saturation": (

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from seviz.numerals import count, decimals, percent
 from seviz.report.course import At, Course, course
 
 HARDLY = 0.01
@@ -42,6 +43,8 @@ def specificity_in_words(table: pd.DataFrame, *, trained: bool = True, several: 
         Whether images have several classes.
     """
     share = course(table, "omega_squared")
+    besides = _besides(table, share)
+    of_which = " of which it is known" if besides else ""
     between = "between a class and all others (mean over classes)" if several else "between classes"
     untrained = "" if trained else "The weights of the SE blocks are untrained, so that their gates learned nothing. "
     if share is None or table["classes"].max() < (1 if several else 2):
@@ -49,20 +52,21 @@ def specificity_in_words(table: pd.DataFrame, *, trained: bool = True, several: 
     if not trained:
         return (
             f"{untrained}Of the gates' variance {_range(share)} lies {between}: this is what random weights make of"
-            " images that look different, and no learned class specificity."
+            f" images that look different, and no learned class specificity.{besides}"
         )
     if share.with_intervals and all(at.low <= 0 for at in share.blocks):
         return (
-            f"In no block more of the gates' variance lies {between} than chance makes: at most"
-            f" {_with_interval(share.greatest, spoken=True)}."
+            f"In no block{of_which} more of the gates' variance lies {between} than chance makes: at most"
+            f" {_with_interval(share.greatest, spoken=True)}.{besides}"
         )
     if len(share.blocks) == 1:
-        return f"Of the gates' variance {_with_interval(share.first, spoken=True)} lies {between}: the only block."
+        only = "the only block" if len(table) == 1 else "the only block of which it is known"
+        return f"Of the gates' variance {_with_interval(share.first, spoken=True)} lies {between}: {only}."
     subject = f"The share of the gates' variance that lies {between}"
     if share.kind == "same":
         said = (
-            f"{subject} is about the same in all blocks, {_range(share)}: no course from class-agnostic to"
-            " class-specific is seen here."
+            f"{subject} is about the same in all blocks{of_which}, {_range(share)}: no course from class-agnostic"
+            " to class-specific is seen here."
         )
     elif share.kind == "wavers":
         said = (
@@ -72,15 +76,15 @@ def specificity_in_words(table: pd.DataFrame, *, trained: bool = True, several: 
     else:
         said = (
             f"{subject} {share.kind} with depth, from {_with_interval(share.first, spoken=True)} to"
-            f" {_with_interval(share.last)}; rank correlation with depth {number(share.correlation)}."
+            f" {_with_interval(share.last)}; rank correlation with depth {decimals(share.correlation)}."
         )
         if share.kind == "rises":
             said += " From class-agnostic towards class-specific: this is the course that the paper describes."
         else:
             said += " This is the opposite of the course that the paper describes."
     if not share.with_intervals:
-        said += " No intervals are known, for which the gates of single images are needed."
-    return said
+        said += " No intervals are known, for which the gates of single images are needed, varying within classes."
+    return said + besides
 
 
 def most_specific_in_words(table: pd.DataFrame, *, trained: bool = True) -> str:
@@ -101,11 +105,11 @@ def most_specific_in_words(table: pd.DataFrame, *, trained: bool = True) -> str:
     said = f"The most class-specific block is {top.block}, with {_with_interval(top, named=False)}"
     if size < HARDLY:
         said += (
-            f"; but its gates differ little between classes, by a standard deviation of {number(size, 4)}: a large"
+            f"; but its gates differ little between classes, by a standard deviation of {decimals(size, 4)}: a large"
             " share of next to nothing"
         )
     else:
-        said += f"; its gates differ between classes by a standard deviation of {number(size)}"
+        said += f"; its gates differ between classes by a standard deviation of {decimals(size)}"
     near = [at.block for at in share.blocks if at.block != top.block and at.high >= top.low]
     if near:
         said += f". About as class-specific, since intervals overlap: {_listed(near)}"
@@ -122,11 +126,14 @@ def saturation_in_words(table: pd.DataFrame) -> str:
     """
     if not table["images"].any():
         return "Whether gates are saturated cannot be told: no image is left."
+    unknown = list(table["block"][table["distance_from_constant"].isna()])
+    if len(unknown) == len(table):
+        return "Whether gates are saturated cannot be told: gates of some images are not finite."
     said = []
     for flag, column, means in _IDLE:
         rows = table[table["flag"] == flag]
         if len(rows):
-            ends = dict.fromkeys(number(distance, 3) for distance in (rows[column].min(), rows[column].max()))
+            ends = dict.fromkeys(decimals(distance, 3) for distance in (rows[column].min(), rows[column].max()))
             away = " to ".join(ends)
             said.append(f"{_subject(list(rows['block']), len(table))} {means} {away} away (root mean square).")
     rows = table[table["flag"] == "saturated"]
@@ -136,10 +143,14 @@ def saturation_in_words(table: pd.DataFrame) -> str:
             " they still differ between images."
         )
     if not said:
-        said.append("No block is near the identity, near constant or saturated.")
+        said.append(
+            f"No block{' of which it is known' if unknown else ''} is near the identity, near constant or saturated."
+        )
     still, channels = int(table["constant_channels"].sum()), int(table["channels"].sum())
     if still:
         said.append(f"{still:,} of all {channels:,} channels have the same gate for every image.")
+    if unknown:
+        said.append(f"Of {_listed(unknown)} it cannot be told: gates of some images are not finite.")
     return " ".join(said)
 
 
@@ -174,7 +185,10 @@ def decoding_in_words(table: pd.DataFrame, *, trained: bool = True, top1: float 
     rows = decoded(table)
     right = course(rows, "accuracy")
     if right is None:
-        return "Whether the class can be read off the gates cannot be told: fewer than two classes have images enough."
+        return (
+            "Whether the class can be read off the gates cannot be told: fewer than two classes have images enough, or"
+            " gates are not finite."
+        )
     guess = float(rows["majority"].max())
     chance = f"a guess would be right for {percent(guess)}"
     if top1 is not None:
@@ -241,41 +255,36 @@ def convergence_in_words(table: pd.DataFrame) -> str:
     """
     images, blocks = int(table["images"].max()), len(table)
     judged = table[table["verdict"] != "nothing varies"]
-    few = judged[judged["verdict"] == "not enough"]
+    unknown = judged[judged["verdict"] == "not known"]
+    judged = judged.drop(unknown.index)
+    few = judged[judged["verdict"].isin(["not enough", "as by chance"])]
     if judged.empty:
-        return "How many images are needed cannot be told: gates do not vary."
+        why = "gates of some images are not finite" if len(unknown) else "gates do not vary"
+        return f"How many images are needed cannot be told: {why}."
     wanted = few["wanted"].to_numpy(np.float64)
+    endless = list(few["block"][(few["verdict"] == "as by chance") | np.isinf(wanted)])
     have = f"{images:,} {'image' if images == 1 else 'images'} of a class (the median)"
+    besides = f" It is not known of {_listed(list(unknown['block']))}." if len(unknown) else ""
     if few.empty:
+        stable = _those(len(judged), blocks)
         most = judged.iloc[int(judged["wanted"].to_numpy(np.float64).argmax())]
         return (
-            f"There are enough images: with {have}, the order of channels and the figures of all blocks are stable;"
-            f" {most['block']} wants the most, {most['wanted']:,.0f}."
+            f"There are enough images: with {have}, the order of channels and the figures of {stable} are"
+            f" stable; {most['block']} wants the most, {count(most['wanted'])}.{besides}"
         )
-    if np.isnan(wanted).all():
+    if np.isnan(wanted).all() and not endless:
         return f"Whether there are enough images cannot be told, with {have}; take more."
     said = f"There are too few images: with {have}, {_counted(list(few['block']), blocks)} not stable"
     if others := len(judged) - len(few):
         said += f", the other {others} are" if others > 1 else ", the other one is"
     finite = wanted[np.isfinite(wanted)]
     if len(finite):
-        said += f"; about {finite.max():,.0f} of each class would do{'' if len(finite) == len(few) else ' for most'}"
+        said += f"; about {count(finite.max())} of each class would do{'' if len(finite) == len(few) else ' for most'}"
     else:
         said += "; how many would do cannot be told, since samples agree as by chance"
-    if len(finite) and np.isinf(wanted).any():
-        endless = list(few["block"][np.isinf(few["wanted"].to_numpy(np.float64))])
+    if len(finite) and endless:
         said += f"; for {_listed(endless)} no number can be told, since samples agree as by chance"
-    return f"{said}."
-
-
-def number(value: float, digits: int = 2) -> str:
-    """With so many decimals; nought has no sign."""
-    return f"{round(value, digits) + 0.0:.{digits}f}"
-
-
-def percent(share: float) -> str:
-    """A share as per cent."""
-    return f"{100 * share:.1f} %"
+    return f"{said}.{besides}"
 
 
 def _no_share(table: pd.DataFrame) -> str:
@@ -283,25 +292,35 @@ def _no_share(table: pd.DataFrame) -> str:
         return "How class-specific gates are cannot be told: no image is left."
     if table["classes"].max() < 2:
         return "How class-specific gates are cannot be told: all images are of the same class."
-    return "How class-specific gates are cannot be told: no gate varies, or no class has two images."
+    return (
+        "How class-specific gates are cannot be told: no gate varies, or no class has two images, or gates are not"
+        " finite."
+    )
+
+
+def _besides(table: pd.DataFrame, known: Course | None) -> str:
+    """The blocks that nothing was said of, as one more sentence; empty if there are none."""
+    told = {at.block for at in known.blocks} if known else set()
+    left = [block for block in table["block"] if block not in told]
+    return f" Of {_listed(left)} nothing is known, where gates do not vary or are not finite." if left and told else ""
 
 
 def _at(at: At) -> str:
-    return f"{number(at.value)} ({at.block})"
+    return f"{decimals(at.value)} ({at.block})"
 
 
 def _with_interval(at: At, *, spoken: bool = False, named: bool = True) -> str:
     where = f" at {at.block}" if named else ""
     if np.isnan([at.low, at.high]).any():
-        return f"{number(at.value)}{where}"
+        return f"{decimals(at.value)}{where}"
     name = "95 % interval " if spoken or not named else ""
-    return f"{number(at.value)}{where} ({name}{number(at.low)} to {number(at.high)})"
+    return f"{decimals(at.value)}{where} ({name}{decimals(at.low)} to {decimals(at.high)})"
 
 
 def _range(share: Course) -> str:
     if len(share.blocks) == 1:
         return _at(share.first)
-    ends = number(share.least.value), number(share.greatest.value)
+    ends = decimals(share.least.value), decimals(share.greatest.value)
     return ends[0] if ends[0] == ends[1] else f"{_at(share.least)} to {_at(share.greatest)}"
 
 
@@ -315,6 +334,11 @@ def _accuracies(right: Course) -> str:
     if right.greatest.block not in (right.first.block, right.last.block):
         said += f", at best {percent(right.greatest.value)} ({right.greatest.block})"
     return said
+
+
+def _those(number: int, of: int) -> str:
+    """So many blocks of all: those of which a figure is known."""
+    return "all blocks" if number == of else f"{number} of {of} blocks"
 
 
 def _worth(row: "pd.Series[float]") -> str:

@@ -37,18 +37,23 @@ _CHANNELS = (
     Column("low,high", "95 % interval", "share"),
     Column("std_between", "sd between", "figure"),
     Column("std_within", "sd within", "figure"),
-    Column("best_class_name", "favoured class"),
+    Column("best_class_name", "favoured class", "name"),
     Column("d_prime", "d′", "figure"),
 )
 _CLASSES = (
-    Column("class_name", "class"),
+    Column("class_name", "class", "name"),
     Column("images", "images", "count"),
     Column("omega_squared", "ω²", "share"),
     Column("low,high", "95 % interval", "share"),
     Column("difference", "difference", "figure"),
     Column("std_within", "sd within", "figure"),
 )
-_FILES = (Column("path", "image"), Column("class", "class"), Column("status", "status"), Column("reason", "reason"))
+_FILES = (
+    Column("path", "image"),
+    Column("class", "class", "name"),
+    Column("status", "status"),
+    Column("reason", "reason"),
+)
 
 
 def tables(run: Run, contents: Contents) -> Iterator[str]:

@@ -1,16 +1,17 @@
 """HTML of texts and tables. What is put into it is escaped here, and nowhere else."""
 
 import html
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
-Form = Literal["text", "count", "share", "figure", "interval"]
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]")
+from seviz.numerals import count, decimals, significant
+from seviz.texts import named, visible
+
+Form = Literal["text", "name", "count", "share", "figure", "interval"]
+_TEXTS = ("text", "name")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Column:
     heading
         In the page.
     form
-        "share" has two decimals, "figure" three digits that count.
+        "name" is text that is seen also where it is blank; "share" has two decimals, "figure" three digits that count.
     """
 
     name: str
@@ -33,8 +34,13 @@ class Column:
 
 
 def text(value: object) -> str:
-    """Anything as text that stands in a page or in a quoted attribute; what HTML forbids becomes U+FFFD."""
-    return html.escape(_FORBIDDEN.sub("\ufffd", str(value)))
+    """Anything as text that stands in a page or in a quoted attribute; see `seviz.texts.visible`."""
+    return html.escape(visible(str(value)))
+
+
+def isolated(value: object) -> str:
+    """The same for text from data in its own element, whose direction of writing reaches no further."""
+    return f"<bdi>{text(value)}</bdi>"
 
 
 def table(rows: pd.DataFrame, columns: Sequence[Column], *, name: str, title: str, caption: str) -> str:
@@ -59,8 +65,9 @@ def table(rows: pd.DataFrame, columns: Sequence[Column], *, name: str, title: st
         for position, column in enumerate(shown):
             tag = 'th scope="row"' if position == 0 else "td"
             value, words = _cell(row, column)
-            key = "" if column.form == "text" else f' data-value="{value}"'
-            cells.append(f"<{tag}{_class(column)}{key}>{text(words)}</{tag.split()[0]}>")
+            key = "" if column.form in _TEXTS else f' data-value="{value}"'
+            content = isolated(words) if column.form in _TEXTS and words else text(words)
+            cells.append(f"<{tag}{_class(column)}{key}>{content}</{tag.split()[0]}>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(lines)
     said = f"<strong>{text(title)}.</strong> {text(caption)}"
@@ -73,29 +80,28 @@ def table(rows: pd.DataFrame, columns: Sequence[Column], *, name: str, title: st
 
 def facts(pairs: Sequence[tuple[str, object]]) -> str:
     """A list of names and what they stand for; those without a value are left out."""
-    lines = [f"<dt>{text(name)}</dt><dd>{text(value)}</dd>" for name, value in pairs if value not in (None, "")]
+    lines = [f"<dt>{text(name)}</dt><dd>{isolated(value)}</dd>" for name, value in pairs if value not in (None, "")]
     return '<dl class="facts">\n{}\n</dl>'.format("\n".join(lines))
 
 
 def _class(column: Column) -> str:
-    return "" if column.form == "text" else ' class="number"'
+    return "" if column.form in _TEXTS else ' class="number"'
 
 
 def _cell(row: dict[Any, Any], column: Column) -> tuple[str, str]:
     """What a cell is sorted by, and what it shows."""
     values = [row[name] for name in column.name.split(",")]
-    if column.form == "text":
-        return "", "" if pd.isna(values[0]) else str(values[0])
+    if column.form in _TEXTS:
+        words = "" if pd.isna(values[0]) else str(values[0])
+        return "", named(words) if column.form == "name" and isinstance(values[0], str) else words
     if any(pd.isna(value) for value in values):
         return "", "–"
-    return f"{float(values[0]):.9g}", " to ".join(_number(float(value), column.form) for value in values)
+    return f"{float(values[0]):.9g}", " to ".join(_NUMBERS[column.form](float(value)) for value in values)
 
 
-def _number(value: float, form: Form) -> str:
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if form == "count":
-        return f"{value:,.0f}"
-    if form == "figure":
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}"
-    return f"{round(value, 2) + 0.0:.2f}"
+_NUMBERS: Mapping[Form, Callable[[float], str]] = {
+    "count": count,
+    "share": decimals,
+    "interval": decimals,
+    "figure": significant,
+}

@@ -1,14 +1,16 @@
 """Where a run comes from: what was run, the command that makes it again, and what to cite."""
 
-import shlex
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
+from seviz.lists import joined_list
+from seviz.network.specs import MEMORY
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
+from seviz.texts import command_line
 
 _PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 _DEFAULT_BATCH = 64
@@ -61,9 +63,7 @@ def counted(run: Run) -> str:
 
 def accuracy(run: Run) -> str:
     """Of the network during the capture, in words."""
-    if run.accuracy is None:
-        return "not known"
-    return f"top-1 {run.accuracy.top1:.1%}, top-5 {run.accuracy.top5:.1%} of {run.accuracy.images:,} images"
+    return "not known" if run.accuracy is None else str(run.accuracy)
 
 
 def capture_command(run: Run) -> str:
@@ -79,11 +79,11 @@ def capture_command(run: Run) -> str:
     if model.weights != "pretrained":
         options += ["--weights", model.weights]
     if manifest.signals != ("excitation",):
-        options += ["--signals", ",".join(manifest.signals)]
+        options += ["--signals", joined_list(manifest.signals)]
     options += ["--keep-gates", manifest.keep_gates]
     selection = manifest.data.selection
-    options += ["--classes", ",".join(selection["classes"])] if "classes" in selection else _classes(run)
-    for name in ("per_class", "seed", "split", "root"):
+    options += ["--classes", joined_list(selection["classes"])] if "classes" in selection else _classes(run)
+    for name in ("per_class", "seed", "split", "root", "preprocess", "label_separator", "class_names"):
         if name in selection:
             options += [f"--{name.replace('_', '-')}", str(selection[name])]
     options += ["--rotate"] if engine.rotate else []
@@ -92,7 +92,7 @@ def capture_command(run: Run) -> str:
     if engine.precision != "float32":
         options += ["--precision", _PRECISIONS.get(engine.precision, engine.precision)]
     options += ["--compile", "on" if engine.name == "compiled" else "off"]
-    return shlex.join(["seviz", "capture", model.spec, manifest.data.spec, "-o", str(run.path), *options])
+    return command_line(["seviz", "capture", model.spec, manifest.data.spec, "-o", str(run.path), *options])
 
 
 def no_command(run: Run) -> str:
@@ -104,6 +104,11 @@ def no_command(run: Run) -> str:
             f" loaded ({changed.what}). Write the changed network down with seviz.save(network, DIRECTORY); `seviz"
             " capture DIRECTORY DATA` then captures its gates."
         )
+    if manifest.model.spec.startswith(MEMORY):
+        return (
+            "No command captures this run again: its network was a module in memory. In Python:"
+            " seviz.collect(seviz.wrap(module, example), data, out)."
+        )
     if manifest.data.fingerprint is None:
         return "No command captures this run again: its images were handed over in memory."
     if _joined(manifest):
@@ -113,7 +118,7 @@ def no_command(run: Run) -> str:
 
 def report_command(run: Run) -> str:
     """The command that makes this page again."""
-    return shlex.join(["seviz", "report", str(run.path), "-o", "report.html"])
+    return command_line(["seviz", "report", str(run.path), "-o", "report.html"])
 
 
 def _classes(run: Run) -> list[str]:
@@ -121,9 +126,9 @@ def _classes(run: Run) -> list[str]:
     if run.manifest.data.labels != "single":
         return []
     seen = [run.classes.ids[label] for label in np.unique(run.labels)]
-    if len(seen) == len(run.classes) or any("," in class_id for class_id in seen):
+    if len(seen) == len(run.classes):
         return []
-    return ["--classes", ",".join(seen)]
+    return ["--classes", joined_list(seen)]
 
 
 def _classes_seen(run: Run) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from seviz.report.contents import Contents, gather
 from seviz.report.drawing import Picture, pictures
 from seviz.report.listing import tables
-from seviz.report.markup import facts, text
+from seviz.report.markup import facts, isolated, text
 from seviz.report.origin import (
     PAPER,
     PAPER_DOI,
@@ -23,6 +23,7 @@ from seviz.report.origin import (
 )
 from seviz.report.svg import inline
 from seviz.run.files import write_atomically
+from seviz.run.places import check_file
 from seviz.run.store import Run
 
 Tell = Callable[[str], None]
@@ -71,7 +72,7 @@ def report(run: Run, *, title: str | None = None, tell: Tell | None = None) -> s
             f"<style>\n{css}</style>",
             "</head>",
             "<body>",
-            f"<header>\n<h1>{text(title)}</h1>\n{_about(run)}\n</header>",
+            f"<header>\n<h1>{isolated(title)}</h1>\n{_about(run)}\n</header>",
             "<main>",
             _remarks(run.remarks),
             f'<p class="lead">{text(contents.headlines[0].sentence)}</p>',
@@ -99,10 +100,11 @@ def write_report(run: Run, path: str | Path, *, title: str | None = None, tell: 
     Raises
     ------
     WriteError
-        If it cannot be written.
+        If it cannot be written, which is told before the work where it is known.
     """
-    path, page = Path(path), report(run, title=title, tell=tell)
-    write_atomically(path, page.encode())
+    path = Path(path)
+    check_file(path)
+    write_atomically(path, report(run, title=title, tell=tell).encode())
     return path
 
 
@@ -129,7 +131,7 @@ def _about(run: Run) -> str:
 def _remarks(remarks: Sequence[str]) -> str:
     if not remarks:
         return ""
-    lines = "\n".join(f"<li>{text(remark)}</li>" for remark in remarks)
+    lines = "\n".join(f"<li>{isolated(remark)}</li>" for remark in remarks)
     return f'<section class="remarks">\n<h2>Before you believe it</h2>\n<ul>\n{lines}\n</ul>\n</section>'
 
 

@@ -2,17 +2,15 @@
 
 import base64
 import re
-import warnings
 from io import BytesIO
 from typing import Any
 from xml.etree import ElementTree
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from seviz.figures.style import style
 from seviz.report.markup import text
+from seviz.texts import visible
 
 LARGEST = 600_000
 """Characters of a figure's SVG, above which it is shown as dots."""
@@ -24,7 +22,6 @@ _METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _DROPPED = (f"{_SVG}metadata", f"{_SVG}style")  # that style is of any element, and so would be of the whole page
 _COORDINATES = ("d", "points", "x", "y", "width", "height")
 _FONTS = "'DejaVu Sans', Verdana, sans-serif"  # the second is about as wide as the first
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # in XML
 
 
 def inline(figure: Figure, name: str, *, title: str, description: str) -> str:
@@ -49,7 +46,7 @@ def inline(figure: Figure, name: str, *, title: str, description: str) -> str:
 
 def _vector(figure: Figure, name: str, title: str, description: str) -> str:
     saved = _saved(figure, format="svg", metadata=_METADATA).decode()
-    root = ElementTree.fromstring(_FORBIDDEN.sub("\ufffd", saved))
+    root = ElementTree.fromstring(visible(saved, keep="\n\t\N{ZERO WIDTH SPACE}"))
     for parent in list(root.iter()):
         for child in [child for child in parent if child.tag in _DROPPED]:
             parent.remove(child)
@@ -66,17 +63,14 @@ def _vector(figure: Figure, name: str, title: str, description: str) -> str:
     root.attrib = {"viewBox": box, "role": "img", "aria-labelledby": f"{name}-title {name}-description"}
     for position, (tag, words) in enumerate((("title", title), ("desc", description))):
         element = ElementTree.Element(tag, {"id": f"{name}-{'title' if tag == 'title' else 'description'}"})
-        element.text = _FORBIDDEN.sub("\ufffd", words)
+        element.text = visible(words)
         root.insert(position, element)
     return re.sub(r"\s*\n\s*", "\n", ElementTree.tostring(root, encoding="unicode"))
 
 
 def _saved(figure: Figure, **options: Any) -> bytes:
-    for artist in figure.findobj(Text):
-        artist.set_parse_math(False)  # a class name with dollars in it is no formula
     buffer = BytesIO()
-    with style(), mpl.rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # text stays text: the reader's fonts may have it
+    with style():
         figure.savefig(buffer, **options)
     return buffer.getvalue()
 

@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seviz.foreign import as_type, shown
 from seviz.network.bounds import Bounds
-from seviz.run.files import read_arrays, write_arrays
+from seviz.run.files import UNREADABLE, damaged, read_arrays, write_arrays
+from seviz.run.forms import ChunkFacts, form_of_chunk
+from seviz.run.manifest import Manifest
 from seviz.run.moments import Moments
 
-STATUSES = ("ok", "coerced", "failed")
+FIRST = 5
+"""Of how many classes with the greatest logits an image's predictions are."""
+
 _CODES = 65534  # between the code of exactly 0 and the code of exactly 1
+STEP = 1 / _CODES
+"""Between neighbouring codes of gates that are stored in 16 bits: their error is at most half of it."""
 
 
 def in_16_bits(bounds: Bounds) -> bool:
@@ -74,6 +81,10 @@ class Samples:
         (image, 5) int32; -1 for a failed image, and where the network gives no logits.
     kept
         Of which images the gates are kept, (image) bool.
+    contents
+        Of each image, a hash of what it was made from: the first 32 hex digits of the SHA-256 of the file's bytes, or
+        of an image in memory as `seviz.capture.content` has it. None where it could not be read; None in
+        place of all of them where they are not known, as in chunks of an older seviz.
     """
 
     paths: tuple[str, ...]
@@ -82,6 +93,7 @@ class Samples:
     reasons: tuple[str, ...]
     predictions: NDArray[np.int32]
     kept: NDArray[np.bool_]
+    contents: tuple[str | None, ...] | None = None
 
     @property
     def good(self) -> NDArray[np.bool_]:
@@ -104,7 +116,7 @@ class Chunk:
         whose function is bounded by 0 and 1 and that all keep to its bounds, else float32; `decode_gates` reads both.
         Rows of failed images hold 0.
     classes
-        The classes that occur, ascending, (class) int64.
+        The classes that occur, each once, (class) int64; ascending but in joined runs.
     moments
         By signal and block, of the classes that occur.
     totals
@@ -186,31 +198,102 @@ class Chunk:
                 arrays |= moments.to_arrays(f"{kind}/{signal}/{block}/")
         texts = {name: list(getattr(self.samples, name)) for name in ("paths", "statuses", "reasons")}
         outside = {"outside": list(self.outside)} if self.outside else {}
-        write_arrays(path, arrays, {"chunk": self.index, **texts, **outside})
+        contents = {} if self.samples.contents is None else {"contents": list(self.samples.contents)}
+        write_arrays(path, arrays, {"chunk": self.index, **texts, **contents, **outside})
 
     @classmethod
-    def read(cls, path: Path) -> "Chunk":
-        """Read a chunk and verify it; raises DamagedRunError."""
-        arrays, facts = read_arrays(path)
-        keys: dict[str, list[tuple[str, str]]] = {"gates": [], "moments": [], "totals": []}
-        for name in arrays:
-            kind, *key = name.split("/")
-            if kind == "gates" or key[2:] == ["count"]:
-                keys[kind].append((key[0], key[1]))
-        samples = Samples(
-            paths=tuple(facts["paths"]),
-            labels=arrays["samples/label"],
-            statuses=tuple(facts["statuses"]),
-            reasons=tuple(facts["reasons"]),
-            predictions=arrays["samples/prediction"],
-            kept=arrays["samples/kept"],
-        )
-        return cls(
-            index=facts["chunk"],
-            samples=samples,
-            gates={(signal, block): arrays[f"gates/{signal}/{block}"] for signal, block in keys["gates"]},
-            classes=arrays["classes"],
-            moments={k: Moments.from_arrays(arrays, f"moments/{k[0]}/{k[1]}/") for k in keys["moments"]},
-            totals={k: Moments.from_arrays(arrays, f"totals/{k[0]}/{k[1]}/") for k in keys["totals"]},
-            outside=tuple(facts.get("outside", ())),
-        )
+    def read(cls, path: Path, manifest: Manifest | None = None) -> "Chunk":
+        """Read a chunk and verify it.
+
+        Parameters
+        ----------
+        path
+            Of its file, in the folder `chunks` of its run.
+        manifest
+            Of the run, which says what the chunk must hold; None for a chunk by itself, of which only the checksum is
+            verified.
+
+        Raises
+        ------
+        DamagedRunError
+            If it is not what was written, or holds what no chunk of the run can.
+        """
+        form = None if manifest is None else form_of_chunk(manifest)
+        arrays, raw = read_arrays(path, within=path.parent.parent, form=form)
+        try:
+            chunk = _chunk(arrays, as_type(raw, ChunkFacts))
+            if manifest is not None:
+                _check(chunk, manifest)
+        except UNREADABLE as error:
+            raise damaged(path, str(error)) from error
+        return chunk
+
+
+def _chunk(arrays: Mapping[str, NDArray[Any]], facts: ChunkFacts) -> Chunk:
+    keys: dict[str, list[tuple[str, str]]] = {"gates": [], "moments": [], "totals": []}
+    for name in arrays:
+        kind, *key = name.split("/")
+        if kind == "gates" or key[2:] == ["count"]:
+            keys[kind].append((key[0], key[1]))
+    samples = Samples(
+        paths=facts.paths,
+        labels=arrays["samples/label"],
+        statuses=facts.statuses,
+        reasons=facts.reasons,
+        predictions=arrays["samples/prediction"],
+        kept=arrays["samples/kept"],
+        contents=facts.contents,
+    )
+    return Chunk(
+        index=facts.chunk,
+        samples=samples,
+        gates={(signal, block): arrays[f"gates/{signal}/{block}"] for signal, block in keys["gates"]},
+        classes=arrays["classes"],
+        moments={k: Moments.from_arrays(arrays, f"moments/{k[0]}/{k[1]}/") for k in keys["moments"]},
+        totals={k: Moments.from_arrays(arrays, f"totals/{k[0]}/{k[1]}/") for k in keys["totals"]},
+        outside=facts.outside,
+    )
+
+
+def _check(chunk: Chunk, manifest: Manifest) -> None:
+    """Raise ValueError if no chunk of a run can hold that; types and shapes were checked before."""
+    samples, classes = chunk.samples, len(manifest.data.class_ids)
+    images = len(samples.kept)
+    for name in ("paths", "statuses", "reasons", "contents"):
+        texts = getattr(samples, name)
+        if texts is not None and len(texts) != images:
+            raise ValueError(f"{name} is {shown(texts)}, expected one for each of {images:,} images")
+    if samples.labels.ndim == 1:
+        _refuse("samples/label", samples.labels, 0, classes - 1)
+    known = manifest.model.class_ids
+    _refuse("samples/prediction", samples.predictions, -1, 2**31 - 1 if known is None else len(known) - 1)
+    _refuse("classes", chunk.classes, 0, classes - 1)
+    if len(np.unique(chunk.classes)) < len(chunk.classes):
+        raise ValueError("classes has a class twice, expected each once")
+    blocks = {block.name for block in manifest.blocks}
+    if unknown := next((block for block in chunk.outside if block not in blocks), None):
+        raise ValueError(f"outside has {shown(unknown)}, expected blocks of the run")
+    good, kept = int(samples.good.sum()), int(samples.kept.sum())
+    for (signal, block), gates in chunk.gates.items():
+        if len(gates) != kept:
+            raise ValueError(f"gates/{signal}/{block} has {len(gates):,} images, expected the {kept:,} that are kept")
+        if gates.dtype != np.uint16 and not np.isfinite(gates).all():
+            raise ValueError(f"gates/{signal}/{block} has a number that is not finite")
+        if gates.dtype == np.uint16 and not in_16_bits(manifest.block(block).bounds):
+            raise ValueError(
+                f"gates/{signal}/{block} is in 16 bits, expected float32: its gates have other bounds than 0 and 1"
+            )
+    for kind, table in (("moments", chunk.moments), ("totals", chunk.totals)):
+        for (signal, block), moments in table.items():
+            try:
+                moments.check(good)
+                if kind == "totals" and moments.count[0] != good:
+                    raise ValueError(f"count is {moments.count[0]}, expected {good}, as many as did not fail")
+            except ValueError as error:
+                raise ValueError(f"{kind}/{signal}/{block}: {error}") from error
+
+
+def _refuse(name: str, numbers: NDArray[np.integer], least: int, most: int) -> None:
+    wrong = numbers[(numbers < least) | (numbers > most)]
+    if len(wrong):
+        raise ValueError(f"{name} has {wrong[0]}, expected numbers from {least} to {most}")

@@ -1,6 +1,5 @@
 """Files that are whole or not there: written beside, synced, renamed; read back with their checksum verified."""
 
-import errno
 import hashlib
 import json
 import os
@@ -16,6 +15,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from seviz.errors import DamagedRunError, WriteError
+from seviz.foreign import line
+from seviz.run import system
+from seviz.run.forms import Form, Header, header_text, read_header
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -54,14 +56,10 @@ def write_atomically(path: Path, content: bytes, *, replace: bool = True) -> Non
             file.flush()
             os.fsync(file.fileno())
         if replace:
-            beside.replace(path)
+            system.replace(beside, path)
         else:
-            _put(beside, path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            system.name_first(beside, path)
+        system.sync_directory(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -82,31 +80,8 @@ def sweep(directory: Path) -> None:
     """Delete what processes of this host have left half written when they were killed."""
     for path in directory.rglob(f".*.{socket.gethostname()}.*.tmp"):
         pid = path.name.split(".")[-2]
-        if pid.isdigit() and not alive(int(pid)):
+        if pid.isdigit() and not system.alive(int(pid)):
             path.unlink(missing_ok=True)
-
-
-def alive(pid: int) -> bool:
-    """Whether there is a process of that number on this host."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another user's
-        pass
-    return True
-
-
-def _put(beside: Path, path: Path) -> None:
-    """Rename, unless there is a file of that name: by a hard link, which fails then, where the disk has links."""
-    try:
-        os.link(beside, path)
-    except OSError as error:
-        if isinstance(error, FileExistsError) or error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
-            raise
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
-        beside.replace(path)
 
 
 def checksum(arrays: Arrays, facts: Mapping[str, Any]) -> str:
@@ -121,30 +96,42 @@ def checksum(arrays: Arrays, facts: Mapping[str, Any]) -> str:
 
 def write_arrays(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
     """Write arrays and facts as a safetensors file with a checksum in its header: same content, same bytes."""
-    header = json.dumps({"facts": facts, "sha256": checksum(arrays, facts)}, sort_keys=True)
+    header = header_text(facts, checksum(arrays, facts))
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     # One key only: the library writes several in no fixed order.
     write_atomically(path, safetensors.numpy.save(contiguous, metadata={"seviz": header}))
 
 
-def read_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def read_arrays(
+    path: Path, *, within: Path | None = None, form: Form | None = None
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read arrays and facts, and verify the checksum.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    within
+        The directory that it must lie in; by default the one that it is in.
+    form
+        What arrays it must have, which is looked at before they are read.
 
     Raises
     ------
     DamagedRunError
         If the file is not what was written, or not there.
     """
+    header = header_of(path, within=within)
     try:
+        if form is not None:
+            form.check(header.arrays)
         with safetensors.safe_open(path, framework="numpy") as file:
-            header = json.loads(file.metadata()["seviz"])
-            facts, expected = header["facts"], header["sha256"]
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise damaged(path, f"it cannot be read: {error}") from error
-    if checksum(arrays, facts) != expected:
+    except UNREADABLE as error:
+        raise damaged(path, f"it cannot be read: {line(error)}") from error
+    if checksum(arrays, header.facts) != header.sha256:
         raise damaged(path, "its checksum does not match its content")
-    return arrays, facts
+    return arrays, header.facts
 
 
 def read_some(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
@@ -153,23 +140,16 @@ def read_some(path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
         return {name: file.get_tensor(name) for name in names}
 
 
-def read_facts(path: Path) -> dict[str, Any]:
-    """Read the facts of a file without its arrays, so that its checksum is not verified; raises DamagedRunError."""
+def header_of(path: Path, *, within: Path | None = None) -> Header:
+    """Read the header of a file without its arrays, so that its checksum is not verified; raises DamagedRunError."""
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            facts: dict[str, Any] = json.loads(file.metadata()["seviz"])["facts"]
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise damaged(path, f"it cannot be read: {error}") from error
-    return facts
+        return read_header(path, within=within or path.parent)
+    except UNREADABLE as error:
+        raise damaged(path, f"it cannot be read: {line(error)}") from error
 
 
-def read_shape(path: Path, name: str) -> tuple[int, ...]:
-    """Read the shape of an array without the array; raises DamagedRunError."""
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            return tuple(file.get_slice(name).get_shape())
-    except (OSError, safetensors.SafetensorError) as error:
-        raise damaged(path, f"it cannot be read: {error}") from error
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, MemoryError, safetensors.SafetensorError)
+"""What reading a file may raise that is not what was written."""
 
 
 def damaged(path: Path, why: str) -> DamagedRunError:

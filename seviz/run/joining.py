@@ -41,8 +41,10 @@ def join(runs: Sequence[str | Path], out: str | Path) -> Run:
         raise JoinError(f"{len(runs)} run given, expected at least 2 to join")
     opened = [open_run(path) for path in runs]
     out = Path(out)
-    if out.exists() and any(out.iterdir()):
-        raise RunExistsError(f"{str(out)!r} is in the way: it is not empty. Give a new or an empty directory.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RunExistsError(
+            f"{str(out)!r} is in the way: it is not empty, or no directory. Give a new or an empty directory."
+        )
     for other in opened[1:]:
         _refuse_another(opened[0], other)
     ids, names = _union(opened)
@@ -56,7 +58,7 @@ def join(runs: Sequence[str | Path], out: str | Path) -> Run:
         for run, prefix in zip(opened, prefixes, strict=True):
             labels = np.array([ids.index(name) for name in run.classes.ids], np.int64)
             for path in run.chunk_paths():
-                _moved(Chunk.read(path), index, prefix, labels, len(ids)).write(joined.chunk_path(index))
+                _moved(Chunk.read(path, run.manifest), index, prefix, labels, len(ids)).write(joined.chunk_path(index))
                 index += 1
         merge(joined)
     return joined
@@ -77,7 +79,8 @@ def _refuse_another(first: Run, other: Run) -> None:
     differing = [what for what, (mine, theirs) in pairs.items() if mine != theirs]
     if differing:
         raise JoinError(
-            f"{str(first.path)!r} and {str(other.path)!r} cannot be joined: they differ in {', '.join(differing)}"
+            f"{str(first.path)!r} and {str(other.path)!r} cannot be joined: they differ in {', '.join(differing)}."
+            " Runs to be joined are of one network and captured with the same settings, of other images."
         )
 
 
@@ -88,7 +91,7 @@ def _refuse_overlap(runs: Sequence[Run], prefixes: Sequence[str]) -> None:
         if (common := next((path for path in paths if path in seen), None)) is not None:
             raise JoinError(
                 f"{str(seen[common].path)!r} and {str(run.path)!r} cannot be joined: both hold {common!r}, which would"
-                " count twice"
+                " count twice. Leave one of them out."
             )
         seen |= dict.fromkeys(paths, run)
 
@@ -124,6 +127,7 @@ def _manifest(runs: Sequence[Run], ids: tuple[str, ...], names: tuple[str, ...],
             fingerprint=digest.hexdigest(),
         ),
         keep_gates=first.keep_gates if len(kept) == 1 else " + ".join(run.manifest.keep_gates for run in runs),
+        chunk_size=max(run.manifest.chunk_size for run in runs),
         chunks=sum(len(run.chunk_paths()) for run in runs),
     )
 
@@ -147,5 +151,6 @@ def _moved(chunk: Chunk, index: int, prefix: str, labels: NDArray[np.int64], cla
             reasons=samples.reasons,
             predictions=samples.predictions,
             kept=samples.kept,
+            contents=samples.contents,
         ),
     )

@@ -31,7 +31,7 @@ def merge(run: Run) -> None:
     """
     if not run.captured:
         raise RunIncompleteError(f"{str(run.path)!r} has {len(run.chunk_paths())} of {run.manifest.chunks} chunks")
-    table, facts = merged_facts(run, map(Chunk.read, run.chunk_paths()))
+    table, facts = merged_facts(run, (Chunk.read(path, run.manifest) for path in run.chunk_paths()))
     for block in run.blocks:
         write_arrays(run.moments_path(block), merged_moments(run, block), facts[block])
     write_atomically(run.samples_path, samples_bytes(table))

@@ -99,6 +99,7 @@ class Moments:
             moments._set(0, values)
         return moments
 
+    @np.errstate(invalid="ignore")  # of infinite values there is no mean: NaN says so
     def _set(self, label: int, x: NDArray[np.float32]) -> None:
         self.count[label] = len(x)
         self.mean[label] = mean = x.mean(0, dtype=np.float64)
@@ -133,6 +134,7 @@ class Moments:
         """The moments of some classes, by their indices, in that order."""
         return Moments(**{name: array[classes] for name, array in self.to_arrays().items()})
 
+    @np.errstate(invalid="ignore")
     def merge(self, other: "Moments") -> "Moments":
         """The moments of both sets of images together.
 
@@ -160,6 +162,40 @@ class Moments:
             zero=self.zero + other.zero,
             one=self.one + other.one,
         )
+
+    def check(self, images: int) -> None:
+        """Raise ValueError if there is no set of images with these moments, as of a file that was tampered with.
+
+        Parameters
+        ----------
+        images
+            How many a class can have.
+        """
+        self._refuse("count", (self.count < 0) | (self.count > images), f"expected 0 to {images:,} images")
+        count = self.count[:, None]
+        seen = np.broadcast_to(count > 0, self.mean.shape)
+        for name in ("mean", "m2", "min", "max"):
+            self._refuse(name, seen & ~np.isfinite(getattr(self, name)), "expected a finite number")
+        low, high = (np.where(seen, end, 0).astype(np.float64) for end in (self.min, self.max))
+        self._refuse("min", low > high, "expected no more than max")
+        slack = 1e-6 * np.maximum(abs(low), abs(high))  # far beyond what rounding does
+        outside = seen & ((self.mean < low - slack) | (self.mean > high + slack))
+        self._refuse("mean", outside, "expected a number from min to max")
+        largest = count * ((high - low) + slack) ** 2
+        self._refuse(
+            "m2", seen & ((self.m2 < 0) | (self.m2 > largest)), "expected 0 to count times (max - min) squared"
+        )
+        for name in ("near_zero", "near_one", "zero", "one"):
+            number = getattr(self, name)
+            self._refuse(name, (number < 0) | (number > count), "expected 0 to count")
+        for name, near in (("zero", self.near_zero), ("one", self.near_one)):
+            self._refuse(name, getattr(self, name) > near, f"expected no more than near_{name}")
+
+    def _refuse(self, name: str, wrong: NDArray[np.bool_], expected: str) -> None:
+        if wrong.any():
+            place = tuple(np.argwhere(wrong)[0].tolist())
+            of = f"class {place[0]}" + (f", channel {place[1]}" if len(place) > 1 else "")
+            raise ValueError(f"{name} of {of} is {getattr(self, name)[place]}, {expected}")
 
     def within(self, bounds: tuple[float, float]) -> bool:
         """Whether no value lies outside of bounds, low and high, nor is NaN; of no images, whether or not."""

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from seviz.classes import Classes
-from seviz.errors import MissingSignalError, OptionError
+from seviz.errors import EmptyDataError, MissingSignalError, OptionError
 from seviz.run.manifest import BlockRecord, Manifest
 from seviz.run.moments import Moments
 from seviz.run.store import Run
@@ -119,6 +119,25 @@ class Part:
         return gates[(np.cumsum(kept) - 1)[good]], good
 
 
+def mean_over_images(run: Run | Part, block: str, signal: str = "excitation") -> NDArray[np.float64]:
+    """The mean of a block over all images that did not fail, (channel).
+
+    Raises
+    ------
+    EmptyDataError
+        If all failed.
+    MissingSignalError
+        If the run holds no such block or signal, or as of `Part.moments`.
+    """
+    total = run.total(block, signal)
+    if not total.count[0]:
+        raise EmptyDataError(
+            f"all {len(run.samples)} images of the run {str(run.path)!r} failed, so that {block} has no mean over"
+            " images. Take a run of images that can be read."
+        )
+    return np.asarray(total.mean[0], np.float64)
+
+
 def _checked(rows: ArrayLike, images: int) -> NDArray[np.int64]:
     """Rows as ascending numbers."""
     given = np.asarray(rows)
@@ -169,7 +188,10 @@ def split_rows(
         raise OptionError(f"shares is {dict(shares)}, expected numbers above 0 that are together at most 1")
     labels = images.labels if isinstance(images, Run | Part) else np.asarray(images)
     if labels.ndim != 1:
-        raise OptionError("images have several classes each, expected one: there is no split by class")
+        raise OptionError(
+            "images have several classes each, expected one: there is no split by class. Give other images, of one"
+            " class each, to judge by (--data)."
+        )
     good = (images.samples["status"] != "failed").to_numpy() if isinstance(images, Run | Part) else labels == labels
     share = np.array([*shares.values(), max(0.0, 1 - sum(shares.values()))])  # the last is of what is in no part
     random = np.random.default_rng(seed)

@@ -9,9 +9,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from seviz.foreign import MEGABYTE, shown
 from seviz.run.chunks import Samples
 from seviz.run.files import damaged
+from seviz.run.forms import STATUSES
 from seviz.run.manifest import Manifest
+from seviz.run.parquet import read_parquet
+
+_TEXTS = (pa.string(), pa.large_string())
+_SCHEMA: tuple[tuple[str, tuple[pa.DataType, ...]], ...] = (
+    ("path", _TEXTS),
+    ("class", _TEXTS),
+    ("label", (pa.int64(), pa.list_(pa.int64()))),
+    ("status", _TEXTS),
+    ("reason", _TEXTS),
+    ("predicted", _TEXTS),
+    ("correct", (pa.bool_(),)),
+    ("in_top5", (pa.bool_(),)),
+    ("kept", (pa.bool_(),)),
+    ("content", _TEXTS),
+)
+"""The columns of the table, and what each may be; it is written as the first."""
 
 
 def samples_table(samples: Samples, manifest: Manifest) -> pd.DataFrame:
@@ -30,9 +48,11 @@ def samples_table(samples: Samples, manifest: Manifest) -> pd.DataFrame:
             "reason": list(samples.reasons),
             **_predictions(samples, manifest),
             "kept": samples.kept,
+            "content": pd.Series(samples.contents or [None] * len(samples.paths), dtype=object),
         }
     )
-    frame.loc[~good, ["predicted", "correct", "in_top5"]] = pd.NA
+    told = good & (samples.predictions[:, 0] >= 0)  # what cannot be predicted is not wrong
+    frame.loc[~told, ["predicted", "correct", "in_top5"]] = pd.NA
     return frame
 
 
@@ -61,15 +81,53 @@ def _predictions(samples: Samples, manifest: Manifest) -> dict[str, Any]:
 
 def samples_bytes(table: pd.DataFrame) -> bytes:
     """The file of a table: same table, same bytes."""
+    several = len(table) > 0 and not np.isscalar(table["label"].iloc[0])
+    schema = pa.schema([(name, types[several if name == "label" else 0]) for name, types in _SCHEMA])
     buffer = BytesIO()
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), buffer, write_page_checksum=True)
+    pq.write_table(pa.Table.from_pandas(table, schema, preserve_index=False), buffer, write_page_checksum=True)
     return buffer.getvalue()
 
 
-def read_samples(path: Path) -> pd.DataFrame:
-    """Read the table of images; raises DamagedRunError if it is not what was written."""
+def read_samples(path: Path, manifest: Manifest, images: int) -> pd.DataFrame:
+    """Read the table of images.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    manifest
+        Of the run.
+    images
+        How many the run has.
+
+    Raises
+    ------
+    DamagedRunError
+        If it is not what was written, or holds what no run of this manifest can.
+    """
+    largest = 16 * MEGABYTE + 2048 * images
     try:
-        table: pd.DataFrame = pq.read_table(path, page_checksum_verification=True).to_pandas()
-    except (OSError, ValueError, pa.ArrowException) as error:
+        table = read_parquet(path, within=path.parent, largest=largest, rows=images, schema=_SCHEMA)
+        _check(table, manifest)
+    except (OSError, ValueError) as error:
         raise damaged(path, f"it cannot be read: {error}") from error
     return table
+
+
+def _check(table: pd.DataFrame, manifest: Manifest) -> None:
+    for name in ("path", "class", "label", "status", "reason", "kept"):
+        if table[name].isna().any():
+            raise ValueError(f"column {name} has a row without a value")
+    statuses = set(table["status"].unique())
+    if unknown := sorted(statuses - set(STATUSES)):
+        raise ValueError(f"column status has {shown(unknown[0])}, expected {', '.join(STATUSES)}")
+    single = manifest.data.labels == "single"
+    if (table["label"].dtype == np.int64) != single and len(table):
+        raise ValueError(
+            f"column label is {table['label'].dtype}, expected {'one class' if single else 'classes'} an image"
+        )
+    lists = [table["label"].to_numpy(np.int64)] if single else table["label"].tolist()
+    labels = np.concatenate([*lists, np.zeros(0, np.int64)])
+    classes = len(manifest.data.class_ids)
+    if len(wrong := labels[(labels < 0) | (labels >= classes)]):
+        raise ValueError(f"column label has {wrong[0]}, expected 0 to {classes - 1}")

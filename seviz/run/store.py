@@ -1,6 +1,7 @@
 """A run on disk: create it, open it, look at it through xarray and pandas."""
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,13 +20,15 @@ from seviz.errors import (
     MissingSignalError,
     RunExistsError,
     RunIncompleteError,
-    RunNotFoundError,
 )
 from seviz.network.bounds import UNBOUNDED, Bounds
-from seviz.run.chunks import decode_gates, in_16_bits
-from seviz.run.files import read_arrays, read_facts, read_shape, read_some, write_atomically
+from seviz.network.specs import MEMORY
+from seviz.run.chunks import FIRST, Chunk, decode_gates, in_16_bits
+from seviz.run.files import damaged, header_of, read_some, write_atomically
+from seviz.run.forms import form_of_chunk
 from seviz.run.lock import lock
-from seviz.run.manifest import BlockRecord, Manifest
+from seviz.run.manifest import BlockRecord, Manifest, read_manifest
+from seviz.run.merged import moments_facts, read_moments
 from seviz.run.moments import Moments
 from seviz.run.samples import read_samples
 
@@ -38,15 +41,30 @@ class Accuracy:
 
     Attributes
     ----------
-    top1, top5
-        Share of images whose class was the first, or among the first five, predictions, in [0, 1].
+    top1
+        Share of images whose class was the first prediction, in [0, 1].
+    top5
+        Share of images whose class was among the first five predictions, in [0, 1]; None where there are no more than
+        five classes.
     images
         Number of images counted: all that did not fail.
     """
 
     top1: float
-    top5: float
+    top5: float | None
     images: int
+
+    def __str__(self) -> str:
+        top5 = "" if self.top5 is None else f", top-{FIRST} {self.top5:.1%}"
+        return f"top-1 {self.top1:.1%}{top5} of {self.images:,} images"
+
+
+def in_memory(spec: str) -> str:
+    """What is to be known of a run whose network was a module in memory."""
+    name = spec.removeprefix(MEMORY)
+    return (
+        f"The network was a module in memory ({name}): to run it again takes seviz.wrap(module, example), not a spec."
+    )
 
 
 class Run:
@@ -64,20 +82,26 @@ class Run:
     ------
     RunNotFoundError
         If there is no run.
+    OldRunError
+        If an older seviz made it.
     DamagedRunError
-        If its manifest cannot be read.
+        If its manifest cannot be read, or says what cannot be.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        manifest = self.path / "manifest.json"
-        if not manifest.is_file():
-            raise RunNotFoundError(
-                f"no run in {str(self.path)!r}: it has no manifest.json; `seviz capture MODEL DATA -o {self.path}`"
-                " makes one"
-            )
-        self.manifest = Manifest.from_json(manifest.read_text(encoding="utf-8"), manifest)
+        manifest = Path(path) / "manifest.json"
+        self._begin(Path(path), Manifest.from_json(read_manifest(Path(path)), manifest))
+
+    def _begin(self, path: Path, manifest: Manifest) -> None:
+        self.path, self.manifest = path, manifest
         self._verified: set[Path] = set()
+
+    @classmethod
+    def under(cls, path: Path, manifest: Manifest) -> "Run":
+        """The run in a directory as another manifest has it, whatever lies there."""
+        run = cls.__new__(cls)
+        run._begin(path, manifest)
+        return run
 
     @classmethod
     def create(cls, path: str | Path, manifest: Manifest) -> "Run":
@@ -103,8 +127,10 @@ class Run:
             raise RunExistsError(
                 f"{str(path)!r} is in the way: it is there and holds no run. Give a new or an empty directory."
             )
+        text = manifest.to_json()
+        Manifest.from_json(text, path / "manifest.json")  # nothing is written that could not be read
         try:
-            write_atomically(path / "manifest.json", manifest.to_json().encode(), replace=False)
+            write_atomically(path / "manifest.json", text.encode(), replace=False)
         except FileExistsError:  # another process of the same launch was faster
             return cls.create(path, manifest)
         return cls(path)
@@ -128,14 +154,14 @@ class Run:
     def complete(self) -> bool:
         """Whether the capture has finished: all chunks are there, and merged."""
         merged = [self.samples_path, *(self.moments_path(block) for block in self.blocks)]
-        return self.captured and all(path.is_file() for path in merged)
+        return self.captured and all(map(os.path.lexists, merged))  # what is no file is told when it is read
 
     @property
     def captured(self) -> bool:
         """Whether all chunks are there."""
         there = [path.name for path in self.chunk_paths()]
         count = len(there) if self.manifest.chunks is None else self.manifest.chunks
-        return count > 0 and there == [self.chunk_path(index).name for index in range(count)]
+        return 0 < count == len(there) and there == [self.chunk_path(index).name for index in range(count)]
 
     def block(self, name: str) -> BlockRecord:
         """What the manifest says of a block; raises MissingSignalError if there is none of that name."""
@@ -154,11 +180,14 @@ class Run:
 
         Columns: path; class and label (its number); status ("ok", "coerced", "failed") and reason; predicted,
         the class the network took it for (its number where it has no names); correct and in_top5, missing
-        where the classes of data and network do not correspond or the image failed; kept, whether `gates` has it.
+        where the classes of data and network do not correspond or the image failed; kept, whether `gates` has it;
+        content, a hash of what the image was made from, as `seviz.run.chunks.Samples` has it, missing where it is not
+        known.
         Where an image has several classes, class joins them by "|" and label is their numbers.
         """
         self._require_complete()
-        return read_samples(self.samples_path)
+        images = self.manifest.data.images
+        return read_samples(self.samples_path, self.manifest, sum(self.images_of_chunks) if images is None else images)
 
     @cached_property
     def labels(self) -> NDArray[Any]:
@@ -173,11 +202,13 @@ class Run:
 
     @cached_property
     def accuracy(self) -> Accuracy | None:
-        """Top-1 and top-5 accuracy; None where the data's classes are not the network's, or no image is left."""
+        """Top-1 and top-5 accuracy; None where the data's classes are not the network's, or it predicts none."""
         known = self.samples[self.samples["correct"].notna()]
         if known.empty:
             return None
-        return Accuracy(float(known["correct"].mean()), float(known["in_top5"].mean()), len(known))
+        several = len(self.manifest.model.class_ids or self.classes.ids) > FIRST
+        top5 = float(known["in_top5"].mean()) if several else None
+        return Accuracy(float(known["correct"].mean()), top5, len(known))
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -185,7 +216,10 @@ class Run:
         model, accuracy, remarks = self.manifest.model, self.accuracy, []
         if not model.trained:
             remarks.append("The weights of the SE blocks are untrained: the gates say nothing of learned features.")
+        if model.spec.startswith(MEMORY):
+            remarks.append(in_memory(model.spec))
         remarks += model.search
+        remarks += [f"Assumed: {sentence}." for sentence in model.assumed]
         targets = self.manifest.data.model_classes
         if model.task != "classification":
             remarks.append(f"The network is the backbone of one for {model.task}: it gives no predictions.")
@@ -194,6 +228,8 @@ class Run:
                 f"The classes of the data are not those of the network ({_few(self.classes.names)} against"
                 f" {_few(model.class_names or ())}): gates were captured, accuracy was left out."
             )
+        elif accuracy is None and (self.samples["status"] != "failed").any():
+            remarks.append("The network gives no logits (batch, classes) that were found: accuracy was left out.")
         elif model.trained and accuracy is not None and accuracy.images and model.class_ids:
             chance = 1 / len(model.class_ids)
             if accuracy.top1 <= chance + 3 * (chance * (1 - chance) / accuracy.images) ** 0.5:
@@ -266,12 +302,29 @@ class Run:
     @cached_property
     def _outside(self) -> dict[str, list[int]]:
         """By block, the chunks in which its gates lie outside of its bounds, as far as that was looked at."""
-        return {block: read_facts(self.moments_path(block)).get("outside", []) for block in self.blocks}
+        return {name: list(moments_facts(self.moments_path(name), name).outside) for name in self.blocks}
 
     @cached_property
     def _rows_of_chunks(self) -> list[int]:
         """Of how many images each chunk keeps the gates."""
-        return [read_shape(path, f"gates/excitation/{self.blocks[0]}")[0] for path in self.chunk_paths()]
+        return self._sizes(f"gates/excitation/{self.blocks[0]}")
+
+    @cached_property
+    def images_of_chunks(self) -> list[int]:
+        """How many images each chunk has."""
+        return self._sizes("samples/kept")
+
+    def _sizes(self, array: str) -> list[int]:
+        """By chunk, how long an array is, by its header; raises DamagedRunError if that does not fit the manifest."""
+        form, sizes = form_of_chunk(self.manifest), []
+        for path in self.chunk_paths():
+            header = header_of(path, within=self.path)
+            try:
+                form.check(header.arrays)
+            except ValueError as error:
+                raise damaged(path, str(error)) from error
+            sizes.append(header.arrays[array][1][0])
+        return sizes
 
     def __getitem__(self, block: str) -> xr.Dataset:
         """The excitation of one block as a Dataset.
@@ -329,22 +382,29 @@ class Run:
                 f"{str(self.path)!r} keeps the gates of no image, only moments of classes; capture again with"
                 " --keep-gates all, or per-class:N"
             )
-        name = f"gates/{signal}/{block}"
         wanted = np.arange(len(kept)) if rows is None else rows
-        gates = np.empty((len(wanted), self.block(block).channels), np.float32)
-        last = np.cumsum(self._rows_of_chunks)  # of the images that are kept
-        ends = np.searchsorted(wanted, last)  # of those that are wanted
-        parts = [
-            (path, wanted[start:end] - first)
-            for path, first, start, end in zip(
-                self.chunk_paths(), last - self._rows_of_chunks, np.append(0, ends[:-1]), ends, strict=True
+        if sum(self._rows_of_chunks) != len(kept):
+            raise damaged(
+                self.samples_path,
+                f"column kept says that gates of {len(kept):,} images are kept, and the chunks have"
+                f" {sum(self._rows_of_chunks):,}",
             )
-            if end > start
+        gates = np.empty((len(wanted), self.block(block).channels), np.float32)
+        ends = np.cumsum(self._rows_of_chunks)  # of each chunk, in the images that are kept
+        parts = [
+            (path, inside - begin)
+            for path, begin, inside in zip(
+                self.chunk_paths(),
+                ends - self._rows_of_chunks,
+                np.split(wanted, np.searchsorted(wanted, ends))[:-1],
+                strict=True,
+            )
+            if len(inside)
         ]
         self._verify([path for path, _ in parts])
-        done = 0
+        name, done = f"gates/{signal}/{block}", 0
         for path, inside in parts:
-            stored = self._arrays(path, [name])[name]  # decoded one by one: what is at work stays small
+            stored = read_some(path, [name])[name]  # decoded one by one: what is at work stays small
             if rows is not None:
                 stored = stored[inside]
             decode_gates(stored, out=gates[done : done + len(stored)])
@@ -401,21 +461,22 @@ class Run:
     def _moments(self, block: str, signal: str, kind: str) -> Moments:
         self._require_signal(block, signal)
         self._require_complete()
-        prefix = f"{kind}/{signal}/"
-        return Moments.from_arrays(self._arrays(self.moments_path(block), Moments.names(prefix)), prefix)
+        path, prefix = self.moments_path(block), f"{kind}/{signal}/"
+        if path in self._verified:
+            return Moments.from_arrays(read_some(path, Moments.names(prefix)), prefix)
+        arrays = read_moments(path, self.manifest, block)
+        self._verified.add(path)
+        return Moments.from_arrays(arrays, prefix)
 
     def _verify(self, paths: Sequence[Path]) -> None:
-        """Verify the files that were not yet: two at a time, and each once, however many threads ask for it."""
-        with _verifying, ThreadPoolExecutor(2) as executor:
-            list(executor.map(lambda path: self._arrays(path, []), [x for x in paths if x not in self._verified]))
+        """Verify the chunks that were not yet: two at a time, and each once, however many threads ask for it."""
 
-    def _arrays(self, path: Path, names: Collection[str]) -> dict[str, NDArray[Any]]:
-        """Some arrays of a file, which is verified when it is read for the first time."""
-        if path in self._verified:
-            return read_some(path, names)
-        arrays, _ = read_arrays(path)
-        self._verified.add(path)
-        return {name: arrays[name] for name in names}
+        def verify(path: Path) -> None:
+            Chunk.read(path, self.manifest)
+            self._verified.add(path)
+
+        with _verifying, ThreadPoolExecutor(2) as executor:
+            list(executor.map(verify, [path for path in paths if path not in self._verified]))
 
 
 def open_run(path: str | Path) -> Run:

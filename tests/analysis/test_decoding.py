@@ -180,16 +180,6 @@ def test_with_fewer_than_two_classes_nothing_is_decoded(tmp_path: Path, sizes: t
     assert (table["classes"] == left).all()
 
 
-def test_values_that_are_not_finite_are_not_decoded(tmp_path: Path) -> None:
-    labels = np.repeat(range(3), 10)
-    blocks = dict(gates(labels))
-    blocks["SE_2_1"][4, 2] = np.nan
-    table = decoding(make_run(tmp_path / "run", blocks, labels, gate="relu"), against=None)
-    assert table.attrs["remarks"] == ["SE_2_1: the excitation of some images is not finite."]
-    assert table.loc[table["block"] == "SE_2_1", "accuracy"].isna().all()
-    assert (table.loc[table["block"] == "SE_5_2", "accuracy"] == 1).all()
-
-
 def test_a_signal_to_compare_with_may_be_missing_the_signal_may_not(tmp_path: Path) -> None:
     labels = np.repeat(range(3), 10)
     run = make_run(tmp_path / "run", gates(labels), labels)

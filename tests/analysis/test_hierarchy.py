@@ -126,5 +126,5 @@ def test_without_wordnet_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     ):
         hierarchy("wordnet", named("n00000001"))
     monkeypatch.setitem(sys.modules, "nltk.corpus", None)
-    with pytest.raises(MissingPackageError, match=r"'wordnet' needs nltk .*: pip install nltk"):
+    with pytest.raises(MissingPackageError, match=r"'wordnet' needs nltk .*: pip install 'seviz\[wordnet\]'\. A CSV"):
         hierarchy("wordnet", named("n00000001"))

@@ -335,16 +335,6 @@ def test_constant_gates_are_no_independent_ones(tmp_path: Path) -> None:
     assert redundant_channels(run, "SE_2_1").drop(columns="channel").isna().all(axis=None)
 
 
-def test_images_with_gates_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
-    x = np.abs(factors(160, 6, 3))
-    x[5, 2], x[9] = np.nan, np.nan
-    table = redundancy(make_run(tmp_path / "run", {"SE_2_1": x}, LABELS, gate="relu"))
-    good = np.delete(x, [5, 9], axis=0)
-    assert table.loc[0, "mean_correlation"] == pytest.approx(correlate(good).pairs.mean(), abs=1e-6)
-    assert table.loc[0, "images"] == 158
-    assert table.attrs["remarks"] == ["SE_2_1: 2 images whose excitation is not finite are left out."]
-
-
 def test_what_does_not_vary_depends_on_how_gates_are_stored(tmp_path: Path) -> None:
     """Rounding to 16 bits moves gates by up to 8e-6, which is no variation; nothing of that is in float32."""
     x = 0.5 + 2e-5 * np.random.default_rng(0).normal(size=(40, 3))

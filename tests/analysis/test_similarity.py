@@ -76,7 +76,9 @@ def test_a_class_without_images_has_no_confusion_and_one_unknown_to_the_data_is_
     assert confusion(run).loc["class1"].isna().all()
     data = run.manifest.data
     names = ("class0", "class2")  # the network has the class between them too, the data do not
-    narrow = make_run(tmp_path / "narrow", {"SE_2_1": noise(labels)}, labels // 2, classes=names, predictions=labels)
+    narrow = make_run(
+        tmp_path / "narrow", {"SE_2_1": noise(labels)}, labels // 2, classes=names, predictions=labels // 2
+    )
     object.__setattr__(narrow.manifest.model, "class_ids", data.class_ids)
     object.__setattr__(narrow.manifest.data, "model_classes", (0, 2))
     narrow.samples["predicted"] = ["class0", "class1", "class2", "class2"]

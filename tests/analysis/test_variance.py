@@ -13,6 +13,7 @@ from seviz.analysis.variance import (
     errors_against_rest,
     interval,
     interval_over_classes,
+    least_omega_squared,
     log_f_without_each,
     omega_squared_of_f,
     permuted_omega_squared,
@@ -503,6 +504,29 @@ def test_interval_stays_below_one_and_is_symmetric_where_shares_are_small() -> N
     assert 0.98 < low[0] < 0.99 < high[0] < 1
     assert high[1] == pytest.approx(-low[1], rel=0.01) == pytest.approx(1.962e-3, rel=0.01)
     assert np.isnan([low[2], high[2]]).all()
+
+
+def test_interval_stays_within_the_range_of_omega_squared() -> None:
+    """An error of 5 would reach far below what omega squared can be; of a share of 1 there is no error."""
+    errors = Errors(np.array([5.0, 5.0, 5.0]), np.zeros(3))
+    low, high = interval(np.array([0.2, 1 - 1e-12, 1.0]), errors, 20, least=-2 / 28)
+    assert list(low[:2]) == [-2 / 28, -2 / 28]
+    assert (high[:2] <= 1).all()
+    assert np.isnan([low[2], high[2]]).all()
+
+
+@pytest.mark.parametrize("sizes", [[10, 10, 10], [2, 1, 1, 1], [40, 3]])
+def test_least_omega_squared_is_that_of_classes_with_one_mean(sizes: list[int]) -> None:
+    x = np.concatenate([np.tile([[-1.0], [1.0]], (size, 1))[:size] if size > 1 else np.zeros((1, 1)) for size in sizes])
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    x[labels == 0] -= x[labels == 0].mean()
+    for label in range(1, len(sizes)):
+        x[labels == label] -= x[labels == label].mean()
+    split = split_variance(Moments.of(x.astype(np.float32), labels, len(sizes)))
+    images, classes = sum(sizes), len(sizes)
+    assert split.least_omega_squared == -(classes - 1) / (images - classes + 1)
+    assert split.omega_squared == pytest.approx(split.least_omega_squared, abs=1e-6)
+    assert np.isnan(least_omega_squared(3, 3))
 
 
 def test_a_class_of_one_image_counts_where_labels_are_dealt_out() -> None:

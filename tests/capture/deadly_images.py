@@ -18,7 +18,7 @@ class Deadly(Dataset):
 
     survivor: int = 0
 
-    def read(self, index: int, *, rotate: bool = False) -> Decoded:
+    def read(self, index: int, *, rotate: bool = False, channels: int = 3) -> Decoded:
         if self.paths[index].startswith("deadly") and os.getpid() != self.survivor:
             os.kill(os.getpid(), signal.SIGKILL)
         return Decoded(Image.new("RGB", (1, 1)), "ok", "rotated" if rotate else "")

@@ -7,12 +7,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seviz.capture.datasets import Dataset, open_dataset, printable
+from seviz.capture.datasets import LAYOUTS, Dataset, open_dataset
 from seviz.classes import CIFAR10
 from seviz.errors import DataNotFoundError, EmptyDataError, OptionError, UnknownClassError
-from tests.capture.layouts.made_layouts import GOLDFISH, PUG, make_coco, make_listing, make_npm, make_places365
+from seviz.texts import path_text
+from tests.capture.layouts.made_layouts import (
+    GOLDFISH,
+    PUG,
+    make_arrays,
+    make_coco,
+    make_listing,
+    make_npm,
+    make_places365,
+    make_rows,
+    make_shard,
+)
 
-SPECS = ("folder", "bundled", "imagenet", "places365", "coco", "coco file", "cifar10", "csv")
+SPECS = (*LAYOUTS, "coco file", "splits")
 
 
 @pytest.fixture
@@ -22,6 +33,15 @@ def make_spec(make_folder: Callable[..., Path], tmp_path: Path) -> Callable[[str
     def make(layout: str) -> str:
         if layout == "bundled":
             return layout
+        if layout == "splits":
+            make_folder({"train/a": 2, "train/b": 2, "val/b": 3, "val/c": 1}, name="splits")
+            return str(tmp_path / "splits")
+        if layout == "arrays":
+            return f"arrays:{make_arrays(tmp_path / 'arrays')}"
+        if layout == "hf":
+            return f"hf:{make_rows(tmp_path / 'rows')}"
+        if layout == "wds":
+            return f"wds:{make_shard(tmp_path / 'shards' / '0.tar').parent}"
         if layout == "folder":
             return str(make_folder({"a": 4, "b": 3}))
         if layout == "imagenet":
@@ -153,7 +173,7 @@ def test_fingerprint_is_of_path_size_and_label(make_folder: Callable[..., Path])
     assert open_dataset(root).fingerprint() != before
 
 
-@pytest.mark.parametrize("layout", ["folder", "imagenet", "places365", "coco", "csv"])
+@pytest.mark.parametrize("layout", ["folder", "splits", "imagenet", "places365", "coco", "csv", "arrays"])
 def test_a_data_set_that_was_moved(layout: str, make_spec: Callable[[str], str], tmp_path: Path) -> None:
     spec = make_spec(layout)
     before = open_dataset(spec)
@@ -170,7 +190,7 @@ def test_a_data_set_that_was_moved(layout: str, make_spec: Callable[[str], str],
     assert moved.read(len(moved) - 1).status == "ok"
 
 
-@pytest.mark.parametrize("layout", ["folder", "imagenet", "places365", "coco", "coco file", "csv"])
+@pytest.mark.parametrize("layout", ["folder", "splits", "imagenet", "places365", "coco", "coco file", "csv", "arrays"])
 def test_where_images_were_found_is_where_they_can_be_said_to_be(layout: str, make_spec: Callable[[str], str]) -> None:
     spec = make_spec(layout)
     data = open_dataset(spec)
@@ -180,16 +200,22 @@ def test_where_images_were_found_is_where_they_can_be_said_to_be(layout: str, ma
 
 
 def test_options_that_a_layout_does_not_have(make_spec: Callable[[str], str], tmp_path: Path) -> None:
-    for layout in ("folder", "bundled", "csv"):
+    for layout in ("folder", "bundled", "csv", "wds", "arrays"):
         with pytest.raises(OptionError, match=r"split is 'val', but data '.*' does not come in splits; leave it out"):
             open_dataset(make_spec(layout), split="val")
-    for layout in ("bundled", "cifar10"):
+    for layout in ("bundled", "cifar10", "wds", "hf"):
         with pytest.raises(OptionError, match=f"root is '.*', but the images of {layout} cannot lie elsewhere; leave"):
             open_dataset(make_spec(layout), root=tmp_path)
     with pytest.raises(DataNotFoundError, match=r"root '.*nowhere' is no directory; expected where the images of data"):
         open_dataset(make_spec("imagenet"), root=tmp_path / "nowhere")
     with pytest.raises(OptionError, match="per_class is 0, expected at least 1"):
         open_dataset("bundled", per_class=0)
+    with pytest.raises(OptionError, match=r"preprocess is 'none', but data 'bundled' holds images, .*; leave it out"):
+        open_dataset("bundled", preprocess="none")
+    with pytest.raises(OptionError, match="preprocess is 'all', expected model or none"):
+        open_dataset("bundled", preprocess="all")
+    with pytest.raises(OptionError, match="label_separator is ';', but data 'bundled' is no csv:FILE; leave it out"):
+        open_dataset("bundled", label_separator=";")
 
 
 def test_splits_are_handed_on(make_spec: Callable[[str], str]) -> None:
@@ -202,7 +228,7 @@ def test_splits_are_handed_on(make_spec: Callable[[str], str]) -> None:
 def test_nothing_to_open(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "none").mkdir()
-    grammar = "expected a folder with one folder per class, 'bundled', imagenet:ROOT, places365:ROOT, .* or csv:FILE"
+    grammar = "expected a folder with one folder per class, 'bundled', imagenet:ROOT, cifar10:ROOT, .* or wds:PATTERN"
     for spec, message in (
         (tmp_path / "nowhere", f"data '.*/nowhere' does not exist; {grammar}"),
         (tmp_path / "file", f"data '.*/file' is no directory; {grammar}"),
@@ -235,5 +261,5 @@ def test_names_that_are_no_utf_8_are_percent_encoded(make_folder: Callable[..., 
     root = make_folder({"a": 1})
     os.rename(os.fsencode(root / "a" / "000.png"), os.fsencode(root / "a") + b"/\xff\xe9.png")
     data = open_dataset(root)
-    assert [printable(path) for path in data.paths] == ["a/%FF%E9.png"]
+    assert [path_text(path) for path in data.paths] == ["a/%FF%E9.png"]
     assert len(data.fingerprint()) == 64

@@ -15,7 +15,7 @@ from seviz.errors import EngineError, OptionError
 from seviz.experiments.evaluation import evaluate
 from seviz.network.blocks import find_se_blocks
 from seviz.network.dtype import as_taken, dtype_of
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.manifest import EngineRecord
 
 DTYPES = (torch.float64, torch.bfloat16, torch.float16)

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import re
 import struct
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, features
 
 from seviz.capture import images
 from seviz.capture.images import decode, too_long
@@ -205,7 +206,8 @@ def test_whatever_a_decoder_raises_becomes_a_reason_of_one_line(
 
     Image.fromarray(PHOTO).save(tmp_path / "image.png")
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-    assert decode(tmp_path / "image.png") == images.Decoded(None, "failed", reason)
+    content = hashlib.sha256((tmp_path / "image.png").read_bytes()).hexdigest()[:32]
+    assert decode(tmp_path / "image.png") == images.Decoded(None, "failed", reason, content)
 
 
 def test_an_interruption_is_no_failed_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,3 +264,122 @@ def test_too_long_begins_behind_the_limit(monkeypatch: pytest.MonkeyPatch) -> No
     assert too_long((34, 10), 10).endswith("more than 330")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     assert too_long((1, 10**9), 256) == ""
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels", "reason"),
+    [
+        ("L", 1, ""),
+        ("RGB", 1, "RGB converted to L"),
+        ("RGBA", 1, "RGBA converted to L, transparency dropped"),
+        ("P", 1, "P converted to L, transparency dropped"),
+        ("1", 1, "1 converted to L"),
+        ("RGBA", 4, ""),
+        ("RGB", 4, "RGB converted to RGBA"),
+        ("LA", 4, "LA converted to RGBA"),
+        ("L", 4, "L converted to RGBA"),
+    ],
+)
+def test_channels_are_those_of_pillow(mode: str, channels: int, reason: str, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 7, 4), np.uint8)
+    written = Image.fromarray(pixels, "RGBA").convert(mode)
+    written.save(tmp_path / "image.png")
+    decoded = decode(tmp_path / "image.png", channels=channels)
+    assert (decoded.status, decoded.reason) == ("coerced" if reason else "ok", reason)
+    expected = written.convert("L" if channels == 1 else "RGBA")
+    np.testing.assert_array_equal(np.asarray(decoded.image), np.asarray(expected))
+
+
+def test_transparency_of_a_palette_is_kept_in_four_channels(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([9, 9, 9, 200, 0, 0])
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "image.png", transparency=0)
+    assert np.asarray(decode(tmp_path / "image.png", channels=4).image)[0].tolist() == [[9, 9, 9, 0], [200, 0, 0, 255]]
+    assert decode(tmp_path / "image.png", channels=1).reason == "P converted to L, transparency dropped"
+
+
+def test_16_bits_in_one_channel(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[0, 257, 65535]], np.uint16)).save(tmp_path / "image.png")
+    decoded = decode(tmp_path / "image.png", channels=1)
+    assert (decoded.image.mode, np.asarray(decoded.image)[0].tolist()) == ("L", [0, 1, 255])
+    assert decoded.reason == "16 bits scaled to 8"
+
+
+def pages(*modes: str, size: tuple[int, int] = (3, 2)) -> list[Image.Image]:
+    made = [Image.new("L", size, 10 * k) for k in range(len(modes))]
+    return [image.convert(mode) for image, mode in zip(made, modes, strict=True)]
+
+
+def test_bands_are_pages_of_a_tiff(tmp_path: Path) -> None:
+    first, *others = pages("L", "L", "L", "L", "L")
+    first.save(tmp_path / "bands.tif", save_all=True, append_images=others)
+    decoded = decode(tmp_path / "bands.tif", channels=5)
+    assert (decoded.status, decoded.image.shape, decoded.image.dtype) == ("ok", (5, 2, 3), np.uint8)
+    assert decoded.image[:, 0, 0].tolist() == [0, 10, 20, 30, 40]
+    assert (
+        decode(tmp_path / "bands.tif", channels=2).reason == "5 pages, expected 2 pages of grey, one for each channel"
+    )
+    deep = [Image.fromarray(np.full((2, 3), 1000 * k, np.uint16)) for k in range(2)]
+    deep[0].save(tmp_path / "deep.tif", save_all=True, append_images=deep[1:])
+    assert decode(tmp_path / "deep.tif", channels=2).image[1].tolist() == [[1000] * 3] * 2
+    Image.merge("LA", pages("L", "L")).save(tmp_path / "two.tif")
+    assert decode(tmp_path / "two.tif", channels=2).image[:, 0, 0].tolist() == [0, 10]
+
+
+@pytest.mark.parametrize(
+    ("modes", "size", "channels", "reason"),
+    [
+        (["RGB"], None, 5, "3 bands in one page, expected 5 pages of grey, one for each channel"),
+        (["L", "RGB"], None, 2, "page 2 is RGB, expected grey"),
+        (["L", "L"], (9, 9), 2, "page 2 has another size or type than the first"),
+        (["L", "I;16"], None, 2, "page 2 has another size or type than the first"),
+        (["L", "F"], None, 2, "page 2: floating-point values have no known range"),
+    ],
+)
+def test_tiffs_that_hold_other_bands(
+    modes: list[str], size: tuple[int, int] | None, channels: int, reason: str, tmp_path: Path
+) -> None:
+    first, *others = pages(*modes)
+    others = [image.resize(size or image.size) for image in others]
+    first.save(tmp_path / "bands.tif", save_all=True, append_images=others)
+    read = decode(tmp_path / "bands.tif", channels=channels)
+    assert (read.image, read.status, read.reason) == (None, "failed", reason)
+
+
+def one_page(bands: int) -> bytes:
+    """A TIFF of 4x4 pixels with so many bands in its page, as remote sensing has them; Pillow writes none."""
+    sizes, extra = struct.pack(f"<{bands}H", *[8] * bands), bytes(2 * (bands - 1))
+    begin = 8 + 2 + 12 * 10 + 4
+    after = begin + len(sizes) + len(extra)
+    tags = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, bands, begin), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, after)]
+    tags += [(277, 3, 1, bands), (278, 3, 1, 4), (279, 4, 1, 16 * bands), (338, 3, bands - 1, begin + len(sizes))]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + sizes + extra + bytes(16 * bands)
+
+
+@pytest.mark.parametrize("bands", [5, 8])
+def test_bands_in_one_page_that_pillow_does_not_read(
+    bands: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bands.tif").write_bytes(one_page(bands))
+    reason = "a TIFF damaged at its beginning, or with bands that are not read"
+    assert decode(tmp_path / "bands.tif", channels=bands).reason == reason
+    assert capfd.readouterr() == ("", "")
+
+
+def test_bands_of_other_formats(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "image.png")
+    reason = "PNG holds no 5 bands; expected a TIFF with a page for each"
+    assert decode(tmp_path / "image.png", channels=5).reason == reason
+
+
+@pytest.mark.skipif("avif" not in features.get_supported(), reason="Pillow was built without AVIF")
+def test_avif_where_pillow_reads_it(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 16), (200, 30, 40)).save(tmp_path / "image.avif", quality=95)
+    decoded = decode(tmp_path / "image.avif")
+    assert decoded.status == "ok"
+    np.testing.assert_allclose(np.asarray(decoded.image)[8, 8], (200, 30, 40), atol=6)
+    (tmp_path / "image.avif").write_bytes((tmp_path / "image.avif").read_bytes()[:200])
+    assert decode(tmp_path / "image.avif").status == "failed"
+    assert ".avif" in images.EXTENSIONS

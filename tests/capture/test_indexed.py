@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seviz.capture.indexed import Dataset, in_order, printable
+from seviz.capture.indexed import Dataset, in_order
 from seviz.classes import Classes
+from seviz.texts import path_text
 
 CLASSES = Classes(("a", "b", "c"), ("a", "b", "c"))
 ONE = np.array([0, 1, 1], np.int64)
@@ -57,10 +58,10 @@ def test_rotation_is_left_to_who_reads(tmp_path: Path) -> None:
 
 
 def test_some_of_the_images(tmp_path: Path) -> None:
-    data = dataset(tmp_path, SEVERAL, remarks={0: "first", 2: "last"}, ignored=4).take(np.array([1, 2]))
+    data = dataset(tmp_path, SEVERAL, remarks={0: "first", 2: "last"}, ignored={".txt": 4}).take(np.array([1, 2]))
     assert data.paths == ("b/000.png", "b/001.png")
     assert data.labels.tolist() == [[False, False, False], [False, True, False]]
-    assert (data.remarks, data.ignored, data.classes, len(data)) == ({1: "last"}, 4, CLASSES, 2)
+    assert (data.remarks, data.ignored, data.classes, len(data)) == ({1: "last"}, {".txt": 4}, CLASSES, 2)
 
 
 def test_one_class_an_image_or_several(tmp_path: Path) -> None:
@@ -88,5 +89,5 @@ def test_order_is_by_class_and_by_bytes() -> None:
 
 
 def test_names_that_are_no_utf_8_are_percent_encoded() -> None:
-    assert printable(os.fsdecode(b"a/\xff\xe9.png")) == "a/%FF%E9.png"
-    assert printable("zürich/1.png") == "zürich/1.png"
+    assert path_text(os.fsdecode(b"a/\xff\xe9.png")) == "a/%FF%E9.png"
+    assert path_text("zürich/1.png") == "zürich/1.png"

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from seviz.capture.datasets import Dataset
-from seviz.capture.keeping import bytes_per_image, check_keep_gates, check_room, kept, size
+from seviz.capture.keeping import bytes_per_image, check_keep_gates, kept
 from seviz.classes import Classes
-from seviz.errors import OptionError, WriteError
+from seviz.errors import OptionError
+from seviz.run.places import size
 
 
 def data(labels: np.ndarray, classes: int = 3) -> Dataset:
@@ -49,13 +50,6 @@ def test_the_sizes_of_imagenet() -> None:
     resnet = [SimpleNamespace(channels=15104, bounds=(0, 1))]
     assert size(50_000 * bytes_per_image(resnet, ["excitation"])) == "1.51 GB"
     assert size(1_281_167 * bytes_per_image(resnet, ["excitation"])) == "38.7 GB"
-    assert (size(999), size(12_300_000_000_000)) == ("999 bytes", "12.3 TB")
-
-
-def test_no_room(tmp_path: Path) -> None:
-    check_room(tmp_path / "run", 10)
-    with pytest.raises(WriteError, match=r"the run takes up to 1e\+06 TB, and .* has .*B free. Nothing was written"):
-        check_room(tmp_path / "not" / "there" / "yet", 10**18)
 
 
 @pytest.mark.parametrize("wrong", ["some", "per-class:0", "per-class:", "per-class:5x", ""])

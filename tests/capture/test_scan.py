@@ -12,12 +12,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from seviz.capture.datasets import open_dataset, printable
+from seviz.capture.datasets import open_dataset
 from seviz.capture.scan import reasons, scan
 from seviz.classes import Classes
 from seviz.cli import app
 from seviz.errors import OptionError, WorkerError
+from seviz.texts import path_text
 from tests.capture.deadly_images import Deadly, deadly
+from tests.capture.layouts.made_layouts import make_arrays, make_shard
 from tests.capture.odd_images import FLAT, ODD
 
 
@@ -48,13 +50,14 @@ def test_every_odd_file_is_reported_with_its_status(workers: int, odd_folder: Pa
     assert {status: found[status] for status in ("ok", "coerced", "failed")} == expected
     assert found["found"] == len(ODD) + 2 == found["ok"] + found["coerced"] + found["failed"]
     assert found["ignored"] == 3  # README.txt, labels.csv, and original.data, which a link is to
+    assert found["ignored_kinds"] == {".txt": 1, ".csv": 1, ".data": 1}
     everything = sum(len(files) for _, _, files in os.walk(odd_folder)) + 1  # folder.png
     assert found["found"] + found["ignored"] == everything
     assert found["classes"] == 2
 
     files = {file["path"]: file for file in found["files"]}
     for name, odd in ODD.items():
-        path = printable(f"odd/{name}")
+        path = path_text(f"odd/{name}")
         if odd.status == "ok" and not odd.reason:
             assert path not in files
         else:
@@ -64,7 +67,7 @@ def test_every_odd_file_is_reported_with_its_status(workers: int, odd_folder: Pa
     assert {(row["status"], row["reason"]): row["images"] for row in found["reasons"]} == told
     for row in found["reasons"]:
         assert (files[row["example"]]["status"], files[row["example"]]["reason"]) == (row["status"], row["reason"])
-    assert set(files) <= {printable(f"odd/{name}") for name in ODD}
+    assert set(files) <= {path_text(f"odd/{name}") for name in ODD}
 
 
 def test_text_lists_counts_reasons_and_failed_files(odd_folder: Path) -> None:
@@ -75,7 +78,7 @@ def test_text_lists_counts_reasons_and_failed_files(odd_folder: Path) -> None:
     assert lines[0] == f"data: {odd_folder} (2 classes)"
     counts = Counter(odd.status for odd in ODD.values())
     listed = f"{counts['ok'] + 2} ok, {counts['coerced']} coerced, {counts['failed']} failed"
-    assert lines[1] == f"images: {len(ODD) + 2} found ({listed}); 3 other files ignored"
+    assert lines[1] == f"images: {len(ODD) + 2} found ({listed}); 3 other files ignored: .csv 1, .data 1, .txt 1"
     assert any(re.fullmatch(r"failed +\d+ +image file is truncated +odd/truncated\.\w+ *", line) for line in lines)
     assert any(re.fullmatch(r"coerced +1 +first of 3 frames +odd/pages\.tiff *", line) for line in lines)
     named = lines[lines.index("failed:") + 1 :]
@@ -105,6 +108,24 @@ def test_options_reach_the_data_set(make_folder: Callable[..., Path], tmp_path: 
     wrong = run(data, "--split", "train")
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("error: split is 'train', but")
+
+
+def test_layouts_and_splits_are_said(make_folder: Callable[..., Path], tmp_path: Path) -> None:
+    data = make_folder({"val/cat": 1, "train/cat": 2, "train/ship": 1})
+    result = run(data)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[:1] == [f"data: {data} (2 classes)"]
+    assert result.stderr.splitlines()[:2] == [
+        "note: split 'val' is taken (--split chooses; there is also train)",
+        "note: 1 of 2 classes have no image in split 'val': ship",
+    ]
+    assert "images: 3 found (3 ok" in run(data, "--split", "train").stdout
+    assert "images: 3 found (3 ok" in run(f"wds:{make_shard(tmp_path / 'a.tar')}").stdout
+    arrays = make_arrays(tmp_path / "arrays")
+    (arrays / "crop" / "bad.npy").write_bytes(b"")
+    result = run(f"arrays:{arrays}")
+    assert result.exit_code == 1
+    assert "crop/bad.npy: the file is empty" in result.stdout
 
 
 def test_an_interruption_promises_nothing(make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

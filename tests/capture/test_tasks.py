@@ -12,7 +12,7 @@ from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights
 
 import seviz
 from seviz.network.backbones import SegmentationPreprocess
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 NETWORKS = {
     "classification": "timm/mobilenetv3_small_050",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 
 def by_hand(network: Network, images: torch.Tensor, shut: Mapping[str, list[int]]) -> torch.Tensor:

@@ -13,7 +13,7 @@ import seviz
 from seviz.compression import checking
 from seviz.compression.checking import check
 from seviz.network.gates import force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from tests.cli import commands
 from tests.network.forms_of_gates import FORMS
 

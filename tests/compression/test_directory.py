@@ -1,3 +1,5 @@
+import errno
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +10,11 @@ import torch
 from matplotlib.figure import Figure
 
 import seviz
+from seviz.compression import directory
 from seviz.compression.directory import Compression, check_free, markdown, write_compression
 from seviz.compression.folding import fold_to
-from seviz.errors import OptionError, SavedNetworkError, WriteError
-from seviz.network.models import Network
+from seviz.errors import EngineError, MissingPackageError, OptionError, SavedNetworkError, WriteError
+from seviz.network.networks import Network
 
 
 @pytest.fixture(scope="module")
@@ -81,17 +84,55 @@ def test_what_cannot_be_written_leaves_nothing(smaller: Network, tmp_path: Path)
         write_compression(_compression(strange), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match=r"could not be written .* nothing of it was left"):
+    with pytest.raises(WriteError, match=r"nothing can be written into '.*': '.*/file' is a file\. Give another place"):
         write_compression(_compression(None), tmp_path / "file" / "out")
+
+
+def test_a_disk_that_is_full_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rename(path: Path, other: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(WriteError, match=r"out' could not be written \(.*No space left.*\); nothing of it was left"):
+        write_compression(_compression(None), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [EngineError("not now"), WriteError("no room")])
+def test_what_cannot_be_exported_is_told_and_all_else_written(
+    error: Exception, smaller: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(network: Network, path: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(directory, "export_program", fail)
+    monkeypatch.setattr(directory, "export_onnx", fail)
+    monkeypatch.setattr(directory, "require_onnx", lambda: None)
+    told: list[str] = []
+    out = write_compression(_compression(smaller), tmp_path / "out", onnx=True, tell=told.append)
+    assert told == [f"there is no network.{kind}: {error}" for kind in ("pt2", "onnx")]
+    assert {path.name for path in out.iterdir()} == {
+        *("README.md", "network.json", "weights.safetensors", "results.csv", "figures"),
+    }
+    assert "network.onnx" not in (out / "README.md").read_text()
+
+
+def test_packages_are_asked_for_before_anything_is_written(
+    smaller: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(MissingPackageError, match="an ONNX file needs onnxscript"):
+        write_compression(_compression(smaller), tmp_path / "out", onnx=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert check_free(tmp_path / "empty") == tmp_path / "empty"
     write_compression(_compression(None), tmp_path / "empty")
-    for directory in (tmp_path / "empty", tmp_path / "empty" / "README.md"):
+    for place in (tmp_path / "empty", tmp_path / "empty" / "README.md"):
         with pytest.raises(OptionError, match="where there is something already; give another directory"):
-            check_free(directory)
+            check_free(place)
 
 
 def test_markdown() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 import seviz
 from seviz.compression.folding import constant_gates, fold, fold_to, foldable, mean_gate, remove
 from seviz.errors import FoldingError, NoSEBlocksError, OptionError, UnknownClassError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run
 from tests.compression.small_networks import small_googlenet, small_tresnet, small_vgg
 

@@ -15,7 +15,7 @@ from seviz.capture.datasets import Dataset, open_dataset
 from seviz.compression.belonging import check_run
 from seviz.compression.importance import CRITERIA, importance, scores_by_block
 from seviz.errors import EmptyDataError, MissingSignalError, OptionError, UnknownClassError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.parts import Part
 from seviz.run.store import Run
 from tests.made_runs import make_run
@@ -256,7 +256,7 @@ def test_images_that_cannot_be_read_are_no_score(tiny_network: Network, make_fol
     for path in folder.rglob("*.png"):
         path.write_bytes(b"no image")
     for criterion in ("taylor", "apoz"):
-        with pytest.raises(EmptyDataError, match="there is no image that can be read"):
+        with pytest.raises(EmptyDataError, match=r"none of the .* images of data .* can be read"):
             importance(tiny_network, None, criterion, data=folder, workers=0)
 
 

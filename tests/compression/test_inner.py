@@ -9,7 +9,7 @@ import seviz
 from seviz.compression.inner import INNER_CRITERIA, inner_scores
 from seviz.errors import OptionError
 from seviz.network.gates import layer_inputs
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from tests.compression.small_networks import small_vgg
 
 BLOCK, INNER, LAST = "SE_3_2", "layer2.1.conv2", "layer2.1.conv3"

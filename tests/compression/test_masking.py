@@ -9,7 +9,7 @@ import seviz
 from seviz.compression.importance import importance
 from seviz.compression.masking import check_disjoint, lowest, mask
 from seviz.errors import OptionError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from tests.compression.masked_by_hand import by_hand
 
 

@@ -12,7 +12,7 @@ from seviz.compression.folding import constant_gates, fold_to
 from seviz.compression.planning import ORDERS, folding_front, folding_order
 from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.evaluation import evaluate
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run
 
 Batches = list[tuple[torch.Tensor, torch.Tensor]]

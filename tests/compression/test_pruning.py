@@ -21,7 +21,7 @@ from seviz.compression.rounds import prune_in_steps
 from seviz.compression.sites import Kind, blank_image, producers_of
 from seviz.errors import MissingPackageError, NoSEBlocksError, OptionError, PruningError
 from seviz.network.complexity import complexity
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.spread import Spread
 
 # Each with what only it shows of which channels go together.
@@ -498,7 +498,7 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     network = loaded("timm/mobilenetv3_small_100")
     scores = random_scores(network, "gated")
     monkeypatch.setitem(__import__("sys").modules, "torch_pruning", None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'seviz\[prune\]'"):
+    with pytest.raises(MissingPackageError, match=r"removing channels needs torch-pruning .* install 'seviz\[prune\]'"):
         prune(network, scores, channels=0.2)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from seviz.compression.recalibration import recalibrate
 from seviz.errors import EmptyDataError, ModelError, OptionError
-from seviz.network.models import Loaded, Network
+from seviz.network.networks import Loaded, Network
 
 
 def with_norm(network: Network) -> Network:

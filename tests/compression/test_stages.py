@@ -12,7 +12,7 @@ import seviz
 from seviz.compression.importance import importance, scores_by_block
 from seviz.compression.stages import stage_importance
 from seviz.errors import OptionError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 
 class Unit(nn.Module):

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from seviz.compression.tuning import Epoch, fine_tune
 from seviz.errors import EmptyDataError, OptionError, WeightsError
 from seviz.experiments.evaluation import evaluate, labelled_batches
-from seviz.network.models import Network
 from seviz.network.naming import names_of
+from seviz.network.networks import Network
 
 Batches = list[tuple[torch.Tensor, torch.Tensor]]
 LEARN: dict[str, Any] = {"epochs": 20, "learning_rate": 0.1, "batch_size": 10, "device": "cpu"}

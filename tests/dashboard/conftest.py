@@ -19,16 +19,6 @@ from tests.dashboard.drawing import Open, page_of
 from tests.dashboard.other_runs import CLASSES
 from tests.made_runs import make_run
 
-# takes the place of `python -m seviz`: starts a process of its own, tells its progress, and waits for long
-WORK = """
-import json, subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print("begun", file=sys.stderr)
-print(json.dumps({"progress": "half", "done": 1, "total": 2}), file=sys.stderr)
-print(child.pid, flush=True)
-time.sleep(600)
-"""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _components_found_once() -> Iterator[None]:
@@ -67,15 +57,6 @@ def _planted(place: Path) -> None:
 
 
 @pytest.fixture
-def endless(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`python -m seviz` is a module that does WORK."""
-    (tmp_path / "elsewhere" / "seviz").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "seviz" / "__init__.py").write_text("")
-    (tmp_path / "elsewhere" / "seviz" / "__main__.py").write_text(WORK)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
-
-
-@pytest.fixture
 def finish(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job], None]:
     """Does the work of a job, and ends it: it is done in this process, and only when this is called."""
     monkeypatch.setattr(subprocess, "Popen", Command)
@@ -85,12 +66,14 @@ def finish(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job], None]:
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
     """Opens a page, `open_page("channel", run, channel="3")`: draws it with that address, and gives what it shows.
+    `trust_code` is that of the dashboard.
 
     The first run is the one that opens; others can be chosen by their names. An exception of a page fails the test.
     """
 
-    def opened(path: str, *runs: Run | Path, **address: str) -> AppTest:
-        places = [str(run.path if isinstance(run, Run) else run) for run in runs]
+    def opened(path: str, *runs: Run | Path, trust_code: bool = False, **address: str) -> AppTest:
+        places = ["--trust-code"] if trust_code else []
+        places += [str(run.path if isinstance(run, Run) else run) for run in runs]
         monkeypatch.setattr("sys.argv", ["app.py", *places])
         st.cache_data.clear()
         test = page_of(path)

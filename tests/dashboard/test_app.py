@@ -5,12 +5,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seviz.dashboard.jobs import Jobs, jobs
 from seviz.dashboard.opening import DEMO
 from seviz.run.store import Run
 from tests.dashboard.drawing import Open
+from tests.made_runs import make_run
+from tests.run.hostile_files import CASES
 
 
 @pytest.fixture
@@ -78,6 +81,27 @@ def test_a_run_that_was_not_finished_is_told_and_others_can_be_chosen(
     test.selectbox(key="widget_run").set_value("planted").run()
     assert not test.error
     assert test.title[0].value == "Overview"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("json_bomb", "nested 200,000 levels deep"),
+        ("block_escapes", "expected SE_stage_block"),
+        ("schema_2", "seviz upgrade"),
+        ("parquet_top_fifo", "expected a regular file"),
+    ],
+)
+def test_a_run_that_is_not_to_be_believed_is_told(
+    name: str, told: str, open_page: Open, planted_run: Run, tmp_path: Path
+) -> None:
+    gates = {block: np.linspace(0.1, 0.9, 48).reshape(12, 4) for block in ("SE_2_1", "SE_3_1", "SE_3_3")}
+    CASES[name].change(make_run(tmp_path / "bad", gates, np.arange(12) % 2).path, True)
+    test = open_page("overview", tmp_path / "bad", planted_run)
+    assert not test.exception
+    (error,) = test.error
+    assert told in error.value.replace("\\", "")
+    assert error.value.isprintable()
 
 
 def test_it_opens_without_torch() -> None:

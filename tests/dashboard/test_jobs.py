@@ -57,11 +57,15 @@ def test_a_package_that_lies_where_we_are_is_not_run(
     assert job.output.startswith("seviz 0.")
 
 
-def test_a_command_that_fails_says_why(work: Jobs, tmp_path: Path) -> None:
-    job = work.start("Nothing", ["specificity", str(tmp_path / "nowhere")], run=tmp_path)
+def test_a_command_that_fails_says_why_in_any_script(
+    work: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")  # as consoles of Windows are, which have no omega
+    job = work.start("Nothing", ["specificity", str(tmp_path / "nowhere \u03c9")], run=tmp_path)
     wait(lambda: job.state != "running")
     assert job.state == "failed"
     assert "no run in" in job.messages[-1]
+    assert "nowhere \u03c9" in job.messages[-1]
 
 
 @pytest.mark.usefixtures("endless")

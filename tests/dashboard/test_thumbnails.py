@@ -1,6 +1,8 @@
 """Thumbnails: the image that the run means, small; and none from elsewhere."""
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,8 @@ from PIL import Image
 from seviz.capture.datasets import open_dataset
 from seviz.capture.images import Decoded
 from seviz.dashboard import thumbnails
-from seviz.dashboard.thumbnails import SIDE, grey, inside, small, thumbnail, unseen
-from seviz.errors import DataNotFoundError
+from seviz.dashboard.thumbnails import SIDE, grey, small, thumbnail, unseen
+from seviz.run.inside import image_path
 from seviz.run.store import Run
 from tests.made_runs import make_run
 
@@ -104,16 +106,14 @@ def test_a_file_that_was_changed_is_read_anew(tmp_path: Path, root: Path) -> Non
     ],
 )
 def test_a_path_out_of_the_root_is_refused(path: str, tmp_path: Path, root: Path) -> None:
-    with pytest.raises(DataNotFoundError, match="path outside the data"):
-        inside(root, path)
     run = with_paths(made(tmp_path / "run", root=str(root)), path, *("000000.png",) * 3)
     assert thumbnail(run, 0).reason == "path outside the data"
     assert thumbnail(run, 1).reason == ""
 
 
 def test_an_absolute_path_to_an_image_is_refused_too(tmp_path: Path, root: Path) -> None:
-    with pytest.raises(DataNotFoundError, match="path outside the data"):
-        inside(root, str(root / "000000.png"))
+    run = with_paths(made(tmp_path / "run", root=str(root)), str(root / "000000.png"), *("000000.png",) * 3)
+    assert thumbnail(run, 0).reason == "path outside the data"
 
 
 def test_nothing_but_regular_files_is_read(tmp_path: Path, root: Path) -> None:
@@ -128,11 +128,14 @@ def test_a_link_in_the_folder_is_followed(tmp_path: Path, root: Path) -> None:
     assert np.array_equal(thumbnail(run, 3).image, thumbnail(run, 0).image)
 
 
-def test_a_name_that_is_percent_encoded(tmp_path: Path, root: Path) -> None:
-    Image.fromarray(noise(32, 32)).save(root / "grün.png")
-    Image.fromarray(noise(16, 16)).save(root / "50%25.png")
-    assert inside(root, "gr%C3%BCn.png") == root / "grün.png"
-    assert inside(root, "50%25.png") == root / "50%25.png"  # a file that is called so comes first
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names are UTF-8 there")
+def test_a_name_that_is_percent_encoded(root: Path) -> None:
+    for name in (b"gr\xc3\xbcn\xff.png", b"%FF.png", b"\xff.png", b"50%25.png"):
+        Path(os.fsdecode(os.fsencode(root) + b"/" + name)).touch()
+    assert os.fsencode(image_path(root, "gr%C3%BCn%FF.png").name) == b"gr\xc3\xbcn\xff.png"
+    assert image_path(root, "50%25.png") == root / "50%25.png"
+    assert os.fsencode(image_path(root, "%FF.png").name) == b"\xff.png"
+    assert image_path(root, "%25FF.png") == root / "%FF.png"  # a file that is called so
 
 
 def test_bundled_images_come_with_seviz(bundled_run: Run) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 import seviz
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run
 from tests.experiments.made_network import read_from_gates
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from seviz.classes import Classes
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 NAMES = ("blue", "green", "red")
 FACTORY = """
@@ -14,6 +14,7 @@ from tests.experiments.made_network import NAMES, ReadFromGates
 def make():
     model = ReadFromGates()
     model.class_names = NAMES
+    model.pretrained_cfg = {"input_size": (3, 224, 224)}
     return model
 """
 """A file that `FILE.py:make` makes the network from."""

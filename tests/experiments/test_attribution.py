@@ -13,7 +13,7 @@ from seviz.errors import EmptyDataError, MissingPackageError, OptionError, Unkno
 from seviz.experiments.attribution import METHODS, Attributions, attribute
 from seviz.network.blocks import find_se_blocks
 from seviz.network.gates import capture_gates, force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from tests.network.forms import FORMS, Gated, SELayer
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -220,7 +220,7 @@ def test_wrong_use(tiny_network: Network, network: Network, folder: Path, monkey
             attribute(replace(network, model=model), BATCHES, method="conductance")
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(EmptyDataError, match="there is no image that can be read"):
+    with pytest.raises(EmptyDataError, match=r"none of the .* images of data .* can be read"):
         attribute(network, folder, workers=0)
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     for method in ("integrated_gradients", "conductance"):

@@ -6,7 +6,7 @@ import pytest
 
 from seviz.errors import OptionError
 from seviz.experiments.belonging import check_blocks
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run
 from tests.made_runs import make_run
 

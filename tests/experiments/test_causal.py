@@ -11,11 +11,11 @@ from torch.nn import functional as F
 import seviz
 from seviz.capture.datasets import open_dataset
 from seviz.classes import Classes
-from seviz.errors import MissingSignalError, OptionError, UnknownClassError
+from seviz.errors import EmptyDataError, MissingSignalError, OptionError, UnknownClassError
 from seviz.experiments.causal import INTERVENTIONS, Outcomes, intervene, swap
 from seviz.experiments.donors import Donors
 from seviz.experiments.shares import difference_interval, share_interval
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run
 from tests.experiments.made_network import NAMES
 from tests.made_runs import make_run
@@ -257,7 +257,7 @@ def test_wrong_use(network: Network, folder: Path, run: Run, tmp_path: Path) -> 
         swap(network, folder, empty, "SE_2_1", classes=["green", "red"])
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(OptionError, match="none of the 12 images can be read"):
+    with pytest.raises(EmptyDataError, match=r"none of the 12 images of data .* can be read"):
         intervene(network, folder, run, workers=0)
 
 

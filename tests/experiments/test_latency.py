@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seviz.errors import CompiledModelError, EngineError, OptionError
 from seviz.experiments import latency as timing
 from seviz.experiments.latency import latency, median_interval
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 COLUMNS = ["network", "mode", "batch_size", "rounds", "median_ms", "low_ms", "high_ms", "images_per_second"]
 COLUMNS += ["ratio", "ratio_low", "ratio_high"]

@@ -1,7 +1,6 @@
 """One image through a network, computed a second way: plain forward passes, numpy, captum's completeness."""
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,24 +13,22 @@ from torch import nn
 
 import seviz
 from seviz.analysis.embedding import distances
-from seviz.errors import DamagedRunError, ImageFormatError, OptionError, SavedNetworkError
+from seviz.errors import DamagedRunError, ImageFormatError, OptionError
 from seviz.experiments.attribution import attribute
 from seviz.experiments.one_image import (
     as_seen,
     attribute_image,
     beside,
-    code_of,
     distances_to,
     image_file,
     kept_gates_of,
     likeness,
-    of_a_library,
     run_image,
     together,
 )
 from seviz.experiments.reopening import reopen_data
 from seviz.network.gates import force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.joining import join
 from seviz.run.store import Run
 from tests.made_runs import make_run
@@ -260,42 +257,6 @@ def test_beside_a_mean() -> None:
     assert table["difference"].tolist() == pytest.approx([0.1, 0.0])
     assert table["deviations"][0] == pytest.approx(2.0)
     assert np.isnan(table["deviations"][1])
-
-
-def saved(directory: Path, base: str) -> str:
-    directory.mkdir(parents=True)
-    changes = {"removed": [], "spread": {}, "widths": {}, "shapes": {}}
-    record = {"format": 1, "base": base, "trained": True, "weights_sha256": "0", "changes": changes}
-    (directory / "network.json").write_text(json.dumps(record))
-    return str(directory)
-
-
-def test_what_is_executed_to_load_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for spec in ("timm/seresnet50", "torchvision/efficientnet_b0+se", "seviz/seresnet50-cifar10"):
-        assert code_of(spec) == ""
-        assert of_a_library(spec)
-    for spec, code in (
-        ("a/b.py:make", "a/b.py"),
-        ("timm/b.py:make+se", "timm/b.py"),
-        ("seviz/../x.py:f", "seviz/../x.py"),
-    ):
-        assert code_of(spec) == code
-        assert not of_a_library(spec)
-    assert code_of("hf-hub:some/one.py:x") == ""
-    assert not of_a_library("hf-hub:some/one")
-    assert not of_a_library("anything")
-    assert of_a_library(saved(tmp_path / "plain", "timm/seresnet50"))
-    inner = saved(tmp_path / "inner", "b.py:make")
-    assert code_of(saved(tmp_path / "outer", inner)) == "b.py"
-    monkeypatch.chdir(tmp_path)  # a directory that is called like a network of a library is loaded in its place
-    saved(tmp_path / "timm" / "seresnet50", "c.py:make")
-    assert code_of("timm/seresnet50") == "c.py"
-
-
-def test_networks_that_lead_round(tmp_path: Path) -> None:
-    spec = saved(tmp_path / "round", str(tmp_path / "round"))
-    with pytest.raises(SavedNetworkError, match="is made from another, and that from another"):
-        code_of(spec)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])

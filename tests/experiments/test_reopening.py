@@ -1,6 +1,7 @@
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ from PIL import Image
 
 import seviz
 from seviz.compression.folding import remove
-from seviz.errors import DataNotFoundError, OptionError, WeightsError
-from seviz.experiments.reopening import reopen_data, reopen_network
-from seviz.network.models import Network
+from seviz.errors import DataNotFoundError, OptionError, SevizWarning, WeightsError
+from seviz.experiments import reopening
+from seviz.experiments.reopening import reopen_data
+from seviz.network.networks import Network
 from seviz.run.joining import join
 from seviz.run.store import Run
 from tests.experiments.made_network import FACTORY
+
+reopen_network = partial(reopening.reopen_network, trust_code=True)  # what it asks for else: test_trust
 
 
 @pytest.fixture
@@ -34,7 +38,10 @@ def test_the_network_of_a_run(kept_run: Run, tmp_path: Path) -> None:
     torch.save(network.model.state_dict(), weights)
     assert reopen_network(kept_run, weights=weights).weights == str(weights)
     (tmp_path / "made.py").write_text(FACTORY.replace("return", "model.stem.bias.data += 1; return"))
-    with pytest.raises(WeightsError, match=r"with weights 'pretrained' is not the network of the run .* SHA-256"):
+    with (
+        pytest.warns(SevizWarning, match=r"made\.py' was changed since .*manifest\.json' was written"),
+        pytest.raises(WeightsError, match=r"with weights 'pretrained' is not the network of the run .* SHA-256"),
+    ):
         reopen_network(kept_run)
 
 
@@ -51,7 +58,9 @@ def test_a_network_that_was_changed_in_python_is_not_loaded_again(kept_run: Run,
     with pytest.raises(WeightsError, match=r"Write the changed network down with seviz\.save"):
         reopen_network(run, weights=weights)  # there is a block more in what its spec gives
     seviz.save(folded, tmp_path / "saved")
-    again = seviz.collect(seviz.load(str(tmp_path / "saved")), folder, tmp_path / "again", workers=0, compile="off")
+    again = seviz.collect(
+        seviz.load(str(tmp_path / "saved"), trust_code=True), folder, tmp_path / "again", workers=0, compile="off"
+    )
     assert again.manifest.model.changed is None
     assert list(reopen_network(again).blocks) == ["SE_2_1"]
 

@@ -40,7 +40,7 @@ def test_lines_are_the_columns() -> None:
     figure = depth_profile(table)
     drawn = [{line.get_label(): line.get_ydata() for line in axes.get_lines()} for axes in figure.axes]
     expected = [
-        {"between classes (ω²)": "omega_squared", "chance, uncorrected": "null"},
+        {"between classes (ω²)": "omega_squared", "chance": "omega_chance"},
         {
             "all channels": "accuracy",
             "equal width": "accuracy_equal",
@@ -88,5 +88,18 @@ def test_what_no_run_has_is_left_out() -> None:
 def test_one_block_and_nothing_known_are_drawn() -> None:
     for width in WIDTHS:
         assert depth_profile(whole().head(1), width=width).axes
-    columns = ("omega_squared", "low", "high", "null")
-    assert depth_profile(whole().assign(**dict.fromkeys(columns, np.nan))).axes[0].get_ylim() == (0, 1)
+    columns = ("omega_squared", "low", "high")
+    axes = depth_profile(whole().assign(**dict.fromkeys(columns, np.nan))).axes[0]
+    assert axes.get_ylim() == (-0.05, 1)
+    assert "not known" in {text.get_text() for text in axes.texts}
+
+
+def test_chance_is_that_of_omega_squared_and_intervals_do_not_stretch_the_axis() -> None:
+    """A null of eta squared of 0.4 is no line of this figure; an interval may end anywhere."""
+    table = profile(depth().assign(null=0.4, low=-1e304, high=1e304))
+    axes = depth_profile(table).axes[0]
+    lines = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    np.testing.assert_array_equal(lines["chance"], np.zeros(5))
+    assert axes.get_ylim()[0] > -0.2
+    permuted = profile(depth().assign(permuted_95=[0.01, 0.02, 0.03, 0.04, 0.05]))
+    np.testing.assert_array_equal(permuted["omega_chance"], [0.01, 0.02, 0.03, 0.04, 0.05])

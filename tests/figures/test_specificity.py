@@ -10,7 +10,7 @@ def test_lines_are_the_columns() -> None:
     share, size = specificity_by_depth(table).axes
     lines = {line.get_label(): line.get_ydata() for axes in (share, size) for line in axes.get_lines()}
     np.testing.assert_array_equal(lines["bias-corrected (ω²)"], table["omega_squared"])
-    np.testing.assert_array_equal(lines["chance level, uncorrected"], table["null"])
+    np.testing.assert_array_equal(lines["mean by chance"], np.zeros(5))
     np.testing.assert_array_equal(lines["between classes"], table["std_between"])
     np.testing.assert_array_equal(lines["over all images"], table["std_total"])
 
@@ -44,7 +44,7 @@ def test_without_intervals_none_is_drawn() -> None:
     share = specificity_by_depth(table).axes[0]
     assert [text.get_text() for text in share.get_legend().get_texts()] == [
         "bias-corrected (ω²)",
-        "chance level, uncorrected",
+        "mean by chance",
     ]
 
 
@@ -60,8 +60,21 @@ def test_gates_that_never_move_are_drawn() -> None:
     columns = ("omega_squared", "low", "high", "low_classes", "high_classes")
     table = depth().assign(**dict.fromkeys(columns, np.nan), std_between=0.0, std_total=0.0)
     share, size = specificity_by_depth(table).axes
-    assert size.get_ylim()[1] > 0
-    assert share.get_ylim() == (0, 1)
+    assert size.get_ylim() == (0, 1)
+    assert share.get_ylim() == (-0.05, 1)
+    assert "not known" in {text.get_text() for text in share.texts}
+
+
+def test_the_quantile_over_permutations_is_drawn_where_it_is_known() -> None:
+    share = specificity_by_depth(depth().assign(permuted_95=0.07)).axes[0]
+    (line,) = (line for line in share.get_lines() if line.get_label() == "95 % quantile by chance")
+    np.testing.assert_array_equal(line.get_ydata(), [0.07] * 5)
+
+
+def test_ends_of_intervals_do_not_make_the_limits() -> None:
+    share, size = specificity_by_depth(depth().assign(low=-1e304, high=1e304, std_total=1e-9)).axes
+    assert -0.2 < share.get_ylim()[0] < share.get_ylim()[1] == 1
+    assert 0 < size.get_ylim()[1] < 1e-8
 
 
 def test_one_block_is_drawn() -> None:

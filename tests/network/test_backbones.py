@@ -16,7 +16,7 @@ from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 import seviz
 from seviz.errors import InsertionError, NoSEBlocksError, WeightsError
 from seviz.network.blocks import find_se_blocks
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 FASTER_RCNN = "fasterrcnn_mobilenet_v3_large_fpn"
 SSDLITE = "ssdlite320_mobilenet_v3_large"

@@ -17,7 +17,7 @@ from seviz.compression.folding import fold_to
 from seviz.compression.masking import masked
 from seviz.errors import FoldingError
 from seviz.network.gates import capture_gates, force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from tests.network.forms_of_gates import CHANNELS, FORMS, SHAPE, blocks_of, images, instead, used_gates
 
 pytestmark = pytest.mark.filterwarnings("ignore:Top-1 accuracy is:UserWarning")

@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 import seviz
-from seviz.errors import UnknownModelError, WeightsError
-from seviz.network.models import imagenet_classes, imagenet_names
+from seviz.errors import SevizWarning, UnknownModelError, WeightsError
+from seviz.network.imagenet import imagenet_classes, imagenet_names
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,8 @@ def test_a_factory_in_a_file(tmp_path: Path) -> None:
         True,
     )
     assert network.preprocess(Image.new("RGB", (40, 30), (255, 255, 255))).unique().tolist() == [1.0]
-    assert seviz.load(f"{path}:plain").input_size == (3, 224, 224)
+    with pytest.warns(SevizWarning, match="preprocessing: ImageNet's, since the factory gives none"):
+        assert seviz.load(f"{path}:plain").input_size == (3, 224, 224)
     assert seviz.load(f"{path}:tiny").weights_sha256 == network.weights_sha256
     for spec, message in (
         (f"{tmp_path}/none.py:tiny", "not found: there is no file"),
@@ -184,5 +185,6 @@ def test_inserted_blocks_are_untrained_until_weights_come(tmp_path: Path) -> Non
 
 def test_pretrained_weights_of_the_base_leave_inserted_blocks_untrained(tmp_path: Path) -> None:
     (tmp_path / "base.py").write_text("import torchvision\n\ndef base():\n    return torchvision.models.resnet18()\n")
-    network = seviz.load(f"{tmp_path}/base.py:base+se", weights="pretrained")
+    with pytest.warns(SevizWarning, match="since the factory gives none"):
+        network = seviz.load(f"{tmp_path}/base.py:base+se", weights="pretrained")
     assert (network.weights, network.trained) == ("pretrained", False)

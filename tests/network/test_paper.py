@@ -112,6 +112,6 @@ def test_built_in_blocks_are_taken_out() -> None:
 
 def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pytorchcv.models.bninception", None)
-    message = r"pytorchcv/bninception needs the package pytorchcv \(.+\): pip install pytorchcv"
+    message = r"pytorchcv/bninception needs pytorchcv \(.+\): pip install 'seviz\[paper\]'"
     with pytest.raises(MissingPackageError, match=message):
         NETWORKS["SE-Inception"].build()

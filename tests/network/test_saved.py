@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from torch import nn
 import seviz
 from seviz.errors import SavedNetworkError, WeightsError
 from seviz.network.changes import Changes, apply_changes, changes_between
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.network.saving import save
 from seviz.network.spread import Spread
 
@@ -129,15 +131,86 @@ def test_a_damaged_directory_says_so(tmp_path: Path) -> None:
         seviz.load(written(weights_sha256="0" * 64))
     with pytest.raises(SavedNetworkError, match=r"the changes do not fit this .*: .*no_such"):
         seviz.load(written(changes={**record["changes"], "removed": ["no_such.module"]}))
-    with pytest.raises(SavedNetworkError, match=r"damaged: it has no field 'spread'"):
+    with pytest.raises(SavedNetworkError, match=r"network.json' is damaged: changes.spread is missing"):
         seviz.load(written(changes={k: v for k, v in record["changes"].items() if k != "spread"}))
     (directory / "network.json").write_text("{")
     with pytest.raises(SavedNetworkError, match=r"network.json' is damaged"):
         seviz.load(str(directory))
     written()
     (directory / "weights.safetensors").unlink()
-    with pytest.raises(WeightsError, match=r"weights.safetensors' cannot be read"):
+    with pytest.raises(SavedNetworkError, match=r"weights.safetensors' is damaged: .*No such file"):
         seviz.load(str(directory))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("saved") / "small"
+    save(seviz.load("seviz/seresnet50-cifar10"), directory)
+    return directory
+
+
+HUGE = {"removed": [], "spread": {}, "widths": {}, "shapes": {}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"trained": 1}, r"trained is 1, expected bool"),
+        ({"base": ["timm/a"]}, r"base is a list of 1, expected str"),
+        ({"base": "x" * 10_001}, r"base is 'xxx.*' of length 10,001, expected str of length <= 10000"),
+        ({"weights_sha256": "0" * 63}, r"weights_sha256 is '0+\.\.\.', expected 64 hex digits"),
+        ({"weights_sha256": None}, r"weights_sha256 is null, expected str"),
+        ({"format": True}, r"has format true, expected 1"),
+        ({"format": 1e308}, r"has format 1e\+308, expected 1"),
+        ({"\x1b[2J": 1}, r"\\x1b\[2J is no field that is known"),
+        ({"changes": {**HUGE, "removed": "abc"}}, r"changes.removed is 'abc', expected array"),
+        ({"changes": {**HUGE, "shapes": {"conv1.weight": [-1]}}}, r"changes.shapes has an entry .*expected int >= 0"),
+        (
+            {"changes": {**HUGE, "shapes": {"conv1.weight": [4096] * 3}}},
+            r"of 68,719,476,736 numbers, more than",
+        ),
+        ({"changes": {**HUGE, "shapes": {"conv1.weight": [1.5]}}}, r"changes.shapes has an entry .*expected int"),
+        (
+            {"changes": {**HUGE, "spread": {"bn1": [[3, 1], 64]}}},
+            r"spread of 'bn1' has a list of 2, expected asc",
+        ),
+        (
+            {"changes": {**HUGE, "spread": {"bn1": [[1], 2**40]}}},
+            r"spread has an entry .*expected int <= 65536",
+        ),
+        ({"changes": {**HUGE, "widths": {"conv1": {"groups": True}}}}, r"changes.widths has an entry .*got bool"),
+        ({"names": {"SE_2_1": 1}}, r"names is an object of 1 fields, expected array"),
+        (
+            {"names": [{"name": "SE_2_1", "path": "a", "product": 2**70}]},
+            r"names\[0\].product is 11805916207174113",
+        ),
+    ],
+)
+def test_a_hostile_record_says_so(fields: dict[str, object], message: str, saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "net")
+    record = json.loads((saved / "network.json").read_text())
+    (tmp_path / "net" / "network.json").write_text(json.dumps(record | fields))
+    with pytest.raises(SavedNetworkError, match=message) as raised:
+        seviz.load(str(tmp_path / "net"))
+    text = str(raised.value)
+    assert "network.json" in text
+    assert text.isprintable()
+    assert len(text) < 500
+
+
+@pytest.mark.parametrize("name", ["network.json", "weights.safetensors"])
+def test_files_of_a_network_are_regular_files_in_it(name: str, saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "net")
+    file = tmp_path / "net" / name
+    file.unlink()
+    file.symlink_to(saved / name)
+    with pytest.raises(SavedNetworkError, match=rf"{name}' is damaged: it is a link that leads out of .*, expected"):
+        seviz.load(str(tmp_path / "net"))
+    if name == "weights.safetensors":
+        file.unlink()
+        os.mkfifo(file)
+        with pytest.raises(SavedNetworkError, match=r"is damaged: it is a FIFO, expected a regular file"):
+            seviz.load(str(tmp_path / "net"))
 
 
 def test_what_cannot_be_written_down(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from seviz.errors import (
 )
 from seviz.network.blocks import SEBlock, find_se_blocks, survey
 from seviz.network.gates import capture_gates, force_gates
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from tests.network.forms_of_gates import (
     FORMS,
     SHAPE,

@@ -233,5 +233,31 @@ def test_convergence() -> None:
     assert convergence_in_words(still) == "How many images are needed cannot be told: gates do not vary."
 
 
+def test_blocks_of_which_nothing_is_known_are_named() -> None:
+    said = specificity_in_words(specificity([0.14, NAN, 0.47, 0.84]))
+    assert said.endswith("Of SE_2_2 nothing is known, where gates do not vary or are not finite.")
+    alone = specificity_in_words(specificity([NAN, 0.4]))
+    assert "lies between classes: the only block of which it is known." in alone
+    judged = convergence([20, NAN, np.nan]).assign(verdict=["enough", "not known", "as by chance"])
+    assert "about" not in convergence_in_words(judged)
+    assert convergence_in_words(judged).endswith("since samples agree as by chance. It is not known of SE_2_2.")
+    enough = convergence([20, NAN, NAN]).assign(verdict=["enough", "not known", "nothing varies"])
+    assert "the figures of 1 of 3 blocks are stable" in convergence_in_words(enough)
+    assert convergence_in_words(convergence([NAN]).assign(verdict="not known")) == (
+        "How many images are needed cannot be told: gates of some images are not finite."
+    )
+
+
+def test_saturation_of_gates_that_are_not_finite_is_not_claimed() -> None:
+    table = saturation(["", ""]).assign(distance_from_constant=[NAN, 0.2])
+    assert saturation_in_words(table) == (
+        "No block of which it is known is near the identity, near constant or saturated. Of SE_2_1 it cannot be told:"
+        " gates of some images are not finite."
+    )
+    assert saturation_in_words(table.assign(distance_from_constant=NAN)) == (
+        "Whether gates are saturated cannot be told: gates of some images are not finite."
+    )
+
+
 def test_per_cent() -> None:
     assert [percent(share) for share in (0.0, 0.0512, 0.929, 1.0)] == ["0.0 %", "5.1 %", "92.9 %", "100.0 %"]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 import seviz
+from seviz.lists import split_list
 from seviz.report.origin import PAPER, PAPER_DOI, SOFTWARE, capture_command, described, no_command, report_command
 from seviz.report.page import _again
 from seviz.run.manifest import ChangeRecord
@@ -57,7 +58,7 @@ def test_the_command_is_one_that_seviz_takes(tiny_run: Run) -> None:
 
     words = shlex.split(capture_command(tiny_run))[1:]
     capture = get_command(app).commands[words[0]]  # type: ignore[attr-defined]
-    assert capture.make_context("capture", words[1:]).params["signals"] == "excitation,squeeze,response"
+    assert capture.make_context("capture", words[1:]).params["signals"] == ["excitation,squeeze,response"]
     words = shlex.split(report_command(tiny_run))[1:]
     assert get_command(app).commands[words[0]].make_context("report", words[1:])  # type: ignore[attr-defined]
 
@@ -67,6 +68,9 @@ def test_the_command_names_classes_where_others_have_no_images(tmp_path: Path) -
     labels = np.arange(12) % 2
     some = make_run(tmp_path / "run", {"SE_2_1": gates}, labels, classes=["cat", "ship", "frog"])
     assert "--classes cat,ship" in capture_command(some)
+    odd = make_run(tmp_path / "odd", {"SE_2_1": gates}, labels, classes=["@home", "crane, bird", "frog"])
+    words = shlex.split(capture_command(odd))
+    assert split_list(words[words.index("--classes") + 1]) == ["@home", "crane, bird"]
     several = make_run(tmp_path / "several", {"SE_2_1": gates}, labels[:, None] == np.arange(3))
     assert "--classes" not in capture_command(several)
 
@@ -103,7 +107,7 @@ def test_what_was_run_is_told(run: Run) -> None:
     assert told["Weights"] == "pretrained"
     assert told["Fingerprint of the weights"] == "sha256 " + "0" * 64
     assert told["Images"] == "12 of 3 classes, 12 ok, 0 coerced, 0 failed"
-    assert told["Accuracy"] == "top-1 100.0%, top-5 100.0% of 12 images"
+    assert told["Accuracy"] == "top-1 100.0% of 12 images"
     assert told["SE blocks"] == "2, SE_2_1 to SE_3_1; sigmoid; reduction 8"
     assert told["Captured"] == "2026-01-01T00:00:00+00:00"
     untrained = dict(described(changed(run, model={"trained": False, "weights": "none"})))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import seviz
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.store import Run
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from seviz.errors import DamagedRunError
 from seviz.run.chunks import Chunk, Samples, decode_gates, encode_gates
-from seviz.run.files import read_facts
+from seviz.run.files import header_of
 
 
 def test_codes_err_by_less_than_8e_6_everywhere() -> None:
@@ -173,4 +173,4 @@ def test_a_chunk_with_a_gate_outside_of_its_bounds_is_stored_as_it_is(
     assert (chunk.outside, stored.dtype) == (outside, dtype)
     good = np.delete(np.arange(6), [1, 2, 5])
     np.testing.assert_allclose(decode_gates(stored)[[0, 2, 3]], gates[good], atol=8e-6 if dtype == np.uint16 else 0)
-    assert ("outside" in read_facts(tmp_path / "c")) == bool(outside)
+    assert ("outside" in header_of(tmp_path / "c").facts) == bool(outside)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import seviz
 from seviz.cli import app
 from seviz.errors import JoinError, RunExistsError, RunIncompleteError
-from seviz.network.models import Network
+from seviz.network.networks import Network
 from seviz.run.chunks import Chunk
 from seviz.run.joining import join
 from seviz.run.merging import merge

@@ -48,7 +48,7 @@ def listed(table: pd.DataFrame, column: str) -> list[object]:
 def test_a_row_tells_an_image(manifest: Manifest) -> None:
     table = samples_table(four([[0, 1], [2, 1], [1, 0], [-1, -1]]), manifest)
     assert list(table.columns) == (
-        ["path", "class", "label", "status", "reason", "predicted", "correct", "in_top5", "kept"]
+        ["path", "class", "label", "status", "reason", "predicted", "correct", "in_top5", "kept", "content"]
     )
     assert listed(table, "path") == ["a", "b", "c", "d"]
     assert listed(table, "class") == ["cat", "dog", "emu", "cat"]

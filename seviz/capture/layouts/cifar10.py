@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from seviz.capture.images import Decoded
+from seviz.capture.content import content_of_numbers
+from seviz.capture.images import MODES, Decoded
 from seviz.capture.indexed import Dataset
 from seviz.capture.layouts.splits import choose_split
 from seviz.classes import CIFAR10
@@ -39,9 +40,15 @@ class Cifar10(Dataset):
 
     pixels: NDArray[np.uint8] = field(kw_only=True, repr=False)
 
-    def read(self, index: int, *, rotate: bool = False) -> Decoded:
-        """The image of that index; there is nothing that could fail or be turned."""
-        return Decoded(Image.fromarray(self.pixels[index]), "ok")
+    def _decoded(self, index: int, *, rotate: bool, channels: int) -> Decoded:
+        """The image of that index; there is nothing that could be turned."""
+        pixels = self.pixels[index]
+        image, content = Image.fromarray(pixels), content_of_numbers(pixels, "uint8", pixels.shape)
+        if channels == 3:
+            return Decoded(image, "ok", content=content)
+        if channels not in MODES:
+            return Decoded(None, "failed", f"an image has 3 channels, expected {channels}", content)
+        return Decoded(image.convert(MODES[channels]), "coerced", f"RGB converted to {MODES[channels]}", content)
 
     def fingerprint(self) -> str:
         """SHA-256 over path, label and pixels of each image."""
@@ -78,6 +85,7 @@ def open_cifar10(spec: str, root: Path, *, split: str | None) -> Cifar10:
         paths=tuple(f"{split}/{index:05d}" for index in order),
         labels=labels[order],
         pixels=pixels[order],
+        split=split,
     )
 
 
@@ -146,7 +154,7 @@ def _from_npm(package: Path, split: str) -> tuple[NDArray[np.uint8], NDArray[np.
             raise DataFormatError(f"{str(batch)!r} has {rows[-1].shape[1]} pixels a row, expected {SIDE**2}")
     pixels = np.concatenate(rows).reshape(-1, SIDE, SIDE, 3)  # (image, row, column, channel)
     try:
-        labels = np.array(json.loads(answers.read_text()), np.int64)
+        labels = np.array(json.loads(answers.read_text(encoding="utf-8")), np.int64)
     except (ValueError, TypeError) as error:
         raise DataFormatError(f"{str(answers)!r} is no list of numbers ({error})") from error
     if labels.shape != pixels.shape[:1] or not np.isin(labels, range(len(CIFAR10))).all():

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from seviz.capture.indexed import Dataset, in_order
 from seviz.capture.layouts.splits import choose_split
 from seviz.classes import Classes
-from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError, MissingPackageError
+from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError
+from seviz.extras import needing
 
 _PREFIX = "instances_"
 
@@ -53,15 +54,13 @@ def open_coco(spec: str, root: Path, *, split: str | None, images: Path | None) 
         raise EmptyDataError(f"data {spec!r}: {str(file)!r} lists no image")
     paths, labels = in_order(names, labels)
     near = [images] if images else [root] if root.is_dir() else [file.parent, file.parent.parent]
-    return Dataset(spec, _folder(spec, near, split, paths), classes, paths, labels)
+    return Dataset(spec, _folder(spec, near, split, paths), classes, paths, labels, split=split)
 
 
 def _read(file: Path) -> tuple[Classes, list[str], NDArray[np.bool_]]:
     """The classes, the images' file names, and their labels (image, class)."""
-    try:
+    with needing("coco", "a data set in the form of COCO"):
         from pycocotools.coco import COCO
-    except ImportError as error:
-        raise MissingPackageError(f'COCO is read by pycocotools ({error}): pip install "seviz[coco]"') from error
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it tells how long it takes
             coco = COCO(str(file))

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,16 +10,17 @@ import numpy as np
 
 from seviz.capture.indexed import Dataset, in_order
 from seviz.classes import Classes
-from seviz.errors import DataFormatError, EmptyDataError
+from seviz.errors import DataFormatError, EmptyDataError, OptionError
 
-_BETWEEN = "|"
+BETWEEN = "|"
+"""What stands between several labels of an image, by default."""
 
 
-def open_listing(spec: str, file: Path, *, images: Path | None) -> Dataset:
+def open_listing(spec: str, file: Path, *, images: Path | None, separator: str = BETWEEN) -> Dataset:
     """Open the images that a CSV file lists: UTF-8, with a header that has the columns `path` and `label`.
 
-    Several labels of an image stand in one field, with "|" between them; if there is any such field, the data set is
-    one of several labels an image. What is listed is taken to be there.
+    Several labels of an image stand in one field, with a separator between them; if there is any such field, the data
+    set is one of several labels an image. What is listed is taken to be there.
 
     Parameters
     ----------
@@ -28,24 +30,35 @@ def open_listing(spec: str, file: Path, *, images: Path | None) -> Dataset:
         An existing file.
     images
         What the paths are relative to; None for the folder of the file.
+    separator
+        What stands between labels; empty if a field is always one label. After a backslash it is part of a label, and
+        so is a backslash.
 
     Raises
     ------
+    OptionError
+        If the separator is a backslash, a quote or white space.
     DataFormatError
         If the file is not as described, or a row lacks a path or a label, or has the path of another.
     EmptyDataError
         If there is no row.
     """
+    if separator and (not separator.strip() or "\\" in separator or '"' in separator):
+        raise OptionError(
+            f"label_separator is {separator!r}, expected text without backslashes and quotes that is no white space,"
+            " or nothing"
+        )
     root = images or file.parent
     lines: dict[str, int] = {}
     listed, parts = [], []
     for line, path, label in _rows(file):
         if os.path.isabs(path):
             path = _below(file, line, path, root)
+        path = path.replace(os.sep, "/")  # as runs have it on every system
         plain = os.path.normpath(path)
         if plain in lines:
             raise DataFormatError(f"{str(file)!r}, line {line}: {path!r} stands in line {lines[plain]} already")
-        several = [part.strip() for part in label.split(_BETWEEN)]
+        several = _parts(label, separator)
         if not all(several):
             raise DataFormatError(f"{str(file)!r}, line {line}: label {label!r} has an empty part")
         lines[plain] = line
@@ -63,6 +76,21 @@ def open_listing(spec: str, file: Path, *, images: Path | None) -> Dataset:
         labels = np.array([index[part] for (part,) in parts], np.int64)
     paths, labels = in_order(listed, labels)
     return Dataset(spec, root, Classes(ids, ids), paths, labels)
+
+
+def _parts(label: str, separator: str) -> list[str]:
+    """The labels in a field."""
+    if not separator:
+        return [label.strip()]
+    parts = [""]
+    for escaped, between, other in re.findall(
+        rf"\\(\\|{re.escape(separator)})|({re.escape(separator)})|(.)", label, re.S
+    ):
+        if between:
+            parts.append("")
+        else:
+            parts[-1] += escaped or other
+    return [part.strip() for part in parts]
 
 
 def _rows(file: Path) -> Iterator[tuple[int, str, str]]:
@@ -96,7 +124,10 @@ def _rows(file: Path) -> Iterator[tuple[int, str, str]]:
 
 def _below(file: Path, line: int, path: str, root: Path) -> str:
     """An absolute path, relative to the root that it lies in."""
-    relative = os.path.relpath(path, root)
+    try:
+        relative = os.path.relpath(path, root)
+    except ValueError:  # on another drive of Windows
+        relative = os.pardir
     if relative.split(os.sep)[0] == os.pardir:
         raise DataFormatError(
             f"{str(file)!r}, line {line}: {path!r} does not lie in {str(root)!r}, which paths are relative to; give a"

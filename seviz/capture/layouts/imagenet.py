@@ -2,13 +2,15 @@
 
 import os
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from seviz.capture.indexed import Dataset, in_order
-from seviz.capture.layouts.folders import are_synsets, is_image, open_folder
+from seviz.capture.indexed import Dataset, in_order, kind_of
+from seviz.capture.layouts.folders import are_synsets, is_image, open_classes
 from seviz.capture.layouts.ground_truth import read_ground_truth
 from seviz.capture.layouts.splits import choose_split
 from seviz.classes import Classes
@@ -48,30 +50,33 @@ def open_imagenet(spec: str, root: Path, *, split: str | None) -> Dataset:
         if (base / name).is_dir()
     }
     default = "val"
-    if not splits:
+    named = bool(splits)
+    if not named:
         default = os.path.basename(os.path.abspath(root))
         splits = {default: root}
-    folder = splits[choose_split(spec, split, default, splits)]
+    chosen = choose_split(spec, split, default, splits)
+    folder = splits[chosen]
     flat, others = _flat_images(folder)
-    return _open_flat(spec, root, folder, flat, others) if flat else _open_synsets(spec, folder)
+    data = _open_flat(spec, root, folder, flat, others) if flat else _open_synsets(spec, folder)
+    return replace(data, split=chosen if named else None)
 
 
-def _flat_images(folder: Path) -> tuple[dict[int, str], int]:
-    """Where the folder has no class folders: its validation images by their number, and how many files are others."""
+def _flat_images(folder: Path) -> tuple[dict[int, str], Counter[str]]:
+    """Where the folder has no class folders: its validation images by their number, and the kinds of other files."""
     numbered: dict[int, str] = {}
-    others = 0
+    others = Counter[str]()
     for path in sorted(folder.iterdir()):
         match = _FLAT.fullmatch(path.name)
         if match and is_image(path.name) and int(match[1]) not in numbered:
             numbered[int(match[1])] = path.name
         elif not path.is_dir():
-            others += 1
+            others[kind_of(path.name)] += 1
         elif not path.name.startswith("."):
-            return {}, 0
+            return {}, Counter()
     return numbered, others
 
 
-def _open_flat(spec: str, root: Path, folder: Path, numbered: dict[int, str], others: int) -> Dataset:
+def _open_flat(spec: str, root: Path, folder: Path, numbered: dict[int, str], others: Mapping[str, int]) -> Dataset:
     source, truth = read_ground_truth(spec, _near(root, folder))
     if truth.keys() != numbered.keys():
         where = f"{str(folder)!r} holds {len(numbered)} validation images"
@@ -87,7 +92,7 @@ def _open_flat(spec: str, root: Path, folder: Path, numbered: dict[int, str], ot
 
 
 def _open_synsets(spec: str, folder: Path) -> Dataset:
-    data = open_folder(spec, folder)
+    data = open_classes(spec, folder)
     if not are_synsets(data.classes.ids):
         other = next(class_id for class_id in data.classes.ids if not are_synsets([class_id]))
         raise DataNotFoundError(
@@ -103,7 +108,7 @@ def _open_synsets(spec: str, folder: Path) -> Dataset:
 
 def _classes(synsets: list[str] | tuple[str, ...]) -> Classes:
     """ImageNet's 1,000, or these where they are not among them."""
-    from seviz.network.models import imagenet_classes, imagenet_names  # here, since torch takes seconds to import
+    from seviz.network.imagenet import imagenet_classes, imagenet_names  # here, since torch takes seconds to import
 
     known = imagenet_classes("imagenet-1k")
     return known if set(synsets) <= set(known.ids) else Classes(tuple(synsets), imagenet_names(synsets))

@@ -78,7 +78,7 @@ def open_places365(spec: str, root: Path, *, split: str | None, images: Path | N
     if not listed:
         raise EmptyDataError(f"data {spec!r}: {str(lists / _LISTS[split])!r} lists no image")
     paths, labels = in_order(listed, np.array(indices, np.int64))
-    return Dataset(spec, folder, Classes(ids, ids), paths, labels)
+    return Dataset(spec, folder, Classes(ids, ids), paths, labels, split=split)
 
 
 def _ids(path: Path) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from seviz.dashboard.opening import TRUST
 from seviz.errors import OptionError
 from seviz.run.store import Run
 
@@ -75,9 +76,9 @@ class Plan:
     says: str
     passes: float
 
-    def arguments(self, run: Path, out: Path) -> list[str]:
-        """The command line behind `seviz`."""
-        return [self.command, str(run), "-o", str(out), *self.options]
+    def arguments(self, run: Path, out: Path, *, trust_code: bool = False) -> list[str]:
+        """The command line behind `seviz`; with `trust_code` it may execute or fetch what the run names."""
+        return [self.command, str(run), "-o", str(out), *self.options, *([TRUST] if trust_code else [])]
 
     def seconds(self, run: Run) -> float:
         """How long it takes, about, on two cores: the work by the values of the input, as of a ResNet-50."""

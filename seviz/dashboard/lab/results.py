@@ -4,7 +4,6 @@
 Markdown are read, nothing else; a directory that is not whole is left out with a remark.
 """
 
-import json
 import re
 import tempfile
 from collections.abc import Collection, Sequence
@@ -16,13 +15,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from seviz.classes import Classes
+from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.files import zipped
+from seviz.dashboard.tables.class_names import labels_of
 from seviz.errors import WriteError
+from seviz.foreign import line, parse_json
+from seviz.texts import of_markdown, path_text, visible
 
 FOLDER = "compressions"
 """Of a run, where its compressions lie."""
 LARGEST = 64 * 2**20
 """Bytes of a table or card that is read."""
+_LONGEST_LINE = 100_000  # bytes, of the names of columns
 
 Kind = Literal["mask", "fold", "prune"]
 _NETWORK = ("README.md", "network.json", "weights.safetensors", "network.pt2", "network.onnx")
@@ -83,8 +88,8 @@ class Result:
 
     @property
     def name(self) -> str:
-        """Of its directory."""
-        return self.path.name
+        """Of its directory, as it is shown."""
+        return visible(path_text(self.path.name))
 
     @property
     def number(self) -> str:
@@ -140,7 +145,7 @@ def read_results(run: Path) -> Results:
         if isinstance(read, Result):
             found.append(read)
         else:
-            remarks.append(f"{place.name} is left out: {read}")
+            remarks.append(f"{path_text(place.name)} is left out: {read}")
     return Results(tuple(found), tuple(remarks))
 
 
@@ -245,8 +250,8 @@ def damage_masked(by_class: pd.DataFrame, fraction: float, most: int) -> pd.Data
 
 def called(table: pd.DataFrame) -> pd.Series:
     """Names of the classes of a table, with their ids where several have one."""
-    twice = table["class_name"].duplicated(keep=False)
-    return table["class_name"].where(~twice, table["class_name"] + " (" + table["class"] + ")")
+    classes = Classes(tuple(table["class"]), tuple(table["class_name"]))
+    return pd.Series(labels_of(classes), table.index, dtype=object, name="class_name")
 
 
 def network_zip(result: Result) -> bytes:
@@ -268,7 +273,7 @@ def _is_file(file: Path) -> bool:
     return file.is_file() and not file.is_symlink()
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=256, show_spinner=False)
 def _read(place: Path, mark: str) -> Result | str:
     """A compression, or why it is none."""
     try:
@@ -298,7 +303,7 @@ def _result(place: Path) -> Result:
         path=place,
         kind=kind,
         action=_action(place.name, kind, settings),
-        title=card.partition("\n")[0].removeprefix("#").strip(),
+        title=of_markdown(card.partition("\n")[0].removeprefix("#").strip()),
         card=card,
         settings=settings,
         main=main,
@@ -310,11 +315,11 @@ def _result(place: Path) -> Result:
 def _check_network(file: Path) -> None:
     """That a network was written down whole; raises ValueError if not."""
     try:
-        whole = isinstance(json.loads(_text(file)), dict)
-    except (ValueError, RecursionError):
-        whole = False
+        whole = isinstance(parse_json(_text(file).encode()), dict)
+    except ValueError as error:
+        raise ValueError(f"{file.name} cannot be read ({line(error)})") from error
     if not whole:
-        raise ValueError(f"{file.name} cannot be read")
+        raise ValueError(f"{file.name} cannot be read (it is no object)")
 
 
 def _checked(file: Path) -> pd.DataFrame:
@@ -332,14 +337,17 @@ def _checked(file: Path) -> pd.DataFrame:
     return table
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=64, show_spinner=False)
 def _read_csv(file: Path, changed: int) -> pd.DataFrame:
     if file.stat().st_size > LARGEST:
         raise ValueError(f"{file.name} is larger than {LARGEST // 2**20} MB")
+    with file.open("rb") as beginning:
+        if len(beginning.readline(_LONGEST_LINE)) == _LONGEST_LINE:
+            raise ValueError(f"{file.name} begins with a line of more than {_LONGEST_LINE:,} bytes")
     try:
         table = pd.read_csv(file, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=[""])
     except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{file.name} is no table ({error})") from error
+        raise ValueError(f"{file.name} is no table ({line(error)})") from error
     return table.fillna(dict.fromkeys([column for column in _TEXTS if column in table], ""))
 
 
@@ -354,7 +362,7 @@ def _settings(card: str) -> dict[str, str]:
     behind = card.partition("\n## How it was made\n")[2].lstrip("\n")
     lines = behind.partition("\n\n")[0].splitlines()[2:]
     rows = [re.fullmatch(r"\| (.*?) \| (.*) \|", line) for line in lines]
-    return {row[1]: row[2].replace(r"\|", "|") for row in rows if row}
+    return {row[1]: of_markdown(row[2]) for row in rows if row}
 
 
 def _action(name: str, kind: Kind, settings: dict[str, str]) -> str:

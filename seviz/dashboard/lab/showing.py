@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from seviz.dashboard.escaping import escaped
+from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.lab.results import Result, called, compared, curves, damage, damage_masked, network_zip
 from seviz.dashboard.plots.charts import HEIGHT, depth, heatmap, show
 from seviz.dashboard.selection import choose, choose_some
@@ -30,7 +30,7 @@ def side_by_side(results: Sequence[Result]) -> None:
     """Smaller networks beside their originals, as a table and against what they cost."""
     table = compared(results)
     st.markdown("**Before and after.** A row for each network; of those for some classes only images of these count.")
-    st.dataframe(beside(table), hide_index=True, column_config=_COLUMNS, width="stretch")
+    st.dataframe(plain(beside(table)), hide_index=True, column_config=_COLUMNS, width="stretch")
     cost = choose("cost", "Against", list(COSTS), widget=st.segmented_control, shown=COSTS.__getitem__)
     _scatter(table, cost)
 
@@ -184,7 +184,7 @@ def one_result(results: Sequence[Result]) -> None:
         st.warning(f"Not all of it can be shown: {escaped(str(error))}", icon=":material/info:")
     with st.expander("How it was made", icon=":material/receipt_long:"):
         st.dataframe(
-            pd.DataFrame({"what": list(result.settings), "value": list(result.settings.values())}),
+            plain(pd.DataFrame({"what": list(result.settings), "value": list(result.settings.values())})),
             hide_index=True,
             width="stretch",
         )

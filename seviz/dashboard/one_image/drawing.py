@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from seviz.dashboard.escaping import escaped
+from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.one_image.running import METHODS, attributed, like_classes, total_gates
 from seviz.dashboard.one_image.subject import Subject, of_run, of_upload
 from seviz.dashboard.plots.charts import show, take_block
@@ -30,7 +30,7 @@ from seviz.dashboard.view import View
 from seviz.errors import SevizError
 from seviz.experiments.attribution import Attributions
 from seviz.experiments.one_image import OneImage, as_seen, beside, together
-from seviz.network.models import Network
+from seviz.network.networks import Network
 
 SOURCES = {"run": "An image of the run", "upload": "Your own image"}
 CENTRED = {"own": "what sets classes apart", "all": "all of the gates"}
@@ -192,7 +192,7 @@ def _channels(view: View, subject: Subject) -> None:
     order = table[measure].abs().sort_values(ascending=False, kind="stable").index[:CHANNELS]
     st.markdown(f"Channels that differ most from the mean of {escaped(called)}")
     st.dataframe(
-        table.loc[order, ["channel", "gate", "mean", "std", "deviations"]],
+        plain(table.loc[order, ["channel", "gate", "mean", "std", "deviations"]]),
         hide_index=True,
         width="stretch",
         height=35 * 6,

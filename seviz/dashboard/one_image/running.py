@@ -13,14 +13,16 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from seviz.capture.datasets import Dataset
+from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.reading import fingerprint
-from seviz.dashboard.thumbnails import TURN, inside
+from seviz.dashboard.thumbnails import TURN
 from seviz.errors import ImageFormatError, OptionError, SevizError, UnknownModelError
 from seviz.experiments.attribution import Attributions, Method
 from seviz.experiments.belonging import check_blocks
 from seviz.experiments.one_image import OneImage, attribute_image, image_file, kept_gates_of, likeness, run_image
 from seviz.experiments.reopening import reopen_data, reopen_network
-from seviz.network.models import Network
+from seviz.network.networks import Network
+from seviz.run.inside import inside
 from seviz.run.store import Run
 
 LARGEST = 20
@@ -29,9 +31,9 @@ METHODS: dict[str, Method] = {"gradient": "gradient_x_activation", "integrated":
 """Of attribution, by what an address calls them."""
 
 
-def opened(run: Run) -> Network:
+def opened(run: Run, *, trust_code: bool = False) -> Network:
     """The network of a run; raises what `reopen_network` and `check_blocks` raise; UnknownModelError from its code."""
-    return _opened(run.path, fingerprint(run.path), run)
+    return _opened(run.path, fingerprint(run.path), trust_code, run)
 
 
 def run_row(run: Run, row: int, network: Network) -> OneImage:
@@ -137,11 +139,11 @@ def _check_blocks(run: Run, one: OneImage) -> None:
         raise OptionError("the network opened again has other SE blocks than the run, which was made with other names")
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _opened(path: Path, mark: str, _run: Run) -> Network:
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=2, show_spinner=False)
+def _opened(path: Path, mark: str, trust_code: bool, _run: Run) -> Network:
     with TURN:
         try:
-            network = reopen_network(_run)
+            network = reopen_network(_run, trust_code=trust_code)
             check_blocks(network, _run)  # found here, where nobody else runs the network
         except SevizError:
             raise
@@ -150,12 +152,12 @@ def _opened(path: Path, mark: str, _run: Run) -> Network:
     return network
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=4, show_spinner=False)
 def _data(path: Path, mark: str, _run: Run) -> Dataset:
     return reopen_data(_run)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=32, show_spinner=False)
 def _made_of_row(path: Path, mark: str, row: int, _run: Run, _network: Network) -> OneImage:
     data = _data(path, mark, _run)
     if data.root is not None:
@@ -164,18 +166,20 @@ def _made_of_row(path: Path, mark: str, row: int, _run: Run, _network: Network) 
         return run_image(_network, data, row, rotate=_run.manifest.engine.rotate)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=8, show_spinner=False)
 def _made_of_file(path: Path, mark: str, digest: str, _content: bytes, _run: Run, _network: Network) -> OneImage:
     with TURN, image_file(_content) as data:
         return run_image(_network, data, rotate=_run.manifest.engine.rotate)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=32, show_spinner=False)
 def _kept(path: Path, mark: str, row: int, _run: Run) -> dict[str, NDArray[np.float32]] | None:
     return kept_gates_of(_run, row)
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)  # 60 MB for 1,000 classes and all channels of an SE-ResNet-50
+@st.cache_resource(
+    hash_funcs=BY_BYTES, max_entries=2, show_spinner=False
+)  # 60 MB for 1,000 classes and all channels of an SE-ResNet-50
 def _means(path: Path, mark: str, _run: Run) -> dict[str, NDArray[np.float32]]:
     """Mean gates of each block by class and channel, NaN for classes without images."""
     means = {}
@@ -185,7 +189,7 @@ def _means(path: Path, mark: str, _run: Run) -> dict[str, NDArray[np.float32]]:
     return means
 
 
-@st.cache_data(max_entries=4, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=4, show_spinner=False)
 def _totals(path: Path, mark: str, _run: Run) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Mean and standard deviation of each channel over all images, by block; NaN where there are none."""
     found = {}
@@ -196,14 +200,14 @@ def _totals(path: Path, mark: str, _run: Run) -> dict[str, tuple[NDArray[np.floa
     return found
 
 
-@st.cache_data(max_entries=64, show_spinner="Reading the mean gates of all classes")
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=64, show_spinner="Reading the mean gates of all classes")
 def _likeness(
     path: Path, mark: str, key: str, centred: bool, _gates: Mapping[str, NDArray[np.float32]], _run: Run
 ) -> pd.DataFrame:
     return likeness(_gates, _means(path, mark, _run), centred=centred)
 
 
-@st.cache_data(max_entries=128, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=128, show_spinner=False)
 def _attributed(
     path: Path,
     mark: str,

@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 
 from seviz.dashboard.escaping import escaped
 from seviz.dashboard.one_image.running import LARGEST, kept_gates, opened, run_file, run_row
-from seviz.dashboard.reading import fingerprint
 from seviz.dashboard.selection import choose_number, select
 from seviz.dashboard.tables.class_names import labels_of
 from seviz.dashboard.tables.one_image import another, label_of, number_of
+from seviz.dashboard.trusting import untrusted
 from seviz.dashboard.view import View
 from seviz.errors import SevizError
-from seviz.experiments.one_image import OneImage, code_of, of_a_library
-from seviz.network.models import Network
+from seviz.experiments.one_image import OneImage
+from seviz.network.networks import Network
 
 TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
 """Of files that are uploaded."""
-_ALLOWED = "image_allowed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,26 +123,17 @@ def of_upload(view: View) -> Subject | None:
 
 
 def _network(view: View) -> Network | None:
-    """The network of the run, opened again; None where it may not be yet, or cannot be, which is then said."""
-    run, mark = view.run, fingerprint(view.run.path)
-    spec = run.manifest.model.spec
+    """The network of the run, opened again; None where it may not be, or cannot be, which is then said."""
+    run = view.run
     try:
-        if not of_a_library(spec) and mark not in st.session_state.get(_ALLOWED, ()):
-            code = code_of(spec)
-            with st.container(border=True):
-                st.markdown(
-                    f"To run the network of this run, {escaped(spec)}, the Python file {escaped(code)} **is executed**"
-                    " on the machine of this server. Do that only if you trust it."
-                    if code
-                    else f"The network of this run, {escaped(spec)}, is none of a library that is installed: it is"
-                    " loaded from there, over the network if need be."
-                )
-                if not st.button("Execute it" if code else "Load it", key="image_allow", icon=":material/play_arrow:"):
-                    return None
-            st.session_state[_ALLOWED] = (*st.session_state.get(_ALLOWED, ()), mark)
-            st.rerun()
+        if reason := untrusted(run, trust_code=view.trust_code):
+            st.info(escaped(reason), icon=":material/shield:")
+            return None
         with st.spinner("Opening the network"):
-            return opened(run)
+            network = opened(run, trust_code=view.trust_code)
     except SevizError as error:
         st.warning(f"The network cannot be run: {escaped(str(error))}", icon=":material/warning:")
         return None
+    for remark in network.remarks:
+        st.warning(escaped(remark), icon=":material/info:")
+    return network

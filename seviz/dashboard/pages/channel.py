@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from seviz.analysis.images import images_with_gates
 from seviz.analysis.selectivity import sensitivity
-from seviz.dashboard.escaping import escaped
+from seviz.dashboard.caching import BY_BYTES
+from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.plots.channel import differences_by_class, gates_by_class
 from seviz.dashboard.plots.charts import show
 from seviz.dashboard.reading import RUNS, fingerprint, read_block, read_gates, read_table
@@ -34,6 +35,7 @@ from seviz.dashboard.thumbnails import SIDE, thumbnail, unseen
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask, offer
 from seviz.run.store import Run
+from seviz.texts import visible
 
 FEW = 30
 """So many classes are drawn all; of more, the first and last by their mean."""
@@ -171,7 +173,7 @@ def _in_words(names: Sequence[str]) -> str:
 def _listed(table: pd.DataFrame) -> None:
     shown = table[["name", "images", "mean", "std", "min", "max", "difference"]]
     st.dataframe(
-        shown.rename(columns={"name": "class", "std": "standard deviation", "difference": "d′"}),
+        plain(shown.rename(columns={"name": "class", "std": "standard deviation", "difference": "d′"})),
         hide_index=True,
         column_config={
             key: st.column_config.NumberColumn(format="%.4f") for key in ("mean", "standard deviation", "min", "max")
@@ -217,22 +219,23 @@ def _tiles(run: Run, rows: NDArray[np.int64], values: NDArray[np.floating], name
         for row, value in zip(rows.tolist(), values.tolist(), strict=True):
             tile, of, said = thumbnail(run, row), classes_of(run, row, names), outcome(run, row)
             with st.container(width=SIDE + 8, gap=None):
-                st.image(
-                    tile.image, width=SIDE, alt=f"Image of {of}" if not tile.reason else f"No image: {tile.reason}"
-                )
+                alt_text = f"No image: {tile.reason}" if tile.reason else f"Image of {of}"
+                st.image(tile.image, width=SIDE, alt=visible(alt_text))
                 lines = [f"**{escaped(of)}**", f"{value:.3f}", escaped(said), escaped(tile.reason)]
                 st.caption("  \n".join(filter(None, lines)))
 
 
 def _images_listed(run: Run, rows: NDArray[np.int64], values: NDArray[np.floating], names: Mapping[str, str]) -> None:
     st.dataframe(
-        pd.DataFrame(
-            {
-                "image": run.samples["path"].iloc[rows].to_numpy(object),
-                "class": [classes_of(run, row, names) for row in rows.tolist()],
-                "gate": values,
-                "prediction": [outcome(run, row) for row in rows.tolist()],
-            }
+        plain(
+            pd.DataFrame(
+                {
+                    "image": run.samples["path"].iloc[rows].to_numpy(object),
+                    "class": [classes_of(run, row, names) for row in rows.tolist()],
+                    "gate": values,
+                    "prediction": [outcome(run, row) for row in rows.tolist()],
+                }
+            )
         ),
         hide_index=True,
         column_config={"gate": st.column_config.NumberColumn(format="%.4f")},
@@ -295,7 +298,7 @@ def _cluster(view: View, table: pd.DataFrame, channel: int, *, with_links: bool)
                 view.link("channel", str(other), channel=int(other))
 
 
-@st.cache_resource(max_entries=RUNS, show_spinner=False)
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=RUNS, show_spinner=False)
 def _differences(path: Path, mark: str, block: str, _run: Run) -> NDArray[np.float64]:
     """d' of each class of a block against the rest, (class, channel)."""
     differences = sensitivity(_run.moments(block), _run.total(block))
@@ -303,7 +306,7 @@ def _differences(path: Path, mark: str, block: str, _run: Run) -> NDArray[np.flo
     return differences
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=256, show_spinner=False)
 def _correlations(path: Path, mark: str, block: str, channel: int, _images: Images) -> pd.DataFrame:
     step = max(-(-len(_images.rows) // CORRELATED), 1)
     gates = _images.gates[_images.rows[::step]]

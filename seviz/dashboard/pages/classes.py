@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from seviz.analysis.excitation import default_classes
-from seviz.dashboard.escaping import escaped
+from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.plots.charts import HEIGHT, clicked, heatmap, show
 from seviz.dashboard.plots.class_pairs import DISTANCE, course, most_different, scatter, tree
 from seviz.dashboard.reading import fingerprint, read_block
@@ -206,7 +206,7 @@ def _listed(
     }
     with st.expander("All channels as a table", icon=":material/table:"):
         st.dataframe(
-            table[list(columns)].rename(columns=columns),
+            plain(table[list(columns)].rename(columns=columns)),
             hide_index=True,
             height=320,
             column_config={

@@ -10,7 +10,8 @@ import streamlit as st
 from seviz.analysis.comparison import compare
 from seviz.analysis.excitation import ALL_CLASSES
 from seviz.analysis.similarity import agreement
-from seviz.dashboard.escaping import escaped
+from seviz.dashboard.caching import BY_BYTES
+from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.plots.charts import HEIGHT, MARKS, depth, heatmap, show
 from seviz.dashboard.reading import fingerprint, read_block
 from seviz.dashboard.selection import choose
@@ -61,9 +62,8 @@ def page(view: View) -> None:
     if table.empty:
         st.info("The runs are of the same network, data and settings.")
     else:
-        st.dataframe(
-            table.set_axis(["", f"{view.name} ", f"{view.against_name}  "], axis=1), hide_index=True, width="stretch"
-        )
+        shown = table.set_axis(["", f"{view.name} ", f"{view.against_name}  "], axis=1)
+        st.dataframe(plain(shown), hide_index=True, width="stretch")
     chosen = choose(
         "match",
         "Blocks belong together",
@@ -200,7 +200,7 @@ def _shifts(view: View, one: Run, other: Run, match: Match) -> None:
         " Of the same images in both runs they are too wide."
     )
     with st.expander("All numbers", icon=":material/table:"):
-        st.dataframe(table, hide_index=True, width="stretch")
+        st.dataframe(plain(table), hide_index=True, width="stretch")
 
 
 def _agreement(view: View, one: Run, other: Run) -> None:
@@ -324,14 +324,14 @@ def _may(view: View, what: str, label: str) -> bool:
     return True
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=16, show_spinner=False)
 def _compared(
     path: Path, mark: str, other_path: Path, other_mark: str, match: Any, _one: Run, _other: Run
 ) -> pd.DataFrame:
     return compare(_one, _other, match=match)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=16, show_spinner=False)
 def _agreed(path: Path, mark: str, other_path: Path, other_mark: str, _one: Run, _other: Run) -> pd.DataFrame:
     return agreement(_one, _other, permutations=0)
 

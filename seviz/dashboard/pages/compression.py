@@ -1,6 +1,5 @@
 """Compression lab: make the network of the run smaller, and compare what came of it."""
 
-import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -26,10 +25,12 @@ from seviz.dashboard.lab.plans import (
 from seviz.dashboard.lab.results import check_writable, free_directory, read_results
 from seviz.dashboard.lab.showing import ACTIONS, masking, one_result, side_by_side
 from seviz.dashboard.selection import choose, choose_number, choose_some, select, value
+from seviz.dashboard.trusting import acts, untrusted
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, tell, watch
 from seviz.errors import SevizError
 from seviz.run.store import Run
+from seviz.texts import command_line
 
 FRACTIONS = ("0.05", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9")
 DROPS = ("0.002", "0.005", "0.01", "0.02", "0.05", "0.1")
@@ -79,14 +80,17 @@ def _lab(view: View) -> None:
         "specialise": _specialise,
     }
     try:
+        if reason := untrusted(view.run, trust_code=view.trust_code):
+            st.info(escaped(reason), icon=":material/shield:")
+            return
         plan = draw[action](view)
         if plan is None:
             return
         running = [job.result.name for job in jobs().of(view.run.path) if job.state == "running" and job.result]
         out = free_directory(view.run.path, action, running)
-        arguments = plan.arguments(view.run.path, out)
+        arguments = plan.arguments(view.run.path, out, trust_code=view.trust_code and acts(view.run))
         st.markdown(f"{escaped(plan.says)} On two processor cores it takes about {duration(plan.seconds(view.run))}.")
-        st.code(shlex.join(["seviz", *arguments]), language=None, wrap_lines=True)
+        st.code(command_line(["seviz", *arguments]), language=None, wrap_lines=True)
         if st.button("Start", key="start_compression", type="primary", icon=":material/play_arrow:"):
             check_writable(out.parent)
             select(result=None)  # the new one is shown when it is there

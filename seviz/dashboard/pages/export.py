@@ -1,7 +1,6 @@
 """Export: the figures of the run as files with their data, its tables, and the report."""
 
 import secrets
-import shlex
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +12,8 @@ import streamlit as st
 
 from seviz.analysis.excitation import default_blocks
 from seviz.analysis.tables import OF_BLOCK, OF_RUN, table_path
-from seviz.dashboard.escaping import escaped
+from seviz.dashboard.caching import BY_BYTES
+from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.files import Sheet, as_csv, draw, needed, tables_zip, zipped
 from seviz.dashboard.jobs import Job, jobs
 from seviz.dashboard.reading import fingerprint, read_table
@@ -22,6 +22,7 @@ from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, offer, tell, watch
 from seviz.figures.album import Album
 from seviz.run.store import Run
+from seviz.texts import command_line, path_text, visible
 
 TITLES = {
     "excitation": "Excitation of some classes, block by block",
@@ -134,7 +135,7 @@ def _state(run: Run) -> str:
     return f"{fingerprint(run.path)} {tables.stat().st_mtime_ns if tables.is_dir() else 0}"
 
 
-@st.cache_resource(max_entries=DRAWN, show_spinner=False)
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=DRAWN, show_spinner=False)
 def _drawn(path: Path, state: str, other: str | None, options: tuple[Any, ...], _view: View) -> list[Sheet]:
     figure, classes, blocks, width, formats = options
     album = Album(run=_view.run, other=_view.against, classes=classes or None, blocks=blocks or None, width=width)
@@ -190,7 +191,7 @@ def _all_figures(view: View) -> None:
         st.download_button(
             f"All figures (zip, {len(names)} files)",
             partial(zipped, job.result, names),
-            file_name=f"{view.run.path.name}-figures.zip",
+            file_name=f"{visible(path_text(view.run.path.name))}-figures.zip",
             mime="application/zip",
             icon=":material/download:",
             on_click="ignore",
@@ -212,7 +213,7 @@ def _report(view: View) -> None:
         st.download_button(
             "Report (HTML)",
             job.result.read_bytes,
-            file_name=f"{view.run.path.name}.html",
+            file_name=f"{visible(path_text(view.run.path.name))}.html",
             mime="text/html",
             icon=":material/download:",
             on_click="ignore",
@@ -222,7 +223,7 @@ def _report(view: View) -> None:
 def _job(view: View, command: str, title: str, label: str, options: list[str], name: str) -> Job | None:
     """The last job of a kind: shown while it runs, offered again after it; given back if it is done."""
     run = view.run
-    st.code(shlex.join(["seviz", command, str(run.path), "-o", name, *options]), language=None, wrap_lines=True)
+    st.code(command_line(["seviz", command, str(run.path), "-o", name, *options]), language=None, wrap_lines=True)
     own = jobs().of(run.path, command)
     if own and own[0].state == "running":
         watch(own[0])
@@ -266,7 +267,7 @@ def _tables(view: View) -> None:
         of = f" of {escaped(block)}; choose another block in the sidebar" if block else ""
         st.info(f"It is not kept{of}.")
     else:
-        st.dataframe(table.head(ROWS), width="stretch", hide_index=isinstance(table.index, pd.RangeIndex))
+        st.dataframe(plain(table.head(ROWS)), width="stretch", hide_index=isinstance(table.index, pd.RangeIndex))
         if len(table) > ROWS:
             st.caption(f"The first {ROWS} of {len(table):,} rows; all are in the file.")
     with st.container(horizontal=True):
@@ -278,7 +279,9 @@ def _tables(view: View) -> None:
 
 
 def _csv_button(label: str, made: Callable[[], str | bytes], name: str, mime: str) -> None:
-    st.download_button(label, made, file_name=name, mime=mime, icon=":material/table:", on_click="ignore")
+    st.download_button(
+        label, made, file_name=visible(path_text(name)), mime=mime, icon=":material/table:", on_click="ignore"
+    )
 
 
 def described(name: str) -> str:
@@ -302,7 +305,7 @@ def _compute_missing(run: Run) -> None:
         begin("Computing all tables", ["analyse", str(run.path)], run=run, about={"kind": "analyse", "tables": "all"})
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=16, show_spinner=False)
 def _paths(path: Path, mark: str, _run: Run) -> dict[tuple[str, str], Path]:
     """Where each table of the run lies, or would, by name and block."""
     whole = {(name, ""): table_path(_run, name) for name in OF_RUN}

@@ -66,7 +66,7 @@ def _figures(run: Run) -> None:
         "Classes": f"{len(run.classes):,}",
         "SE blocks": f"{len(run.blocks)}",
         "Top-1": "not known" if accuracy is None else f"{accuracy.top1:.1%}",
-        "Top-5": "not known" if accuracy is None else f"{accuracy.top5:.1%}",
+        "Top-5": "not known" if accuracy is None or accuracy.top5 is None else f"{accuracy.top5:.1%}",
     }
     told = {"Images": f"{failed:,} failed", "Top-1": "right at once", "Top-5": "in the first five"}
     with st.container(horizontal=True):
@@ -133,7 +133,7 @@ def _record(run: Run) -> None:
         "gates kept": manifest.keep_gates,
         "run": str(run.path),
     }
-    st.table(pd.DataFrame({"": list(rows), " ": [str(each) for each in rows.values()]}).set_index(""))
+    st.table(pd.DataFrame({"": list(rows), " ": [escaped(str(each)) for each in rows.values()]}).set_index(""))
 
 
 PAGE = Page(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from seviz.dashboard.escaping import escaped
+from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.plots.charts import show, take_block
 from seviz.dashboard.plots.specificity import (
     by_depth,
@@ -115,7 +115,7 @@ def _profile(view: View, specificity: pd.DataFrame) -> None:
     )
     kinds = [each for each in ("over images", "over classes") if (table["interval"] == each).any()]
     words = [f"Bars: 95 % interval {' or '.join(kinds)}." if kinds else "The run has no interval."]
-    words += ["Dashed: the share that would be seen without any difference between classes, which ω² has taken off."]
+    words += ["Dashed: ω² by chance: 0 on average, or the 95 % quantile over permuted labels where it was computed."]
     if len(runs) > 1 and not partners[view.against_name]:
         words += [
             f"No block of {escaped(view.against_name)} has the module path or the name of one of these: they stand at"
@@ -164,8 +164,7 @@ def _histogram(view: View, table: pd.DataFrame) -> None:
         st.info(f"Nothing is known of the channels of {escaped(view.block)}.", icon=":material/info:")
         return
     if view.run.manifest.data.labels == "multi":
-        bound = float(table.loc[table["block"] == view.block, "null"].iloc[0])
-        text = "what a channel would show by chance, before the correction"
+        bound, text = 0.0, "what channels show on average where classes make no difference"
     else:
         count = read_block(view.run, view.block)["count"].to_numpy()
         bound = chance_bound(int(count.sum()), int((count > 0).sum()))
@@ -200,7 +199,7 @@ def _list(view: View, table: pd.DataFrame) -> None:
     else:
         key = f"list_{view.name}_{'' if of == 'all' else view.block}_{least}"
         st.dataframe(
-            rows[list(COLUMNS)].rename(columns=COLUMNS),
+            plain(rows[list(COLUMNS)].rename(columns=COLUMNS)),
             hide_index=True,
             column_config={
                 title: st.column_config.NumberColumn(
@@ -235,8 +234,8 @@ PAGE = Page(
     ),
     how=(
         "The share is ω² of an analysis of variance over all channels of a block, **bias-corrected**: by chance alone a"
-        " share of (classes - 1) / (images - 1) would be seen, the dashed line, which ω² has taken off, so that it is"
-        " around 0 where classes make no difference. Its bar tells how far it might be off, had other images of the"
+        " share of (classes - 1) / (images - 1) would be seen, which ω² has taken off, so that it is around 0, the"
+        " dashed line, where classes make no difference. Its bar tells how far it might be off, had other images of the"
         " same classes been taken. Choose a **second run**, such as one of the untrained network, to see what training"
         " made. Click a point to select its block; the **channels** beneath are those of that block, the most specific"
         " first. A share says nothing of how much a gate moves: that is the standard deviation."

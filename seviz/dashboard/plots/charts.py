@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from seviz.dashboard.selection import select
 from seviz.errors import OptionError
 from seviz.figures.style import LEVELS, SIGNED
+from seviz.texts import visible
 
 MARKS = 5_000
 """More than these are drawn as an image."""
@@ -43,7 +44,7 @@ def show(chart: Any, *, alt_text: str, key: str | None = None, **arguments: Any)
     """
     if marks(chart) > MARKS:
         raise OptionError(f"a chart has {marks(chart):,} marks, expected at most {MARKS:,}; `heatmap` draws an image")
-    return st.altair_chart(chart, width="stretch", key=key, alt=alt_text, **arguments)
+    return st.altair_chart(chart, width="stretch", key=key, alt=visible(alt_text), **arguments)
 
 
 def marks(chart: Any) -> int:
@@ -185,7 +186,7 @@ def _image(
 ) -> None:
     """A matrix with a pixel for each value, told in words."""
     values = table.to_numpy(float)
-    st.image(levels(values, signed=signed, low=ends[0], high=ends[1]), width="stretch", alt=alt_text)
+    st.image(levels(values, signed=signed, low=ends[0], high=ends[1]), width="stretch", alt=visible(alt_text))
     colours = ("blue", "red") if signed else ("dark", "bright")
     st.caption(
         f"{len(table):,} {rows} from top to bottom, {table.shape[1]:,} {columns} from left to right, a pixel each;"

@@ -99,12 +99,13 @@ def specificity_profile(table: pd.DataFrame, *, blocks: Sequence[str], selected:
     """
     runs = list(dict.fromkeys(table["run"]))
     known = table.dropna(subset="omega_squared")
-    low = float(np.nanmin([0.0, *known["low"], *known["omega_squared"]]))
-    high = float(np.nanmax([0.05, *known["high"], *known["omega_squared"], *known["null"]]))
+    low = float(np.nanmin([0.0, *known["omega_squared"]]))
+    high = float(np.nanmax([0.05, *known["omega_squared"], *known["omega_chance"]]))
+    room = 0.15 * (high - low)  # for intervals, whose ends do not count
     y = alt.Y(
         "omega_squared:Q",
         title="share of variance (ω²)",
-        scale=alt.Scale(domain=[max(1.05 * low, -1.0), min(1.05 * high, 1.0)], zero=False, nice=False),
+        scale=alt.Scale(domain=[low - room, min(high + room, 1.0)], zero=False, nice=False),
     )
     colour = alt.Color("run:N", scale=alt.Scale(domain=runs), title=None, legend=_legend() if len(runs) > 1 else None)
     x = _axis(blocks)
@@ -115,14 +116,14 @@ def specificity_profile(table: pd.DataFrame, *, blocks: Sequence[str], selected:
         alt.Tooltip("low:Q", title="interval from", format=".4f"),
         alt.Tooltip("high:Q", title="to", format=".4f"),
         alt.Tooltip("interval:N", title="interval"),
-        alt.Tooltip("null:Q", title="chance, before the correction", format=".4f"),
+        alt.Tooltip("omega_chance:Q", title="by chance", format=".4f"),
     ]
     base = alt.Chart(known).encode(x=x, color=colour)
     layers = [
         *_mark(blocks, selected, x),
-        base.mark_line(strokeDash=[5, 4], strokeWidth=1.2).encode(y=alt.Y("null:Q")),
+        base.mark_line(strokeDash=[5, 4], strokeWidth=1.2).encode(y=alt.Y("omega_chance:Q")),
         alt.Chart(known.dropna(subset=["low", "high"]))
-        .mark_rule(strokeWidth=3, opacity=0.45)
+        .mark_rule(strokeWidth=3, opacity=0.45, clip=True)
         .encode(x=x, color=colour, y=alt.Y("low:Q"), y2="high:Q"),
         base.mark_line(strokeWidth=1.8).encode(y=y),
         base.mark_point(filled=True, size=60, opacity=1, cursor="pointer")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from seviz.analysis.images import first
 from seviz.run.store import Run
+from seviz.texts import visible
 
 TICKS = 1_500
 """Images that are drawn one by one at most."""
@@ -190,7 +191,7 @@ def outcome(run: Run, row: int) -> str:
         return "right"
     model = run.manifest.model
     names = dict(zip(model.class_ids or (), model.class_names or (), strict=False))
-    return f"taken for {names.get(str(sample['predicted']), sample['predicted'])}"
+    return visible(f"taken for {names.get(str(sample['predicted']), sample['predicted'])}")
 
 
 def classes_of(run: Run, row: int, names: Mapping[str, str]) -> str:

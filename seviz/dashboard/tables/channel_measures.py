@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from seviz.dashboard.escaping import escaped
+from seviz.numerals import decimals
 from seviz.run.store import Run
 
 MEASURES = ("specificity_by_channel", "selectivity", "saturation_by_channel")
@@ -78,6 +79,13 @@ def measures(run: Run, block: str, channel: int, tables: Mapping[str, pd.DataFra
                 f"standard deviations from all other images to {escaped(str(row['best_class_name']))}; the best class"
                 f" has {row['d_prime_null']:.1f} by chance. Rank {place} of {channels}.",
             )
+        elif row["best_class"]:
+            yield Measure(
+                "d′ of the best class",
+                "∞",
+                f"It varies neither within {escaped(str(row['best_class_name']))} nor over all other images, only"
+                " between the two.",
+            )
         if pd.notna(row["selectivity_index"]):
             yield Measure(
                 "Selectivity index",
@@ -95,7 +103,9 @@ def measures(run: Run, block: str, channel: int, tables: Mapping[str, pd.DataFra
     if "saturation_by_channel" in rows:
         row, _ = rows["saturation_by_channel"]
         yield Measure(
-            "Mean gate", f"{row['mean']:.3f}", f"over all images, with a standard deviation of {row['std']:.3f}."
+            "Mean gate",
+            decimals(row["mean"], 3),
+            f"over all images, with a standard deviation of {decimals(row['std'], 3)}.",
         )
         if pd.notna(row["near_zero"]) and pd.notna(row["near_one"]):
             stuck = "always shut" if row["always_off"] else "always open" if row["always_on"] else ""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.cluster import hierarchy as clusters
 
 from seviz.analysis.embedding import distances, tree
+from seviz.dashboard.caching import BY_BYTES
 from seviz.run.store import Run
 
 ALL = 40
@@ -150,7 +151,7 @@ def usual(means: Mapping[str, NDArray[Any]], classes: Sequence[int]) -> pd.DataF
     return pd.DataFrame(rows, columns=["block", "difference", "distance"])
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the means of classes in all blocks")
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=2, show_spinner="Reading the means of classes in all blocks")
 def class_means(path: Path, mark: str, _run: Run) -> tuple[dict[str, NDArray[np.float32]], pd.DataFrame, int]:
     """Class means of each block, (class, channel); what is `usual` of them; and of how many classes that is.
 

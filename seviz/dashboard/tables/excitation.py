@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from seviz.analysis.excitation import ALL_CLASSES, sampled_channels
 from seviz.analysis.images import images_with_gates
+from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.reading import fingerprint, read_run
 from seviz.run.store import Run
 
@@ -175,7 +176,7 @@ def read_image_gates(run: Run, blocks: Sequence[str], samples: NDArray[np.int64]
     return _image_gates(run.path, fingerprint(run.path), tuple(blocks), tuple(samples.tolist()))
 
 
-@st.cache_data(max_entries=32, show_spinner="Reading the gates of the images")
+@st.cache_data(hash_funcs=BY_BYTES, max_entries=32, show_spinner="Reading the gates of the images")
 def _image_gates(
     path: Path, mark: str, blocks: tuple[str, ...], samples: tuple[int, ...]
 ) -> dict[str, NDArray[np.float32]]:

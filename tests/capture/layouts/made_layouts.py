@@ -1,6 +1,9 @@
 """Small data sets on disk in each published layout."""
 
+import io
 import json
+import tarfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,4 +83,52 @@ def make_places365(root: Path, folder: str = "val_256") -> Path:
         (root / f"places365_train_{kind}.txt").write_text(
             f"/b/bar/{kind}.jpg 2\n/a/apartment_building/outdoor/{kind}.jpg 1\n"
         )
+    return root
+
+
+def png(colour: tuple[int, ...] = (9, 9, 9), size: tuple[int, int] = (4, 4)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def make_arrays(root: Path, shape: Sequence[int] = (5, 16, 16), classes: Mapping[str, int] | None = None) -> Path:
+    """Arrays of five bands in class folders, .npy each, of numbers about 0."""
+    random = np.random.default_rng(7)
+    for name, count in (classes or {"crop": 3, "water": 2}).items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            np.save(root / name / f"{number:03d}.npy", random.normal(size=shape).astype(np.float32))
+    return root
+
+
+def make_shard(file: Path, members: Mapping[str, bytes] | None = None) -> Path:
+    """A tar archive of these members; by default three images and their labels, the second after the third."""
+    if members is None:
+        members = {"2.png": png((2, 0, 0)), "2.cls": b"10"}
+        members |= {"1.png": png((1, 0, 0)), "1.json": b'{"label": 9}', "3.cls": b"9", "3.png": png((3, 0, 0))}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(file, "w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return file
+
+
+def make_rows(root: Path) -> Path:
+    """A data set that `save_to_disk` wrote: four images, of which the third has no label."""
+    import datasets
+
+    features = datasets.Features(
+        {"number": datasets.Value("int64"), "img": datasets.Image(), "kind": datasets.ClassLabel(names=["cat", "dog"])}
+    )
+    rows = {
+        "number": [0, 1, 2, 3],
+        "img": [{"bytes": png((k, 0, 0)), "path": None} for k in range(4)],
+        "kind": [1, 0, -1, 0],
+    }
+    table = datasets.Dataset.from_dict(rows, features=features)
+    parts = {"train": table, "validation": table.select([0, 3])}
+    datasets.DatasetDict(parts).save_to_disk(str(root))
     return root

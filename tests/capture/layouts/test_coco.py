@@ -92,5 +92,5 @@ def test_annotations_that_are_none(tmp_path: Path) -> None:
 def test_says_which_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_coco(tmp_path)
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
-    with pytest.raises(MissingPackageError, match=r'COCO is read by pycocotools .*: pip install "seviz\[coco\]"'):
+    with pytest.raises(MissingPackageError, match=r"COCO needs pycocotools .*: pip install 'seviz\[coco\]'"):
         open_coco("", tmp_path, split=None, images=None)

@@ -1,10 +1,15 @@
-from pathlib import Path
+import ntpath
+import os
+from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
 
 import pytest
 
+from seviz.capture.datasets import open_dataset
 from seviz.capture.layouts.csv_list import open_listing
-from seviz.errors import DataFormatError, EmptyDataError
+from seviz.errors import DataFormatError, EmptyDataError, OptionError
 from tests.capture.layouts.made_layouts import make_listing
+from tests.cli.commands import error_of
 
 
 def test_one_label_an_image(tmp_path: Path) -> None:
@@ -73,3 +78,47 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
 def test_a_header_alone(tmp_path: Path) -> None:
     with pytest.raises(EmptyDataError, match=r"data 'given' lists no image: '.*list.csv' has a header and no row"):
         open_listing("given", make_listing(tmp_path, "path,label\n"), images=None)
+
+
+def test_paths_of_windows_are_kept_with_slashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are read on every system. There `os` parts folders by a backslash, and knows drives."""
+    file = make_listing(tmp_path, "path,label\nb\\2.png,dog\nb\\c/1.png,cat\nC:\\data\\e\\3.png,cat\n")
+    windows = SimpleNamespace(path=ntpath, sep="\\", pardir="..", fsencode=os.fsencode)
+    monkeypatch.setattr("seviz.capture.layouts.csv_list.os", windows)
+    data = open_listing("", file, images=PureWindowsPath(r"C:\data"))
+    assert data.paths == ("b/c/1.png", "e/3.png", "b/2.png")
+    with pytest.raises(DataFormatError, match=r"line 4: 'C:.*3\.png' does not lie in 'D:.*data', which paths are rel"):
+        open_listing("", file, images=PureWindowsPath(r"D:\data"))
+
+
+def test_a_backslash_in_a_name_stays_on_other_systems(tmp_path: Path) -> None:
+    assert open_listing("", make_listing(tmp_path, "path,label\nb\\2.png,dog\n"), images=None).paths == (r"b\2.png",)
+
+
+@pytest.mark.parametrize(
+    ("field", "separator", "labels"),
+    [
+        (r"a\|b", "|", ["a|b"]),
+        (r"a\|b|c", "|", ["a|b", "c"]),
+        (r"a\\|c", "|", ["a\\", "c"]),
+        (r"a\b|c", "|", ["a\\b", "c"]),
+        ("a|b;c", ";", ["a|b", "c"]),
+        (r"a\;b;c\|", ";", ["a;b", "c\\|"]),
+        ("a, b, c", ",", ["a", "b", "c"]),
+        ("a and b", " and ", ["a", "b"]),
+        (r"a|\|b", "", [r"a|\|b"]),
+        ("a.b", ".", ["a", "b"]),
+    ],
+)
+def test_separators(field: str, separator: str, labels: list[str], tmp_path: Path) -> None:
+    file = make_listing(tmp_path, f'path,label\n1.png,"{field}"\n')
+    assert sorted(open_listing("", file, images=None, separator=separator).classes.ids) == sorted(labels)
+    assert sorted(open_dataset(f"csv:{file}", label_separator=separator).classes.ids) == sorted(labels)
+
+
+def test_separators_that_are_none(tmp_path: Path) -> None:
+    for separator in (" ", "\\", 'a"', "\t"):
+        with pytest.raises(OptionError, match=r"label_separator is '.*', expected text without backslashes and quotes"):
+            open_listing("", make_listing(tmp_path), images=None, separator=separator)
+    said = error_of("scan", f"csv:{make_listing(tmp_path)}", "--label-separator", " ")
+    assert "label_separator is ' ', expected text" in said

@@ -112,6 +112,11 @@ def spoil_rows(place: Path) -> None:
         (lambda place: (place / "network.json").write_text("[" * 100_000), "network.json cannot be read"),
         (lambda place: (place / "network.json").write_text("[]"), "network.json cannot be read"),
         (lambda place: (place / "results.csv").write_text(""), "results.csv is no table"),
+        (
+            lambda place: (place / "results.csv").write_text("," * 10**5),
+            "begins with a line of more than 100,000",
+        ),
+        (lambda place: (place / "network.json").write_text('{"a": 1, "a": 2}'), "it has 'a' twice in one object"),
         (lambda place: (place / "results.csv").write_bytes(b"\xff\xfe\x00,1"), "results.csv is no table"),
         (spoil_csv, "results.csv has no column 'accuracy'"),
         (spoil_numbers, "column 'accuracy' of results.csv has other things than numbers"),

@@ -15,6 +15,7 @@ from seviz.analysis.embedding import distances
 from seviz.analysis.specificity import specificity
 from seviz.analysis.tables import keep_table
 from seviz.dashboard.escaping import escaped
+from seviz.run.manifest import checksum_of
 from seviz.run.store import Run
 from tests.dashboard.drawing import Open
 from tests.dashboard.other_runs import CLASSES, SAME, other_run
@@ -195,9 +196,10 @@ def test_runs_without_predictions(open_page: Open, planted_run: Run, tmp_path: P
     run = other_run(tmp_path / "blind", SAME)
     manifest = json.loads((run.path / "manifest.json").read_text())
     manifest["data"]["model_classes"] = None
-    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    del manifest["checksum"]
+    (run.path / "manifest.json").write_text(json.dumps({**manifest, "checksum": checksum_of(manifest)}))
     samples = pd.read_parquet(run.path / "samples.parquet")
-    samples = samples.assign(correct=pd.NA, in_top5=pd.NA)
+    samples = samples.assign(**dict.fromkeys(("correct", "in_top5"), pd.array([pd.NA] * len(samples), "boolean")))
     samples.to_parquet(run.path / "samples.parquet")
     test = open_page("compare", planted_run, run, against="blind")
     assert [metric.value for metric in test.metric if metric.label == "Top-1"] == ["100.0%", "not known"]

@@ -134,14 +134,14 @@ def test_every_plan_is_a_command_that_seviz_takes(planted_run: Run) -> None:
         taken.append(commands.commands[name].make_context(name, list(arguments)).params)
         assert taken[-1]["out"] == Path("out")
         assert "  " not in plan.says
-    assert (taken[0]["criteria"], taken[0]["fractions"]) == ("gate_mean;gate_class:cat,dog", "0.2,0.5")
+    assert (taken[0]["criteria"], taken[0]["fractions"]) == (["gate_mean;gate_class:cat,dog"], ["0.2,0.5"])
     assert (taken[0]["seeds"], taken[0]["scope"]) == (2, "block")
-    assert (taken[1]["blocks"], taken[1]["remove"], taken[1]["recalibrate"]) == ("SE_2_1,SE_3_1", True, True)
-    assert (taken[2]["count"], taken[2]["order"], taken[2]["classes"]) == (2, "greedy", "cat")
+    assert (taken[1]["blocks"], taken[1]["remove"], taken[1]["recalibrate"]) == (["SE_2_1,SE_3_1"], True, True)
+    assert (taken[2]["count"], taken[2]["order"], taken[2]["classes"]) == (2, "greedy", ["cat"])
     assert (taken[3]["max_drop"], taken[3]["latency"], taken[3]["program"]) == (0.02, False, False)
-    assert (taken[4]["count"], taken[4]["max_drop"], taken[4]["blocks"]) == (None, None, None)
+    assert (taken[4]["count"], taken[4]["max_drop"], taken[4]["blocks"]) == (None, None, ())
     assert (taken[5]["flops"], taken[5]["criterion"], taken[5]["scope"]) == (0.7, "l1", "stage")
-    assert (taken[6]["channels"], taken[6]["kind"], taken[6]["classes"]) == (0.05, "inner", "cat")
+    assert (taken[6]["channels"], taken[6]["kind"], taken[6]["classes"]) == (0.05, "inner", ["cat"])
 
 
 def test_words_say_what_is_done(planted_run: Run) -> None:

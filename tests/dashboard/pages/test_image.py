@@ -16,6 +16,7 @@ from PIL import Image
 import seviz
 from seviz.capture.datasets import open_dataset
 from seviz.dashboard.tables.one_image import KINDS, another
+from seviz.errors import SevizWarning
 from seviz.experiments.attribution import attribute
 from seviz.experiments.reopening import reopen_network
 from seviz.run.store import Run
@@ -118,8 +119,7 @@ def test_what_the_gates_add(open_page: Open, bundled_run: Run) -> None:
 
 
 def test_integrated_gradients_are_computed_when_asked_for(open_page: Open, folder_run: Run) -> None:
-    test = open_page("image", folder_run, image="3", adds="integrated")
-    test.button(key="image_allow").click().run()
+    test = open_page("image", folder_run, trust_code=True, image="3", adds="integrated")
     charts = len(test.get("vega_lite_chart"))
     assert "Integrated gradients run the network and back 64 times" in said(test)
     test.button(key="image_integrate").click().run()
@@ -130,7 +130,9 @@ def test_integrated_gradients_are_computed_when_asked_for(open_page: Open, folde
     assert len(test.get("vega_lite_chart")) == charts + 2
 
 
-def test_the_code_of_a_run_is_executed_on_a_click_only(open_page: Open, folder_run: Run, tmp_path: Path) -> None:
+def test_the_code_of_a_run_is_executed_only_where_the_dashboard_was_told_so(
+    open_page: Open, folder_run: Run, tmp_path: Path
+) -> None:
     def executed() -> int:
         return len((tmp_path / "executed").read_text())
 
@@ -138,10 +140,15 @@ def test_the_code_of_a_run_is_executed_on_a_click_only(open_page: Open, folder_r
     test = open_page("image", folder_run, image="5")
     test.run()
     assert executed() == before
-    assert "made\\.py **is executed**" in said(test)
+    told = said(test).replace("\\", "")
+    assert f"executes the Python file '{tmp_path / 'made.py'}' on the machine of this server" in told
+    assert f"seviz dashboard --trust-code {folder_run.path}" in told
+    assert not [button for button in test.button if button.label != "Another"]
     assert "the gates that the run keeps of this image. Taken for **red**" in said(test)
-    test.button(key="image_allow").click().run()
-    assert not test.exception
+    test = open_page("image", folder_run, image="5", origin="upload")
+    assert "executes the Python file" in said(test)
+    assert executed() == before
+    test = open_page("image", folder_run, trust_code=True, image="5")
     assert executed() == before + 1
     assert "Taken for **red** with a probability of" in said(test)
     test.number_input(key="widget_image").set_value(0).run()
@@ -149,26 +156,33 @@ def test_the_code_of_a_run_is_executed_on_a_click_only(open_page: Open, folder_r
     assert "Taken for **blue**" in said(test)
 
 
+def test_a_file_that_was_changed_is_said(open_page: Open, folder_run: Run, tmp_path: Path) -> None:
+    (tmp_path / "made.py").write_text(f"{FACTORY}# another\n")
+    with pytest.warns(SevizWarning, match="was changed since"):
+        test = open_page("image", folder_run, trust_code=True)
+    assert "was changed since" in said(test)
+    assert "Taken for **blue** with a probability of" in said(test)
+
+
 def test_a_network_whose_file_raises(open_page: Open, folder_run: Run, tmp_path: Path) -> None:
     (tmp_path / "made.py").write_text("raise RuntimeError('not *today*')")
-    test = open_page("image", folder_run)
-    test.button(key="image_allow").click().run()
+    with pytest.warns(SevizWarning, match="was changed since"):
+        test = open_page("image", folder_run, trust_code=True)
     assert not test.exception
-    assert "it cannot be made again: RuntimeError: not \\*today\\*" in said(test).replace("\\:", ":")
+    assert "raised RuntimeError: not \\*today\\*" in said(test).replace("\\:", ":")
 
 
 def test_a_network_with_other_weights(open_page: Open, folder_run: Run, tmp_path: Path) -> None:
     (tmp_path / "made.py").write_text(FACTORY.replace("return", "model.stem.bias.data += 1; return"))
-    test = open_page("image", folder_run)
-    test.button(key="image_allow").click().run()
+    with pytest.warns(SevizWarning, match="was changed since"):
+        test = open_page("image", folder_run, trust_code=True)
     assert "is not the network of the run" in said(test)
     assert "Shown are the gates that the run keeps" in said(test)
 
 
 def test_images_that_were_moved(open_page: Open, folder_run: Run, tmp_path: Path) -> None:
     (tmp_path / "data").rename(tmp_path / "elsewhere")
-    test = open_page("image", folder_run)
-    test.button(key="image_allow").click().run()
+    test = open_page("image", folder_run, trust_code=True)
     assert "which is no directory" in said(test)
     assert "Shown are the gates that the run keeps" in said(test)
 
@@ -179,8 +193,7 @@ def test_a_path_that_leads_out_of_the_data(open_page: Open, folder_run: Run, mon
         return replace(open_dataset(folder), paths=tuple(str(folder / "red" / "000.png") for _ in range(6)))
 
     monkeypatch.setattr("seviz.dashboard.one_image.running.reopen_data", elsewhere)
-    test = open_page("image", folder_run)
-    test.button(key="image_allow").click().run()
+    test = open_page("image", folder_run, trust_code=True)
     assert "path outside the data" in said(test)
 
 
@@ -250,13 +263,12 @@ def test_odd_addresses(value: str, open_page: Open, bundled_run: Run) -> None:
 
 def test_only_kept_gates_where_the_network_is_gone(open_page: Open, planted_run: Run) -> None:
     test = open_page("image", planted_run, image="6", block="SE_4_1")
-    assert "none of a library that is installed" in said(test)
+    told = said(test).replace("\\", "")
+    assert "The network cannot be run" in told
+    assert "takes more than a name of timm, torchvision or seviz" in told
     table = having(test, 2, "gate").set_index("channel").sort_index()
     np.testing.assert_array_equal(table["gate"].astype(np.float32), planted_run.gates("SE_4_1")[6])
     assert tables(test, 1)[0]["label"][0] == "ship"
-    test.button(key="image_allow").click().run()
-    assert not test.exception
-    assert "The network cannot be run" in said(test)
 
 
 def test_a_run_that_keeps_no_gates(open_page: Open, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def said(test: Any) -> str:
 def test_the_profile_has_the_values_of_the_table(open_page: Open, planted_run: Run) -> None:
     test = open_page("specificity", planted_run)
     expected, found = kept_table(planted_run, "specificity"), drawn(test, "omega_squared")
-    for column in ("block", "omega_squared", "low", "high", "null"):
+    for column in ("block", "omega_squared", "low", "high"):
         assert found[column].tolist() == expected[column].tolist()
     assert "interval over images" in said(test)
     assert len(test.get("vega_lite_chart")) == 4  # profile, deviations, decoding, histogram
@@ -135,7 +135,7 @@ def test_images_of_several_classes(open_page: Open, tmp_path: Path) -> None:
     test = open_page("specificity", run)
     assert "several classes" in said(test)
     assert test.dataframe[0].value["from"].isna().all()
-    assert "before the correction" in said(test)
+    assert "on average where classes make no difference" in said(test)
 
 
 def test_a_run_without_gates_of_images_has_the_interval_over_classes(open_page: Open, tmp_path: Path) -> None:

@@ -35,8 +35,9 @@ def test_the_profile_of_one_run_is_its_table(planted_run: Run) -> None:
     specificity, decoding = kept_table(planted_run, "specificity"), kept_table(planted_run, "decoding")
     table = by_depth({"mine": specificity}, {"mine": decoding}, planted_run.blocks)
     assert table["place"].tolist() == [0, 1, 2]
-    for column in ("omega_squared", "low", "high", "null", "std_between", "std_total"):
+    for column in ("omega_squared", "low", "high", "std_between", "std_total"):
         assert table[column].tolist() == specificity[column].tolist()
+    assert table["omega_chance"].tolist() == [0, 0, 0]
     assert set(table["interval"]) == {"over images"}
     decoder = decoding["decoder"].iloc[-1]
     rows = decoding[(decoding["decoder"] == decoder) & (decoding["width"] == "own")]
@@ -44,6 +45,8 @@ def test_the_profile_of_one_run_is_its_table(planted_run: Run) -> None:
     chart = specificity_profile(table, blocks=planted_run.blocks, selected="SE_3_1")
     assert chart.layer[0].data["place"].tolist() == [1]
     assert chart.layer[-1].data["omega_squared"].tolist() == specificity["omega_squared"].tolist()
+    far = specificity_profile(table.assign(low=-1e304, high=1e304), blocks=planted_run.blocks, selected="SE_3_1")
+    assert far.to_dict()["layer"][-1] == chart.to_dict()["layer"][-1] | {"data": far.to_dict()["layer"][-1]["data"]}
 
 
 def test_two_runs_stand_beside_each_other(planted_run: Run) -> None:

@@ -60,3 +60,12 @@ def test_a_constant_channel_has_no_share(planted_run: Run) -> None:
     table.loc[table["channel"] == 0, ["omega_squared", "low", "high"]] = np.nan
     found = list(measures(planted_run, "SE_2_1", 0, {"specificity_by_channel": table}))
     assert [each.figure for each in found] == ["none"]
+
+
+def test_a_channel_that_varies_between_a_class_and_the_rest_only_is_said_to(planted_run: Run) -> None:
+    table = kept_table(planted_run, "selectivity").assign(d_prime=np.nan, best_class_name="a*b")
+    found = next(iter(measures(planted_run, "SE_2_1", 0, {"selectivity": table})))
+    assert (found.label, found.figure) == ("d′ of the best class", "∞")
+    assert "It varies neither within a\\*b nor over all other images" in found.says
+    unknown = measures(planted_run, "SE_2_1", 0, {"selectivity": table.assign(best_class="")})
+    assert "d′ of the best class" not in {each.label for each in unknown}

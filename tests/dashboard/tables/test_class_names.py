@@ -22,4 +22,4 @@ def test_a_name_that_is_taken_has_its_id() -> None:
 
 def test_labels_are_in_the_order_of_the_classes() -> None:
     assert labels_of(Classes(("n1", "n2", "n3"), ("crane", "crane", "dog"))) == ["crane (n1)", "crane (n2)", "dog"]
-    assert labels_of(Classes(("crane", "crane"), ("crane", "crane"))) == ["crane (crane)"] * 2
+    assert labels_of(Classes(("crane", "crane"), ("crane", "crane"))) == ["crane (crane)", "crane (crane) [2]"]

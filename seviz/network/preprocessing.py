@@ -1,0 +1,145 @@
+"""How images become what a network takes: what is known of the network, and what a person says otherwise."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import timm.data
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
+
+from seviz.errors import OptionError
+from seviz.network.settings import Settings
+
+SEEN = ("in_chans", "img_size", "mean", "std", "interpolation", "crop_pct")
+"""The settings that change how images are preprocessed."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images are preprocessed.
+
+    Attributes
+    ----------
+    preprocess
+        From a PIL image to what the network takes, (channels, height, width) float32.
+    told
+        In words and numbers: the library whose transform it is, and its arguments.
+    input_size
+        (channels, height, width) of what it gives.
+    assumed
+        What was assumed, a sentence each.
+    """
+
+    preprocess: Callable[[Image.Image], Tensor]
+    told: dict[str, Any]
+    input_size: tuple[int, int, int]
+    assumed: tuple[str, ...] = ()
+
+
+def of_timm(config: Mapping[str, Any]) -> Preprocessing:
+    """timm's, by a data config of its own: input_size, interpolation, mean, std, crop_pct, crop_mode."""
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+    return Preprocessing(
+        timm.data.create_transform(**config, is_training=False),
+        {"library": "timm", **plain},
+        tuple(config["input_size"]),
+    )
+
+
+def of_torchvision(preset: ImageClassification) -> Preprocessing:
+    """torchvision's, by the preset of its weights."""
+    (side,) = set(preset.crop_size)
+    return Preprocessing(
+        preset,
+        {
+            "library": "torchvision",
+            "resize": list(preset.resize_size),
+            "crop": list(preset.crop_size),
+            "interpolation": preset.interpolation.value,
+            "mean": list(preset.mean),
+            "std": list(preset.std),
+        },
+        (3, side, side),
+    )
+
+
+def otherwise(known: Mapping[str, Any], settings: Settings, size: tuple[int, int, int]) -> Preprocessing:
+    """What is known of a network, with what a person says otherwise.
+
+    Parameters
+    ----------
+    known
+        As `Preprocessing.told`.
+    settings
+        What is said.
+    size
+        (channels, height, width) of the network's input, as far as is known.
+
+    Raises
+    ------
+    OptionError
+        If mean or std have a number of values other than the channels, or the preprocessing is neither timm's nor
+        torchvision's and cannot be changed.
+    """
+    library = known.get("library")
+    if library not in ("timm", "torchvision") or known.keys().isdisjoint({"crop", "crop_pct"}):
+        said = next(name for name in SEEN if name in settings.given())
+        raise OptionError(f"{said} is given, and the preprocessing is the network's own; leave it out")
+    channels = settings.in_chans or size[0]
+    mean, std, assumed = _normalisation(known, settings, channels)
+    height, width = settings.img_size or size[1:]
+    if library == "torchvision":
+        return _torchvision_otherwise(known, settings, (height, width), mean, std)
+    config = {key: value for key, value in known.items() if key != "library"} | {
+        "input_size": (channels, height, width),
+        "mean": mean,
+        "std": std,
+        "interpolation": settings.interpolation or known["interpolation"],
+        "crop_pct": settings.crop_pct or known["crop_pct"],
+    }
+    made = of_timm(config)
+    return Preprocessing(made.preprocess, made.told, made.input_size, assumed)
+
+
+def _normalisation(
+    known: Mapping[str, Any], settings: Settings, channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
+    """Mean and std of each channel, and what was assumed of them."""
+    for name in ("mean", "std"):
+        values = getattr(settings, name)
+        if values is not None and len(values) != channels:
+            raise OptionError(
+                f"{name} has {len(values)} number{'s' if len(values) > 1 else ''}, and the network takes {channels}"
+                f" channel{'s' if channels > 1 else ''}; give {channels}"
+            )
+    mean, std = settings.mean or tuple(known["mean"]), settings.std or tuple(known["std"])
+    if len(mean) == len(std) == channels:
+        return mean, std, ()
+    if channels == 1:
+        values = tuple(sum(numbers) / len(numbers) for numbers in (mean, std))
+        sentence = f"preprocessing: grey images by the average of RGB's mean {values[0]:.4g} and std {values[1]:.4g}"
+        return settings.mean or values[:1], settings.std or values[1:], (f"{sentence} (mean, std)",)
+    sentence = f"preprocessing: {channels} channels as they are, since their mean and std are not known (mean, std)"
+    return settings.mean or (0.0,) * channels, settings.std or (1.0,) * channels, (sentence,)
+
+
+def _torchvision_otherwise(
+    known: Mapping[str, Any], settings: Settings, size: tuple[int, int], mean: tuple[float, ...], std: tuple[float, ...]
+) -> Preprocessing:
+    height, width = size
+    if height != width:
+        raise OptionError(f"img_size is {size}, and torchvision's preprocessing crops squares; give one number")
+    (resize, *_), (crop, *_) = known["resize"], known["crop"]
+    share = settings.crop_pct or crop / resize
+    return of_torchvision(
+        ImageClassification(
+            crop_size=height,
+            resize_size=round(height / share),
+            mean=mean,
+            std=std,
+            interpolation=InterpolationMode(settings.interpolation or known["interpolation"]),
+        )
+    )

@@ -1,0 +1,78 @@
+"""The README's lines on networks and images of one's own, run as they stand there."""
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import seviz
+from tests.cli.commands import run as run_command
+
+README = Path(__file__).parents[1] / "README.md"
+SECTION = "## Your network, your images"
+NETS = """
+import timm
+
+def make(num_classes=2):
+    return timm.create_model("mobilenetv3_small_050", num_classes=num_classes)
+"""
+
+
+def code(language: str) -> str:
+    """All code of a language in the section."""
+    section = README.read_text(encoding="utf-8").split(SECTION)[1].split("\n## ")[0]
+    return "\n".join(re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL))
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the section takes for granted: photos, checkpoints, a module, a loader; all networks are small ones."""
+    make_folder({"cat": 2, "dog": 2}, "photos")
+    monkeypatch.chdir(tmp_path)
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, **k: create(name.replace("seresnet50", SMALL), **k))
+    known = timm.get_pretrained_cfg
+    monkeypatch.setattr(timm, "get_pretrained_cfg", lambda name: known(name.replace("seresnet50", SMALL)))
+    Path("names.txt").write_text("cat\ndog\n")
+    Path("nets.py").write_text(NETS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = create(SMALL, num_classes=2)
+        x, y = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 0, 1])
+    state = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
+    torch.save({"state_dict": module.state_dict(), "best": np.float64(0.9)}, "last.pt")
+    torch.save({"state_dict": state, "hyper_parameters": {"lr": 0.1}, "pytorch-lightning_version": "2.5"}, "last.ckpt")
+    loader = DataLoader(TensorDataset(x, y), batch_size=2)
+    return {"seviz": seviz, "torch": torch, "module": module, "loader": loader, "x": x, "y": y}
+
+
+SMALL = "mobilenetv3_small_050"
+
+
+def test_the_commands_run(workplace: dict[str, Any]) -> None:
+    commands = code("sh").splitlines()
+    assert len(commands) == 3
+    for line in commands:
+        words = shlex.split(line, comments=True)
+        result = run_command(*words[1:])
+        assert (words[0], result.exit_code) == ("seviz", 0), result.stderr
+        run = seviz.open_run(words[words.index("-o") + 1])
+        assert len(run.samples) == 4
+        assert run.manifest.model.settings
+
+
+@pytest.mark.filterwarnings(
+    "ignore:classes. 2, as the weights", "ignore:Top-1 accuracy", "ignore:The classes of the data"
+)
+def test_the_python_lines_run(workplace: dict[str, Any]) -> None:
+    exec(code("python"), workplace)
+    for name in "defg":
+        assert len(seviz.open_run(f"runs/{name}").samples) == 4
+    assert workplace["network"].spec == "memory:MobileNetV3"
