@@ -439,7 +439,7 @@ def test_mutants_are_killed_by_tests_or_by_time_or_survive(tmp_path: Path) -> No
         "ReplaceComparisonOperator_Gt_GtE:0": "survived",
     }
     chosen = [mutant for mutant in every if mutant.name.removeprefix("shop.py:") in wanted]
-    mutation.try_all(root, chosen, {"shop.py": ("test_shop.py",)}, out, workers=3, at_least=3, times=3)
+    mutation.try_all(root, chosen, {"shop.py": ("test_shop.py",)}, out, workers=3, at_least=3, times=8)
     rows = mutation.read(out)
     assert {name.removeprefix("shop.py:"): row["outcome"] for name, row in rows.items()} == wanted
     killed = rows["shop.py:ReplaceBinaryOperator_Mul_Add:2"]
