@@ -51,7 +51,8 @@ def shown(value: object, longest: int = 60) -> str:
     """A value out of a file as a message shows it: on one line, printable and short."""
     if isinstance(value, str):
         text = value[:longest]
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
         cut = len(value) > longest or len(text) > longest
         return f"'{text[: longest - 5]}...'" if cut else f"'{text}'"
     if isinstance(value, list | tuple):
@@ -243,7 +244,7 @@ def _unknown(raw: Any, made: Any, name: str = "") -> Iterator[str]:
         for key, value in raw.items():
             if key not in known:
                 yield f"{name}{shown(key)[1:-1]}"
-            else:
+            elif isinstance(value, dict | list):
                 yield from _unknown(value, getattr(made, key), f"{name}{key}.")
     elif isinstance(made, tuple) and isinstance(raw, list):
         for number, (value, one) in enumerate(zip(raw, made, strict=True)):

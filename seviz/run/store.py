@@ -307,23 +307,26 @@ class Run:
     @cached_property
     def _rows_of_chunks(self) -> list[int]:
         """Of how many images each chunk keeps the gates."""
-        return self._sizes(f"gates/excitation/{self.blocks[0]}")
+        return [kept for _, kept in self._sizes]
 
     @cached_property
     def images_of_chunks(self) -> list[int]:
         """How many images each chunk has."""
-        return self._sizes("samples/kept")
+        return [images for images, _ in self._sizes]
 
-    def _sizes(self, array: str) -> list[int]:
-        """By chunk, how long an array is, by its header; raises DamagedRunError if that does not fit the manifest."""
+    @cached_property
+    def _sizes(self) -> list[tuple[int, int]]:
+        """By chunk, its images and those whose gates it keeps, by its header, which must fit the manifest."""
         form, sizes = form_of_chunk(self.manifest), []
+        names = "samples/kept", f"gates/excitation/{self.blocks[0]}"
         for path in self.chunk_paths():
             header = header_of(path, within=self.path)
             try:
                 form.check(header.arrays)
             except ValueError as error:
                 raise damaged(path, str(error)) from error
-            sizes.append(header.arrays[array][1][0])
+            (_, (images,)), (_, (kept, _)) = (header.arrays[name] for name in names)
+            sizes.append((images, kept))
         return sizes
 
     def __getitem__(self, block: str) -> xr.Dataset:
