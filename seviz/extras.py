@@ -10,6 +10,7 @@ from seviz.errors import MissingPackageError
 EXTRAS: Final[dict[str, dict[str, str]]] = {
     "attribution": {"captum": "captum"},
     "coco": {"pycocotools": "pycocotools"},
+    "hf": {"datasets": "datasets"},
     "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
     "paper": {"pytorchcv": "pytorchcv"},
     "prune": {"torch-pruning": "torch_pruning"},

@@ -32,7 +32,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*_: Any, **__: Any) -> None:
         pytest.fail("the work began")
 
-    monkeypatch.setattr(reopening, "load", load)
+    monkeypatch.setattr(reopening, "load_with", load)
     monkeypatch.setattr(seviz, "load", load)
 
 
