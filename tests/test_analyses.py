@@ -19,12 +19,14 @@ import numpy as np
 import pytest
 import reliability
 import safetensors.torch
+import statsmodels.api
 import torch
 import train_reference
 import zoo_survey
 from PIL import Image
 from torch import nn
 
+import seviz
 from seviz.network.blocks import survey
 from tests.made_runs import make_run
 
@@ -450,3 +452,74 @@ def test_mutants_are_killed_by_tests_or_by_time_or_survive(tmp_path: Path) -> No
     (root / "test_shop.py").write_text("import shop\n\n\ndef test_total():\n    assert shop.total([1]) == 12\n")
     with pytest.raises(SystemExit, match=r"the tests of shop.py as they are end with 1:(?s:.)*assert 2 == 12"):
         mutation.try_all(root, chosen, {"shop.py": ("test_shop.py",)}, out)
+
+
+KNOWN = ("own", "mean", "class mean", "predicted", "without class part", "control", "control again", "within", "across")
+
+
+def rows_of(printed: str) -> list[list[str]]:
+    """The cells of all rows of tables in Markdown."""
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.splitlines() if line.startswith("| ")]
+
+
+def test_joint_ablation_with_own_gates_costs_nothing(run: Callable[..., str], kinds: Path) -> None:
+    printed = run("joint_ablation.py", kinds / "runs" / "single label", "--stages", "--trust-code")
+    heading, *rows = rows_of(printed)
+    assert [row[0] for row in rows] == ["all"] * 9 + ["stage 2"] * 9 + ["stage 3"] * 9
+    assert [row[1] for row in rows[:9]] == list(KNOWN)
+    assert {row[heading.index("lost")] for row in rows if row[1] == "own"} == {"+0.000"}
+
+
+def test_gates_are_replaced_as_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    joint_ablation = importlib.import_module("joint_ablation")
+    labels = np.repeat(np.arange(3), 4)
+    of_class = np.array([[0.2, 0.5], [0.4, 0.5], [0.6, 0.5]], np.float32)
+    gates = of_class[labels]  # nothing but the class, in the first channel
+    replaced = joint_ablation.Replacements(labels, (labels + 1) % 3, 0)
+    close = np.testing.assert_allclose
+    close(replaced.of("mean", gates), np.tile([0.4, 0.5], (12, 1)), rtol=1e-6)
+    close(replaced.of("class mean", gates), gates, rtol=1e-6)
+    close(replaced.of("within", gates), gates, rtol=1e-6)
+    close(replaced.of("predicted", gates), of_class[(labels + 1) % 3], rtol=1e-6)
+    close(replaced.of("without class part", gates), np.tile([0.4, 0.5], (12, 1)), rtol=1e-6)
+    assert not (replaced.of("across", gates)[:, 0] == gates[:, 0]).any()
+    with pytest.raises(SystemExit, match="class 1 has 1 image, expected at least 2 of each"):
+        joint_ablation.Replacements(np.array([0, 0, 1]), np.zeros(3), 0)
+    with pytest.raises(SystemExit, match="images of one class only, expected at least two"):
+        joint_ablation.Replacements(np.array([0, 0]), np.zeros(2), 0)
+
+
+def test_low_level_covariates_are_taken_out(run: Callable[..., str], kinds: Path) -> None:
+    printed = run("low_level_covariates.py", kinds / "runs" / "single label", "--folds", 2, "--trust-code")
+    table = [line.split() for line in printed.splitlines()[1:]]
+    assert table[0][:5] == ["block", "omega_squared", "low_level", "class_beyond", "shared"]
+    expected = seviz.specificity(seviz.open_run(kinds / "runs" / "single label"))["omega_squared"]
+    np.testing.assert_allclose([float(row[1]) for row in table[1:]], expected, atol=6e-4)
+    covariates = importlib.import_module("low_level_covariates")
+    random = np.random.default_rng(0)
+    terms, noise = random.normal(size=(60, 3)), random.normal(size=60)
+    values = terms @ [1, 2, 0] + noise
+    fitted = statsmodels.api.OLS(values, statsmodels.api.add_constant(terms)).fit()
+    assert covariates.explained(values[:, None], terms) == pytest.approx(fitted.rsquared_adj)
+
+
+def test_criteria_are_compared_within_and_across_blocks(run: Callable[..., str], kinds: Path) -> None:
+    options = ("--criteria", "gate_mean,gate_between,l1,l2,taylor", "--trust-code")
+    rows = rows_of(run("criteria_within_and_across_blocks.py", kinds / "runs" / "single label", *options))
+    assert [row[0] for row in rows[1:10]] == [
+        *("gate_mean", "gate_between", "l1", "l2", "taylor", "gate x l1", "gate x l2", "class share", "- class share")
+    ]
+    assert next(row[:3] for row in rows if row[0] == "block") == ["block", "l2", "gate_mean"]
+    assert [row[0] for row in rows[-3:]] == ["gate_between", "class share", "gate_mean"]
+
+
+def test_compression_is_compared_with_torch_pruning(run: Callable[..., str], kinds: Path) -> None:
+    options = ("--network", f"{kinds / 'small.py'}:network", "--data", kinds / "data", "--share", 0.7)
+    ways = ("original", "inner-l2", "tp-inner-taylor", "tp-norm", "fold", "fold, inner-l2")
+    rows = {row[0]: row[1:] for row in rows_of(run("compression_quality.py", *ways, *options, "--steps", 1))}
+    assert float(rows["original"][0]) == 1
+    assert all(0.2 < float(rows[way][0]) <= 0.7 for way in ("inner-l2", "tp-inner-taylor", "tp-norm"))
+    assert 0.95 < float(rows["fold"][0]) < 1
+    assert rows["fold, inner-l2"][0].startswith("NoSEBlocksError")  # folded networks cannot be pruned by seviz yet
+    with pytest.raises(AssertionError, match="no way 'tp-beauty'; expected some of original; inner-taylor"):
+        run("compression_quality.py", "tp-beauty", *options)

@@ -1,17 +1,7 @@
-from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from matplotlib.figure import Figure
-
-from tests.cli.kinds_of_run import make_kinds
-
-
-@pytest.fixture(scope="session")
-def kinds(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A run of every kind, and what they were made of: see `tests.cli.kinds_of_run`. Not to be written into."""
-    return make_once("kinds", make_kinds)
 
 
 @pytest.fixture
