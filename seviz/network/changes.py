@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from seviz.errors import SavedNetworkError
+from seviz.network.positions import CONVOLUTIONS
 from seviz.network.spread import Spread, is_spread
 
 _FORMS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
-    (nn.Conv1d, ("in_channels", "out_channels", "groups")),
-    (nn.Conv2d, ("in_channels", "out_channels", "groups")),
+    *((kind, ("in_channels", "out_channels", "groups")) for kind in CONVOLUTIONS),
     (nn.Linear, ("in_features", "out_features")),
     (nn.modules.batchnorm._BatchNorm, ("num_features",)),
     (nn.LayerNorm, ("normalized_shape",)),
