@@ -66,8 +66,11 @@ class Changes:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As what JSON holds."""
-        return asdict(self)
+        """As what JSON holds; without `last` where that is empty, as versions wrote it that did not know of it."""
+        record = asdict(self)
+        if not self.last:
+            del record["last"]
+        return record
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Changes":
