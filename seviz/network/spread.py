@@ -7,9 +7,6 @@ from torch import Tensor, nn
 
 from seviz.network.positions import LAYOUTS, Layout
 
-CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-"""By the number of axes, how torch keeps channels last in memory."""
-
 
 class Spread(nn.Module):
     """Puts each channel where it was before others were taken out; those are zero.
@@ -48,9 +45,8 @@ class Spread(nn.Module):
         """From (batch, kept channels, positions...) to (batch, channels, positions...), or with the channels last."""
         axis = 1 if self.layout == "first" else x.ndim - 1
         full = x.new_zeros(*x.shape[:axis], self.channels, *x.shape[axis + 1 :])
-        for rank, layout in CHANNELS_LAST.items():
-            if x.ndim == rank and x.is_contiguous(memory_format=layout):
-                full = full.contiguous(memory_format=layout)
+        if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
+            full = full.contiguous(memory_format=torch.channels_last)
         return full.index_copy_(axis, self.kept, x)
 
     def extra_repr(self) -> str:

@@ -307,9 +307,7 @@ class Trace(TorchFunctionMode):
         # A matrix product in the making.
         spread = name in ELEMENTWISE_PRODUCTS and output.numel() > max(x.numel() for x, _, _ in before)
         applied = _joined(o.learned for _, o in constants) if name not in ELEMENTWISE or spread else ()
-        return self._computed(
-            name, origins, same, output, changed=changed, call=call, applied=applied, before=before
-        )
+        return self._computed(name, origins, same, output, changed=changed, call=call, applied=applied, before=before)
 
     def _with_layout(
         self,
