@@ -45,7 +45,7 @@ def test_arrays_as_they_are(five: Network) -> None:
         ((3, 16, 16), "none", "3 channels, the network takes 5"),
         ((3, 16, 16), "model", "3 channels, the network takes 5"),
         ((16, 16, 5), "none", "16 channels, the network takes 5"),
-        ((5, 16), "none", r"2 axes, the network takes 3: \(channels, positions, positions\) of \(5, 16, 16\)"),
+        ((5, 16), "none", r"2 axes, the network takes 3: \(channels, height, width\) of \(5, 16, 16\)"),
         ((5, 2, 16, 16), "model", "4 axes, the network takes 3"),
         ((5, 20, 16), "none", r"shape \(5, 20, 16\), the network takes \(5, 16, 16\); preprocess 'model' resizes"),
         ((5, 1, 2_000_000), "model", "too long: 2000000 x 1 would be 512000000 pixels"),
