@@ -290,7 +290,7 @@ def _like_timm(spec: str, weights: str, model: nn.Module) -> Network:
         classes = Classes(tuple(names), tuple(names))
     if of_image(size):
         return _network(spec, weights, model, of_timm(timm.data.resolve_model_data_config(model)), classes)
-    known = model.pretrained_cfg
+    known: Any = model.pretrained_cfg
     network = _network(spec, weights, model, of_arrays(spec, size, known.get("mean"), known.get("std")), classes)
     return replace(network, fixed_size=known.get("fixed_input_size", True))
 

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from seviz.classes import Classes
@@ -84,7 +83,7 @@ class Network:
     weights: str
     trained: bool
     model: nn.Module
-    preprocess: Callable[[Image.Image], Tensor]
+    preprocess: Callable[[Any], Tensor]
     preprocessing: dict[str, Any]
     input_size: tuple[int, ...]
     classes: Classes | None

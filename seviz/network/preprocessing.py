@@ -9,7 +9,6 @@ from typing import Any
 
 import timm.data
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
@@ -38,7 +37,7 @@ class Preprocessing:
         What was assumed, a sentence each.
     """
 
-    preprocess: Callable[[Image.Image], Tensor]
+    preprocess: Callable[[Any], Tensor]
     told: dict[str, Any]
     input_size: tuple[int, ...]
     assumed: tuple[str, ...] = ()

@@ -142,9 +142,9 @@ def _known(
         )
     own = getattr(module, "pretrained_cfg", None)
     if not of_image(size):
-        if mean is None and (own is None or len(own.get("input_size") or ()) != len(size)):
-            return None
-        return of_arrays(spec, size, *((own.get("mean"), own.get("std")) if mean is None else (mean, std)))
+        if mean is None and own is not None and len(own.get("input_size") or ()) == len(size):
+            mean, std = own.get("mean"), own.get("std")
+        return None if mean is None else of_arrays(spec, size, mean, std)
     if mean is None and own is None:
         return None
     config: dict[str, Any] = {"crop_pct": 1.0} if own is None else timm.data.resolve_model_data_config(module)
