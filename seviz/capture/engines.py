@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seviz.errors import EngineError, OptionError, SevizError
+from seviz.network.axes import of_image
 from seviz.network.batchnorm import fold_batchnorms
 from seviz.network.blocks import SEBlock, learned_tensor
 from seviz.network.dtype import dtype_of
@@ -435,7 +436,7 @@ def _folded(
         try:
             if fold:
                 fold_batchnorms(network, images)
-            network.to(memory_format=layout)  # type: ignore[call-overload]
+            network.to(memory_format=layout)
             outcome = _outcome(network, blocks, images.contiguous(memory_format=layout))
         except Exception:  # as where an output is flattened by `view`, which channels-last tensors have not
             continue
@@ -450,7 +451,7 @@ def _layout(blocks: Mapping[str, SEBlock], input_size: Sequence[int]) -> torch.m
     Those over three axes of positions are not (R3D-18 takes 1.2 times as long on the CPU), and over one axis torch has
     no such format. A network that has its channels on the last axis has them so already.
     """
-    images = len(input_size) == 3 and all(block.layout == "first" for block in blocks.values())
+    images = of_image(input_size) and all(block.layout == "first" for block in blocks.values())
     return torch.channels_last if images else torch.contiguous_format
 
 

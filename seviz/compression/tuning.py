@@ -32,6 +32,7 @@ from seviz.capture.engines import home_of
 from seviz.errors import EmptyDataError, OptionError, WeightsError
 from seviz.experiments.evaluation import Images, Labelled, labelled_batches, logits_of
 from seviz.network.networks import Network
+from seviz.network.positions import Layout, channels_first, spread_over
 from seviz.network.wrappers import refuse_compiled
 from seviz.run.files import write_atomically
 
@@ -236,7 +237,7 @@ class _Training:
         steps: int,
     ) -> None:
         self.model, self._guide, self._recipe, self._steps = model, guide, recipe, steps
-        self._network, self._teacher = network, teacher
+        self._network, self._teacher, self._layout = network, teacher, network.input_layout
         options: dict[str, Any] = {"momentum": 0.9} if recipe.optimizer == "sgd" else {}
         self._optimizer = timm.optim.create_optimizer_v2(
             _parameter_groups(network, model, recipe.weight_decay),

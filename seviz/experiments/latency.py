@@ -31,7 +31,7 @@ from seviz.capture.collect import usable_device
 from seviz.capture.engines import apart, copy_of, frozen, random_images, tolerance_of
 from seviz.errors import EngineError, OptionError
 from seviz.experiments.evaluation import Progress
-from seviz.network.complexity import INPUT_SIZES, is_input_size
+from seviz.network.axes import is_input_size, of_image, sizes_in_words
 from seviz.network.dtype import as_taken, dtype_of
 from seviz.network.networks import Network
 from seviz.network.products import tensors_in
@@ -96,7 +96,7 @@ def latency(
     device
         "auto" (CUDA, else MPS, else CPU) or what torch calls it. A pass ends when the device is done.
     memory_format
-        Of weights and images; None for channels last where the input has three axes, as an image has, and else as it is.
+        Of weights and images; None for channels last of images, and contiguous for inputs of other axes.
     confidence
         Of the intervals, in (0, 1).
     progress
@@ -128,7 +128,7 @@ def latency(
     _check(networks, input_size, batch_sizes, modes, rounds, seconds, confidence)
     place = torch.device(usable_device(device))
     if memory_format is None:
-        memory_format = torch.channels_last if len(input_size) == 3 else torch.contiguous_format
+        memory_format = torch.channels_last if of_image(input_size) else torch.contiguous_format
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(place.type, enabled=False):
         models = {name: _ready(given, place, memory_format) for name, given in networks.items()}
         rows: list[dict[str, Any]] = []
@@ -181,7 +181,7 @@ def _check(
     if not networks:
         raise OptionError("networks is empty, expected at least one network by its name")
     if not is_input_size(input_size):
-        raise OptionError(f"input_size is {input_size!r}, expected {INPUT_SIZES}")
+        raise OptionError(f"input_size is {input_size!r}, expected {sizes_in_words()}")
     if not modes or (unknown := [mode for mode in modes if mode not in MODES]):
         given = repr(unknown[0]) if modes else "empty"
         raise OptionError(f"modes has {given}, expected some of {', '.join(MODES)}")

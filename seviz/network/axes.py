@@ -16,6 +16,17 @@ def of_image(shape: Sequence[int]) -> bool:
     return len(shape) == 3
 
 
+def is_input_size(shape: Sequence[int]) -> bool:
+    """Whether this is the shape of an input: whole numbers from 1, as many as an input may have axes."""
+    return len(shape) in RANKS and all(isinstance(n, int) and n > 0 for n in shape)
+
+
+def sizes_in_words() -> str:
+    """What `is_input_size` holds of."""
+    others = " or ".join(axes_in_words((1,) * rank) for rank in RANKS if rank != 3)
+    return f"{axes_in_words((1,) * 3)} such as (3, 224, 224), {others}"
+
+
 def axes_in_words(shape: Sequence[int], *, batch: bool = False) -> str:
     """What the axes of a shape are called, with that of the batch if asked for.
 

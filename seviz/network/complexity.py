@@ -14,7 +14,7 @@ FLOPs are multiply-adds.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import Any
@@ -27,17 +27,14 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from seviz.errors import ExampleError, NoSEBlocksError, OptionError, SevizError
+from seviz.network.axes import is_input_size, sizes_in_words
 from seviz.network.blocks import SEBlock, find_se_blocks
 from seviz.network.modes import undisturbed
-from seviz.network.positions import RANKS
 from seviz.network.products import tensors_in
 from seviz.network.tracing import Trace, trace
 from seviz.network.wrappers import uncompiled
 
 aten = torch.ops.aten
-
-INPUT_SIZES = "(channels, height, width) such as (3, 224, 224), or channels and one or three lengths"
-"""What `is_input_size` holds of, in words."""
 
 _WINDOWED = {
     **dict.fromkeys((aten.max_pool2d_with_indices, aten.avg_pool2d), 2),  # over one axis too
@@ -172,7 +169,7 @@ def complexity(
     2530992
     """
     if not is_input_size(input_size):
-        raise OptionError(f"input_size is {input_size!r}, expected {INPUT_SIZES}")
+        raise OptionError(f"input_size is {input_size!r}, expected {sizes_in_words()}")
     model = uncompiled(model)
     try:
         if blocks is None:
@@ -202,11 +199,6 @@ def complexity(
             for stage in sorted({block.stage for block in blocks.values()})
         },
     )
-
-
-def is_input_size(size: Sequence[int]) -> bool:
-    """Whether this is the size of an input, without the batch."""
-    return len(size) + 1 in RANKS and all(isinstance(n, int) and n > 0 for n in size)
 
 
 def _does_not_run(model: nn.Module, input_size: tuple[int, ...], error: BaseException) -> OptionError:

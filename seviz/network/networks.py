@@ -16,11 +16,13 @@ from seviz.network.backbones import Task
 from seviz.network.blocks import SEBlock, Survey, survey, why_none
 from seviz.network.examples import ROWS, Example, Given, is_shape, random_example, run_example
 from seviz.network.identity import Identity, identity_of, weights_sha256
-from seviz.network.modes import undisturbed
+from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.naming import Place, moved_names, names_of, with_names
 from seviz.network.outputs import Outputs, logits_in
+from seviz.network.positions import Layout
 from seviz.network.settings import Settings
 from seviz.network.specs import MEMORY
+from seviz.network.tracing import trace
 from seviz.network.wrappers import uncompiled
 
 _SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
@@ -132,6 +134,14 @@ class Network:
     def in_memory(self) -> bool:
         """Whether the model was handed over as a module, so that no spec tells how to make it again."""
         return self.spec.startswith(MEMORY)
+
+    @cached_property
+    def input_layout(self) -> Layout:
+        """Where the channels of what the model takes stand, as its first layer takes them."""
+        given = random_example(self.model, _example_of(self))
+        with undisturbed(self.model), buffers_kept(self.model), trace(self.model) as state:
+            run_example(self.model, given)
+        return state.layout_of_input
 
     @cached_property
     def survey(self) -> Survey:
