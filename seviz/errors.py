@@ -14,6 +14,7 @@
     │   ├── FoldingError          (ValueError)         no place for a constant gate in the weights
     │   ├── PruningError          (ValueError)         the network cannot be made as small as asked, or not at all
     │   ├── SavedNetworkError     (ValueError)         a saved network that cannot be read, or not be saved
+    │   ├── ResultError           (ValueError)         a compression on disk that is not what was written
     │   ├── EngineError           (RuntimeError)       the network cannot be compiled, or not run as asked
     │   ├── CompiledModelError    (RuntimeError)       hooks would be ignored by compiled code
     │   ├── CheckpointedError     (RuntimeError)       backward would compute a forced gate again, unforced
@@ -95,6 +96,10 @@ class PruningError(ModelError, ValueError):
 
 class SavedNetworkError(ModelError, ValueError):
     """A network on disk that is not what was written, or a network that cannot be written down."""
+
+
+class ResultError(ModelError, ValueError):
+    """A compression on disk that is not what was written, or not whole."""
 
 
 class EngineError(ModelError, RuntimeError):

@@ -1,22 +1,17 @@
-"""What the commands that make networks smaller share: their options, and the images parted."""
+"""What the commands that make networks smaller share: their options, what is checked before, and the result."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seviz.cli.opening import open_data
 from seviz.cli.printing import print_table
 from seviz.cli.reporting import Listed, say
 from seviz.cli.trusting import Trust
 from seviz.lists import HOW
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from seviz.compression.directory import Compression
-    from seviz.compression.splitting import Split
+    from seviz.compression.result import Compression
     from seviz.network.networks import Network
     from seviz.run.store import Run
 
@@ -42,45 +37,13 @@ Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A run, its network, and its images parted."""
-
-    run: "Run"
-    network: "Network"
-    split: "Split"
-    reading: dict[str, Any]
-    """How images are read and where they go: batch_size, device, rotate, workers."""
-
-
-def setting(
-    run: Path,
-    *,
-    data: str | None,
-    root: Path | None,
-    weights: str | None,
-    seed: int,
-    batch_size: int,
-    device: str,
-    workers: int | None,
-    trust: Trust,
-) -> Setting:
-    """Open a run and what it was made from, and part its images."""
+def network_and_run(run: Path, weights: str | None, trust: Trust) -> "tuple[Network, Run]":
+    """The network of a run, and the run."""
     import seviz
-    from seviz.compression.splitting import split
-    from seviz.experiments.reopening import reopen_data, reopen_network
+    from seviz.experiments.reopening import reopen_network
 
     opened = seviz.open_run(run)
-    network = reopen_network(opened, weights=weights, **trust)
-    images = reopen_data(opened, root=root)
-    other = None if data is None else open_data(data)
-    reading = {
-        "batch_size": batch_size,
-        "device": device,
-        "rotate": opened.manifest.engine.rotate,
-        "workers": workers,
-    }
-    return Setting(opened, network, split(opened, images, other=other, seed=seed), reading)
+    return reopen_network(opened, weights=weights, **trust), opened
 
 
 def check_before(out: Path, *, prunes: bool = False, onnx: bool = False) -> None:
@@ -116,7 +79,6 @@ def check_room_of(network: "Network", out: Path, *, files: int) -> None:
 def write(
     compression: "Compression",
     out: Path,
-    table: "pd.DataFrame",
     *,
     program: bool = False,
     onnx: bool = False,
@@ -124,12 +86,10 @@ def write(
     as_csv: bool,
 ) -> None:
     """Write a result, and print its measurements; exit code 1 if the network could not be exported as asked."""
-    from seviz.compression.directory import write_compression
-
     failures: list[str] = []
-    written = write_compression(compression, out, program=program, onnx=onnx, tell=failures.append)
+    written = compression.write(out, program=program, onnx=onnx, tell=failures.append)
     say(f"written: {written}")
-    print_table(table, as_json=as_json, as_csv=as_csv)
+    print_table(compression.measurements, as_json=as_json, as_csv=as_csv)
     for failure in failures:
         say(f"error: {failure}. All else is written; seviz.load({str(written)!r}) gives the network.")
     if failures:

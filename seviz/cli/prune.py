@@ -1,6 +1,6 @@
 """`seviz prune`: channels taken out of a network for good."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,26 +19,17 @@ from seviz.cli.compressing import (
     Root,
     RunPath,
     Seed,
-    Setting,
     Weights,
     Workers,
     check_before,
     check_room_of,
-    setting,
+    network_and_run,
     write,
 )
 from seviz.cli.opening import open_data
-from seviz.cli.printing import with_remarks
 from seviz.cli.reporting import progress, reported, say, split_list
 from seviz.cli.trusting import Trust, trusting
-from seviz.errors import OptionError, PruningError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from seviz.network.networks import Network
-
-KINDS = ("gated", "inner", "branch", "stream")
+from seviz.errors import OptionError
 
 
 @reported
@@ -81,142 +72,39 @@ def prune(
 
     Writes the smaller network, its measurements and a card to a directory, and prints the measurements.
     """
-    from seviz.compression import pruning
-    from seviz.compression.directory import Compression
-    from seviz.compression.recalibration import recalibrate as recalibrated
-    from seviz.experiments.measure import measure
-    from seviz.figures.compression import removed_by_block
+    from seviz.compression.recipes import prune_run
 
     if sum(each is not None for each in (flops, parameters, channels)) != 1:
         raise OptionError("of --flops, --parameters and --channels exactly one is to be given")
     if (epochs > 0) != (train is not None):
         raise OptionError("--epochs and --train go together: so many epochs on those images")
     check_before(out, prunes=True, onnx=onnx)
-    made = setting(
-        run,
-        data=data,
+    network, opened = network_and_run(run, weights, trust)
+    check_room_of(network, out, files=1 + program + onnx)
+    made = prune_run(
+        network,
+        opened,
+        flops=flops,
+        parameters=parameters,
+        channels=channels,
+        kind=kind,  # type: ignore[arg-type]
+        criterion=criterion,
+        scope=scope,  # type: ignore[arg-type]
+        round_to=round_to,
+        max_share=max_share,
+        recalibrate=recalibrate,
+        epochs=epochs,
+        train=None if train is None else open_data(train, split=train_split),
+        learning_rate=learning_rate,
+        classes=split_list(classes),
+        latency=latency,
+        data=None if data is None else open_data(data),
         root=root,
-        weights=weights,
         seed=seed,
         batch_size=batch_size,
         device=device,
         workers=workers,
-        trust=trust,
+        progress=progress,
+        tell=say,
     )
-    network, wanted = made.network, split_list(classes)
-    check_room_of(network, out, files=1 + program + onnx)
-    criterion = _of_classes(criterion, wanted)
-    kinds = ["gated", "inner"] if kind == "auto" else [kind]
-    for number, each in enumerate(kinds):
-        try:
-            scores = _scores(made, each, criterion)
-            smaller = pruning.prune(
-                network,
-                scores,
-                kind=each,  # type: ignore[arg-type]
-                flops=flops,
-                parameters=parameters,
-                channels=channels,
-                scope=scope,  # type: ignore[arg-type]
-                round_to=round_to,
-                max_share=max_share,
-            )
-        except PruningError as error:
-            if number + 1 == len(kinds):
-                raise
-            say(f"note: not of kind {each!r}: {error}")
-        else:
-            kind = each
-            break
-    networks = {"original": network, "pruned": smaller}
-    if recalibrate:
-        reading = {name: value for name, value in made.reading.items() if name != "rotate"}
-        with progress("recalibrate") as step:
-            smaller = recalibrated(smaller, made.split.score, progress=step, **reading)
-        networks["pruned, recalibrated"] = smaller
-    if train is not None:
-        smaller = _tuned(made, smaller, train, train_split, epochs, learning_rate)
-        networks["pruned, fine-tuned"] = smaller
-    with progress("measure") as step:
-        measured = measure(networks, made.split.final, classes=wanted, progress=step, **made.reading)
-    table = with_remarks(measured.side_by_side(latency=latency), network.remarks)
-    removed = pruning.pruning_table(network, smaller)
-    budget = next(
-        f"{value:g} of the {name} {'go' if name == 'channels' else 'remain'}"
-        for name, value in (("multiply-adds", flops), ("parameters", parameters), ("channels", channels))
-        if value is not None
-    )
-    compression = Compression(
-        title=f"{network.spec} pruned: {budget}",
-        made=(
-            f"Channels of kind {kind!r} were taken out for good, those with the least {criterion} first, until"
-            f" {budget}.",
-            *network.remarks,
-        ),
-        settings={
-            "run": run,
-            "network": network.spec,
-            "kind": kind,
-            "criterion": criterion,
-            "budget": budget,
-            "scope": scope,
-            "round_to": round_to,
-            "max_share": max_share,
-            "recalibrated": recalibrate,
-            "epochs of fine-tuning": epochs,
-            "fine-tuned with": train or "nothing",
-            "classes": classes or "all",
-        },
-        split=made.split.record,
-        tables={
-            "results": ("Original and result", table),
-            "classes": ("By class", measured.by_class()),
-            "removed": ("What was removed, by block", removed),
-        },
-        figures={"removed": removed_by_block(removed)} if len(removed) else {},
-        network=smaller,
-    )
-    write(compression, out, table, program=program, onnx=onnx, as_json=as_json, as_csv=as_csv)
-
-
-def _of_classes(criterion: str, classes: list[str] | None) -> str:
-    """For some classes, the mean gate over their images takes the place of that over all."""
-    return f"gate_class:{','.join(classes)}" if classes and criterion == "gate_mean" else criterion
-
-
-def _scores(made: Setting, kind: str, criterion: str) -> "pd.DataFrame":
-    import seviz
-    from seviz.compression.inner import inner_scores
-    from seviz.compression.stages import stage_importance
-
-    if kind not in KINDS:
-        raise OptionError(f"kind is {kind!r}, expected auto or one of {', '.join(KINDS)}")
-    network, split = made.network, made.split
-    with progress(f"score by {criterion}") as step:
-        if kind == "inner":
-            return inner_scores(network, split.run, criterion, data=split.score, progress=step, **made.reading)
-        reading: dict[str, Any] = {name: value for name, value in made.reading.items() if name != "rotate"}
-        scores = seviz.importance(network, split.run, criterion, data=split.score, progress=step, **reading)
-        return stage_importance(scores, network) if kind == "stream" else scores
-
-
-def _tuned(
-    made: Setting, network: "Network", train: str, part: str | None, epochs: int, learning_rate: float
-) -> "Network":
-    from seviz.compression.masking import check_disjoint
-    from seviz.compression.splitting import files
-    from seviz.compression.tuning import fine_tune
-
-    images = open_data(train, split=part)
-    check_disjoint(files(images), files(made.split.final))
-    reading = {name: value for name, value in made.reading.items() if name in ("device", "workers")}
-    return fine_tune(
-        network,
-        images,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        progress=lambda epoch: say(
-            f"fine-tuning, epoch {epoch.number} of {epoch.epochs}: loss {epoch.loss:.3f}, {epoch.accuracy:.1%} right"
-        ),
-        **reading,
-    )
+    write(made, out, program=program, onnx=onnx, as_json=as_json, as_csv=as_csv)

@@ -1,6 +1,7 @@
-"""A compression on disk: the smaller network, what it was measured to be, and a card that says how it was made.
+"""A compression written to disk: the smaller network, what it was measured to be, a card that says how it was made.
 
 README.md            the card
+result.json          settings, which images were used for what, measurements: what `Compression.open` reads
 network.json, weights.safetensors   the network, for `seviz.load`
 network.pt2          the same as a program that torch alone runs
 network.onnx         the same for any runtime, where asked for
@@ -9,16 +10,15 @@ figures/NAME.png     figures
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from seviz.compression.export import Exported, export_onnx, export_program, require_onnx
+from seviz.compression.result import CARD, RECORD, Compression, recorded, said
 from seviz.errors import EngineError, OptionError, WriteError
 from seviz.figures.style import save
 from seviz.network.networks import Network
@@ -28,37 +28,6 @@ from seviz.run.places import check_directory
 from seviz.texts import command_line, csv_text, markdown_text
 
 _ROWS = 40  # of a table on the card
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compression:
-    """What is to be written.
-
-    Attributes
-    ----------
-    title
-        Of the card, such as "timm/seresnet50 with 12 SE blocks folded".
-    made
-        How it was made, sentences.
-    settings
-        By name, all that was set.
-    split
-        Which images were used for what, by name.
-    tables
-        By name, with a title each.
-    figures
-        By name.
-    network
-        The smaller network; None where there is none, as of curves.
-    """
-
-    title: str
-    made: tuple[str, ...]
-    settings: Mapping[str, Any]
-    split: Mapping[str, Any]
-    tables: Mapping[str, tuple[str, pd.DataFrame]]
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-    network: Network | None = None
 
 
 def check_free(directory: str | Path) -> Path:
@@ -129,7 +98,8 @@ def write_compression(
             for name, figure in compression.figures.items():
                 (place / "figures").mkdir(exist_ok=True)
                 save(figure, place / "figures" / f"{name}.png")
-            (place / "README.md").write_text(card(compression, exported, directory), encoding="utf-8", newline="\n")
+            (place / RECORD).write_text(recorded(compression), encoding="utf-8", newline="\n")
+            (place / CARD).write_text(card(compression, exported, directory), encoding="utf-8", newline="\n")
             if directory.exists():
                 directory.rmdir()
             place.rename(directory)
@@ -193,7 +163,7 @@ def _use(file: Exported) -> list[str]:
 
 
 def _pairs(values: Mapping[str, Any]) -> pd.DataFrame:
-    given = {name: str(value) for name, value in values.items() if value is not None}
+    given = {name: said(value) for name, value in values.items() if value is not None}
     return pd.DataFrame({"what": list(given), "value": list(given.values())})
 
 

@@ -18,7 +18,7 @@ from seviz.network.flow import Producer, producers
 from seviz.network.layers import LAYERS, Layer, channels_out
 from seviz.network.networks import Network
 
-Kind = Literal["gated", "inner", "stream", "branch"]
+Kind = Literal["gated", "inner", "branch", "stream"]
 Scope = Literal["global", "stage", "block"]
 Key = tuple[str | int, ...]
 """Whose channels a table numbers."""

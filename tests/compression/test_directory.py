@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 import seviz
 from seviz.compression import directory
-from seviz.compression.directory import Compression, check_free, markdown, write_compression
+from seviz.compression.directory import check_free, markdown, write_compression
 from seviz.compression.folding import fold_to
+from seviz.compression.result import Compression
 from seviz.errors import EngineError, MissingPackageError, OptionError, SavedNetworkError, WriteError
 from seviz.network.networks import Network
 
@@ -28,6 +29,7 @@ def _compression(network: Network | None) -> Compression:
     figure.subplots().plot([0, 1], [1, 0])
     table = pd.DataFrame({"network": ["a|b", "c"], "accuracy": [0.5, np.nan], "parameters": [1234567, 8]})
     return Compression(
+        kind="fold",
         title="A smaller network",
         made=("One block was folded.",),
         settings={"blocks": "SE_5_2"},
@@ -46,7 +48,7 @@ def written(smaller: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_is_written_and_the_network_comes_back(smaller: Network, written: Path) -> None:
     names = {str(path.relative_to(written)) for path in written.rglob("*") if path.is_file()}
     assert names == {
-        *("README.md", "network.json", "weights.safetensors", "network.pt2", "results.csv"),
+        *("README.md", "result.json", "network.json", "weights.safetensors", "network.pt2", "results.csv"),
         "figures/results.png",
     }
     assert [path.name for path in written.parent.iterdir()] == ["out"]  # nothing beside it
@@ -74,7 +76,7 @@ def test_the_program_is_the_network(smaller: Network, written: Path) -> None:
 
 def test_without_a_network(tmp_path: Path) -> None:
     out = write_compression(_compression(None), tmp_path / "out")
-    assert {path.name for path in out.iterdir()} == {"README.md", "results.csv", "figures"}
+    assert {path.name for path in out.iterdir()} == {"README.md", "result.json", "results.csv", "figures"}
     assert "seviz.load" not in (out / "README.md").read_text()
 
 
@@ -112,7 +114,7 @@ def test_what_cannot_be_exported_is_told_and_all_else_written(
     out = write_compression(_compression(smaller), tmp_path / "out", onnx=True, tell=told.append)
     assert told == [f"there is no network.{kind}: {error}" for kind in ("pt2", "onnx")]
     assert {path.name for path in out.iterdir()} == {
-        *("README.md", "network.json", "weights.safetensors", "results.csv", "figures"),
+        *("README.md", "result.json", "network.json", "weights.safetensors", "results.csv", "figures"),
     }
     assert "network.onnx" not in (out / "README.md").read_text()
 

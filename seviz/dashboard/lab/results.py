@@ -1,152 +1,85 @@
-"""What compressions have left with a run: smaller networks and curves, told by their tables, settings and cards.
+"""What compressions have left with a run: how the lab calls them, and what it shows of them.
 
-`RUN/compressions/NNN-ACTION` is the directory that one of them wrote, see `seviz.compression.directory`. CSV, JSON and
-Markdown are read, nothing else; a directory that is not whole is left out with a remark.
+`RUN/compressions/NNN-ACTION` is the directory that one of them wrote, see `seviz.compression.result`, which reads it; a
+directory that is not whole is left out with a remark.
 """
 
 import re
 import tempfile
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from seviz.classes import Classes
+from seviz.compression.listing import FOLDER, Results, classes_of, results_in
+from seviz.compression.result import CARD, LARGEST, Compression, read, said
 from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.files import zipped
 from seviz.dashboard.tables.class_names import labels_of
 from seviz.errors import WriteError
-from seviz.foreign import line, parse_json
-from seviz.texts import of_markdown, path_text, visible
+from seviz.foreign import read_regular
 
-FOLDER = "compressions"
-"""Of a run, where its compressions lie."""
-LARGEST = 64 * 2**20
-"""Bytes of a table or card that is read."""
-_LONGEST_LINE = 100_000  # bytes, of the names of columns
-
-Kind = Literal["mask", "fold", "prune"]
-_NETWORK = ("README.md", "network.json", "weights.safetensors", "network.pt2", "network.onnx")
-_TOLD_BY: dict[Kind, str] = {"mask": "mean", "prune": "removed", "fold": "blocks"}
-_COLUMNS = {
-    "mean": ("criterion", "scope", "fraction", "accuracy", "low", "high"),
-    "results": (
-        "network",
-        "images",
-        "accuracy",
-        "low",
-        "high",
-        "drop",
-        "drop_low",
-        "drop_high",
-        "parameters",
-        "multiply_adds",
-        "bytes",
-        "blocks",
-    ),
-}
-_TEXTS = ("criterion", "scope", "network", "block", "reason", "class", "class_name")  # a class may be called NA, or 7
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Result:
-    """One compression.
-
-    Attributes
-    ----------
-    path
-        Its directory.
-    kind
-        What was done.
-    action
-        The same as the lab calls it: mask, fold, remove, prune or specialise.
-    title, card
-        Of the card, and all of it, Markdown.
-    settings
-        By name, as the card tells them.
-    main
-        Of masking curves the means over seeds; else a row a network, the original first.
-    tables
-        Names of all its tables.
-    files
-        Of the smaller network; none where there is none.
-    """
-
-    path: Path
-    kind: Kind
-    action: str
-    title: str
-    card: str
-    settings: dict[str, str]
-    main: pd.DataFrame
-    tables: tuple[str, ...]
-    files: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """Of its directory, as it is shown."""
-        return visible(path_text(self.path.name))
-
-    @property
-    def number(self) -> str:
-        """What its directory begins with, or all of the name."""
-        return self.name.partition("-")[0]
-
-    @property
-    def summary(self) -> str:
-        """What was done, in a few words."""
-        given = self.settings
-        classes = given.get("classes", "all")
-        only = "" if classes == "all" else f", for {classes}"
-        if self.kind == "mask":
-            return f"channels masked by {given.get('criteria', 'criteria')}"
-        if self.kind == "prune":
-            criterion = given.get("criterion", "").partition(":")[0]
-            return f"pruned: {given.get('budget', 'to a budget')}, by {criterion}{only}"
-        before, after = (int(self.main["blocks"].iloc[k]) for k in (0, -1))
-        done = "taken out" if self.action == "remove" else "folded"
-        return f"{before - after} of {before} SE blocks {done}{only}"
-
-    def table(self, name: str) -> pd.DataFrame:
-        """One of its tables."""
-        file = self.path / f"{name}.csv"
-        return _read_csv(file, file.stat().st_mtime_ns)
-
-
-@dataclass(frozen=True)
-class Results:
-    """The compressions of a run by their names, and why others are left out."""
-
-    results: tuple[Result, ...]
-    remarks: tuple[str, ...]
-
-    def of(self, *kinds: Kind) -> list[Result]:
-        """Those of some kinds."""
-        return [result for result in self.results if result.kind in kinds]
+_FILES = (CARD, "network.json", "weights.safetensors", "network.pt2", "network.onnx")
+_ACTIONS = {"curve": ("mask",), "fold": ("fold", "remove", "specialise"), "prune": ("prune", "specialise")}
+"""What the lab may call a kind, the usual first."""
 
 
 def read_results(run: Path) -> Results:
     """The compressions in a run's directory; hidden directories are under way, and left out in silence."""
-    folder = run / FOLDER
-    found: list[Result] = []
-    remarks: list[str] = []
-    try:
-        places = sorted(place for place in folder.iterdir() if not place.name.startswith("."))
-    except OSError:
-        places = []
-    for place in places:
-        if place.is_symlink() or not place.is_dir():
-            continue
-        read = _read(place, _mark(place))
-        if isinstance(read, Result):
-            found.append(read)
-        else:
-            remarks.append(f"{path_text(place.name)} is left out: {read}")
-    return Results(tuple(found), tuple(remarks))
+    return results_in(run / FOLDER, lambda place: _read(place, _mark(place)))
+
+
+def action_of(result: Compression) -> str:
+    """What the lab calls it, mask, fold, remove, prune or specialise: as the directory says, if that can be."""
+    possible = _ACTIONS[result.kind]
+    called = "" if result.path is None else result.path.name.partition("-")[2]
+    if called in possible:
+        return called
+    return possible[0] if classes_of(result) == "all" else "specialise"
+
+
+def summary(result: Compression) -> str:
+    """What was done, in a few words."""
+    given, classes = settings(result), classes_of(result)
+    only = "" if classes == "all" else f", for {classes}"
+    if result.kind == "curve":
+        return f"channels masked by {given.get('criteria', 'criteria')}"
+    if result.kind == "prune":
+        criterion = given.get("criterion", "").partition(":")[0]
+        return f"pruned: {given.get('budget', 'to a budget')}, by {criterion}{only}"
+    before, after = (int(result.measurements["blocks"].iloc[k]) for k in (0, -1))
+    done = "taken out" if action_of(result) == "remove" else "folded"
+    return f"{before - after} of {before} SE blocks {done}{only}"
+
+
+def settings(result: Compression) -> dict[str, str]:
+    """Its settings in words, without those that were not set."""
+    return {name: said(value) for name, value in result.settings.items() if value is not None}
+
+
+def place_of(result: Compression) -> Path:
+    """Its directory."""
+    assert result.path is not None  # it was read from one
+    return result.path
+
+
+def card(result: Compression) -> str:
+    """Its card, Markdown; raises OSError or ValueError if it cannot be read."""
+    place = place_of(result)
+    return read_regular(place / CARD, within=place, largest=LARGEST).decode("utf-8")
+
+
+def table_of(result: Compression, name: str) -> pd.DataFrame:
+    """One of its tables; raises ResultError or OSError if it cannot be read."""
+    file = place_of(result) / f"{name}.csv"
+    return _table(file, file.stat().st_mtime_ns, result)
+
+
+def files(result: Compression) -> tuple[str, ...]:
+    """The files of the smaller network; none where there is none."""
+    return () if result.kind == "curve" else tuple(name for name in _FILES if _is_file(place_of(result) / name))
 
 
 def free_directory(run: Path, action: str, taken: Collection[str] = ()) -> Path:
@@ -180,44 +113,6 @@ def check_writable(folder: Path) -> None:
             f"{str(folder)!r} cannot be written to ({error.strerror or error}), and the result is to be kept there."
             " Make the run's directory writable, or type the command with another directory."
         ) from error
-
-
-def compared(results: Sequence[Result]) -> pd.DataFrame:
-    """What smaller networks reach and cost, each beside its original.
-
-    Columns: result; network; action; classes, those whose images count; and of `seviz fold` and `seviz prune` images,
-    accuracy with low and high, drop with drop_low and drop_high, blocks, parameters, multiply_adds, bytes, and where it
-    was measured latency_ms with its interval and latency_ratio; and of parameters, multiply_adds and bytes the share
-    that is left, share_parameters and so on; last, whether it is the last network of its result.
-    """
-    frames = []
-    for result in results:
-        rows = result.main
-        shares = {f"share_{cost}": rows[cost] / rows[cost].iloc[0] for cost in ("parameters", "multiply_adds", "bytes")}
-        frames.append(
-            rows.assign(
-                result=result.name,
-                number=result.number,
-                action=result.action,
-                classes=result.settings.get("classes", "all"),
-                last=np.arange(len(rows)) == len(rows) - 1,
-                original=np.arange(len(rows)) == 0,
-                **shares,
-            )
-        )
-    return pd.concat(frames, ignore_index=True)
-
-
-def curves(results: Sequence[Result]) -> pd.DataFrame:
-    """The masking curves of several results.
-
-    The columns of their means, with result, and curve: the criterion, and where several results have it also the
-    number of its result.
-    """
-    table = pd.concat([result.main.assign(result=result.name, number=result.number) for result in results])
-    several = table.groupby("criterion")["result"].transform("nunique") > 1
-    curve = table["criterion"].where(~several, table["criterion"] + " (" + table["number"] + ")")
-    return table.assign(curve=curve).reset_index(drop=True)
 
 
 def damage(classes: pd.DataFrame, most: int) -> pd.DataFrame:
@@ -254,18 +149,15 @@ def called(table: pd.DataFrame) -> pd.Series:
     return pd.Series(labels_of(classes), table.index, dtype=object, name="class_name")
 
 
-def network_zip(result: Result) -> bytes:
+def network_zip(result: Compression) -> bytes:
     """The smaller network and its card as a zip file; the same bytes for the same files."""
-    return zipped(result.path, result.files)
+    return zipped(place_of(result), files(result))
 
 
 def _mark(place: Path) -> str:
     """What a directory holds: changes when a file does."""
-    try:
-        files = sorted((file.name, file.stat()) for file in place.iterdir() if _is_file(file))
-    except OSError:
-        return ""
-    return "|".join(f"{name} {stat.st_mtime_ns} {stat.st_size}" for name, stat in files)
+    held = sorted((file.name, file.stat()) for file in place.iterdir() if _is_file(file))
+    return "|".join(f"{name} {stat.st_mtime_ns} {stat.st_size}" for name, stat in held)
 
 
 def _is_file(file: Path) -> bool:
@@ -273,102 +165,11 @@ def _is_file(file: Path) -> bool:
     return file.is_file() and not file.is_symlink()
 
 
-@st.cache_data(hash_funcs=BY_BYTES, max_entries=256, show_spinner=False)
-def _read(place: Path, mark: str) -> Result | str:
-    """A compression, or why it is none."""
-    try:
-        return _result(place)
-    except (OSError, ValueError) as error:
-        return str(error)
-
-
-def _result(place: Path) -> Result:
-    """A compression; raises ValueError with what is wrong."""
-    names = {file.name for file in place.iterdir() if _is_file(file)}
-    if "README.md" not in names:
-        raise ValueError("it has no README.md, so it was not written to its end")
-    tables = tuple(sorted(name.removesuffix(".csv") for name in names if name.endswith(".csv")))
-    kind = next((kind for kind, table in _TOLD_BY.items() if table in tables), None)
-    if kind is None or (kind != "mask" and "results" not in tables):
-        raise ValueError("it has not the tables of a compression")
-    main = _checked(place / ("mean.csv" if kind == "mask" else "results.csv"))
-    files = tuple(name for name in _NETWORK if name in names) if kind != "mask" else ()
-    if kind != "mask":
-        if missing := {"network.json", "weights.safetensors"} - names:
-            raise ValueError(f"it has no {', '.join(sorted(missing))}")
-        _check_network(place / "network.json")
-    card = _text(place / "README.md")
-    settings = _settings(card)
-    return Result(
-        path=place,
-        kind=kind,
-        action=_action(place.name, kind, settings),
-        title=of_markdown(card.partition("\n")[0].removeprefix("#").strip()),
-        card=card,
-        settings=settings,
-        main=main,
-        tables=tables,
-        files=files,
-    )
-
-
-def _check_network(file: Path) -> None:
-    """That a network was written down whole; raises ValueError if not."""
-    try:
-        whole = isinstance(parse_json(_text(file).encode()), dict)
-    except ValueError as error:
-        raise ValueError(f"{file.name} cannot be read ({line(error)})") from error
-    if not whole:
-        raise ValueError(f"{file.name} cannot be read (it is no object)")
-
-
-def _checked(file: Path) -> pd.DataFrame:
-    """The main table; raises ValueError if it is not as it is written."""
-    table = _read_csv(file, file.stat().st_mtime_ns)
-    columns = _COLUMNS[file.stem]
-    if missing := [column for column in columns if column not in table]:
-        raise ValueError(f"{file.name} has no column {missing[0]!r}")
-    if wrong := [
-        column for column in columns if column not in _TEXTS and not pd.api.types.is_numeric_dtype(table[column])
-    ]:
-        raise ValueError(f"column {wrong[0]!r} of {file.name} has other things than numbers")
-    if len(table) < 2:
-        raise ValueError(f"{file.name} has {len(table)} rows, expected the original and another")
-    return table
+@st.cache_resource(hash_funcs=BY_BYTES, max_entries=256, show_spinner=False)
+def _read(place: Path, mark: str) -> Compression:
+    return read(place)
 
 
 @st.cache_data(hash_funcs=BY_BYTES, max_entries=64, show_spinner=False)
-def _read_csv(file: Path, changed: int) -> pd.DataFrame:
-    if file.stat().st_size > LARGEST:
-        raise ValueError(f"{file.name} is larger than {LARGEST // 2**20} MB")
-    with file.open("rb") as beginning:
-        if len(beginning.readline(_LONGEST_LINE)) == _LONGEST_LINE:
-            raise ValueError(f"{file.name} begins with a line of more than {_LONGEST_LINE:,} bytes")
-    try:
-        table = pd.read_csv(file, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values=[""])
-    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{file.name} is no table ({line(error)})") from error
-    return table.fillna(dict.fromkeys([column for column in _TEXTS if column in table], ""))
-
-
-def _text(file: Path) -> str:
-    if file.stat().st_size > LARGEST:
-        raise ValueError(f"{file.name} is larger than {LARGEST // 2**20} MB")
-    return file.read_text(encoding="utf-8")
-
-
-def _settings(card: str) -> dict[str, str]:
-    """The settings of a card: the first table under "How it was made"."""
-    behind = card.partition("\n## How it was made\n")[2].lstrip("\n")
-    lines = behind.partition("\n\n")[0].splitlines()[2:]
-    rows = [re.fullmatch(r"\| (.*?) \| (.*) \|", line) for line in lines]
-    return {row[1]: of_markdown(row[2]) for row in rows if row}
-
-
-def _action(name: str, kind: Kind, settings: dict[str, str]) -> str:
-    """What the lab calls it: as the directory says, if that can be."""
-    said = name.partition("-")[2]
-    possible = {"mask": ("mask",), "fold": ("fold", "remove", "specialise"), "prune": ("prune", "specialise")}[kind]
-    if said in possible:
-        return said
-    return kind if settings.get("classes", "all") == "all" else "specialise"
+def _table(file: Path, changed: int, _result: Compression) -> pd.DataFrame:
+    return _result.tables[file.stem][1]

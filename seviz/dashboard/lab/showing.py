@@ -8,8 +8,22 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from seviz.compression.listing import compared, curves, name_of
+from seviz.compression.result import Compression
 from seviz.dashboard.escaping import escaped, plain
-from seviz.dashboard.lab.results import Result, called, compared, curves, damage, damage_masked, network_zip
+from seviz.dashboard.lab.results import (
+    action_of,
+    called,
+    card,
+    damage,
+    damage_masked,
+    files,
+    network_zip,
+    place_of,
+    settings,
+    summary,
+    table_of,
+)
 from seviz.dashboard.plots.charts import HEIGHT, depth, heatmap, show
 from seviz.dashboard.selection import choose, choose_some
 from seviz.run.store import Run
@@ -26,13 +40,15 @@ ROWS = 40
 """Classes that are shown at most."""
 
 
-def side_by_side(results: Sequence[Result]) -> None:
+def side_by_side(results: Sequence[Compression]) -> None:
     """Smaller networks beside their originals, as a table and against what they cost."""
-    table = compared(results)
+    actions = {name_of(each): action_of(each) for each in results}
+    rows = compared(results)
+    rows["action"] = rows["result"].map(actions)
     st.markdown("**Before and after.** A row for each network; of those for some classes only images of these count.")
-    st.dataframe(plain(beside(table)), hide_index=True, column_config=_COLUMNS, width="stretch")
+    st.dataframe(plain(beside(rows)), hide_index=True, column_config=_COLUMNS, width="stretch")
     cost = choose("cost", "Against", list(COSTS), widget=st.segmented_control, shown=COSTS.__getitem__)
-    _scatter(table, cost)
+    _scatter(rows, cost)
 
 
 def beside(table: pd.DataFrame) -> pd.DataFrame:
@@ -41,7 +57,7 @@ def beside(table: pd.DataFrame) -> pd.DataFrame:
         {
             "result": table["result"],
             "network": table["network"],
-            "judged on": table["classes"].where(table["classes"] != "all", "all classes").str.replace(",", ", "),
+            "judged on": table["classes"].where(table["classes"] != "all", "all classes"),
             "SE blocks": table["blocks"],
             "accuracy": table["accuracy"],
             "interval": [f"{low:.1%} – {high:.1%}" for low, high in zip(table["low"], table["high"], strict=True)],
@@ -118,13 +134,13 @@ def _scatter(table: pd.DataFrame, cost: str) -> None:
     st.caption("Whiskers are 95 % intervals. Numbers are those of the results; a line joins each to its original.")
 
 
-def masking(results: Sequence[Result], run: Run) -> None:
+def masking(results: Sequence[Compression], run: Run) -> None:
     """All masking curves in one chart."""
-    table = curves(results)
+    rows = curves(results)
     st.markdown("**Channels masked.** What is left of the accuracy when those of the lowest score are set to zero.")
-    names = list(dict.fromkeys(table["curve"]))
+    names = list(dict.fromkeys(rows["curve"]))
     chosen = choose_some("curves", "Curves shown", names, default=names)
-    _curves(table[table["curve"].isin(chosen)], run)
+    _curves(rows[rows["curve"].isin(chosen)], run)
 
 
 def _curves(table: pd.DataFrame, run: Run) -> None:
@@ -163,64 +179,68 @@ def _curves(table: pd.DataFrame, run: Run) -> None:
     st.caption("Shaded are 95 % intervals; with several seeds, for other seeds too. The dotted line is chance.")
 
 
-def one_result(results: Sequence[Result]) -> None:
+def one_result(results: Sequence[Compression]) -> None:
     """One result in detail."""
-    by_name = {result.name: result for result in results}
+    by_name = {name_of(result): result for result in results}
     st.subheader("One result")
     name = choose(
         "result",
         "Result",
         list(by_name),
-        default=results[-1].name,
-        shown=lambda each: f"{each}: {by_name[each].summary}",
+        default=name_of(results[-1]),
+        shown=lambda each: f"{each}: {summary(by_name[each])}",
     )
     result = by_name[name]
     try:
-        if result.kind == "mask":
+        if result.kind == "curve":
             _masked(result)
         else:
             _smaller(result)
     except (OSError, ValueError, KeyError) as error:
         st.warning(f"Not all of it can be shown: {escaped(str(error))}", icon=":material/info:")
+    made = settings(result)
     with st.expander("How it was made", icon=":material/receipt_long:"):
         st.dataframe(
-            plain(pd.DataFrame({"what": list(result.settings), "value": list(result.settings.values())})),
+            plain(pd.DataFrame({"what": list(made), "value": list(made.values())})),
             hide_index=True,
             width="stretch",
         )
     with st.expander("Its card", icon=":material/description:"):
-        st.code(result.card, language="markdown", wrap_lines=True, height=480)
+        try:
+            st.code(card(result), language="markdown", wrap_lines=True, height=480)
+        except (OSError, ValueError) as error:
+            st.warning(f"It cannot be read: {escaped(str(error))}", icon=":material/info:")
     _downloads(result)
 
 
-def _masked(result: Result) -> None:
+def _masked(result: Compression) -> None:
     """What masking does to each class."""
     if "by_class" not in result.tables:
         return
-    by_class = result.table("by_class")
+    by_class = table_of(result, "by_class")
     shares = [f"{share:g}" for share in sorted(set(by_class["fraction"])) if share > 0]
     if not shares:
         st.info("Nothing was masked in it.")
         return
     at = choose("at", "Share masked", shares, widget=st.segmented_control, shown=lambda each: f"{float(each):.0%}")
     share = next(share for share in set(by_class["fraction"]) if f"{share:g}" == at)
-    table = damage_masked(by_class, share, ROWS)
+    lost = damage_masked(by_class, share, ROWS)
     st.markdown(f"**Accuracy lost by class** with {float(at):.0%} of the channels masked; red is lost, blue gained.")
     heatmap(
-        table,
+        lost,
         rows="class",
         columns="criterion",
         value="accuracy lost",
         alt_text=f"Accuracy that each class loses by each criterion with {float(at):.0%} of the channels masked.",
         signed=True,
-        height=140 + 22 * len(table),  # a line for each name
+        height=140 + 22 * len(lost),  # a line for each name
     )
-    _counted(len(table), by_class["class"].nunique())
+    _counted(len(lost), by_class["class"].nunique())
 
 
-def _smaller(result: Result) -> None:
+def _smaller(result: Compression) -> None:
     """What a smaller network reaches and costs, how far it could go, and what it does to each class."""
-    before, after = result.main.iloc[0], result.main.iloc[-1]
+    before, after = result.measurements.iloc[0], result.measurements.iloc[-1]
     with st.container(horizontal=True):
         gained = _signed(100 * (after["accuracy"] - before["accuracy"]), "points")
         st.metric("Accuracy", f"{after['accuracy']:.1%}", gained, border=True, width=140)
@@ -232,17 +252,17 @@ def _smaller(result: Result) -> None:
             given = f"{after[column] / 1e6:.3g} M"
             change = _signed(100 * (after[column] / before[column] - 1), "%")
             st.metric(label, given, change, delta_color="inverse", border=True, width=140)
-        if "latency_ms" in result.main:
+        if "latency_ms" in result.measurements:
             faster = f"{after['latency_ratio']:.2f} times as fast"
             st.metric("An image", f"{after['latency_ms']:.1f} ms", faster, delta_color="off", border=True, width=170)
     if "front" in result.tables:
-        _front(result.table("front"), int(before["blocks"] - after["blocks"]))
+        _front(table_of(result, "front"), int(before["blocks"] - after["blocks"]))
     if result.kind == "fold":
-        _blocks(result.table("blocks"), "taken out" if result.action == "remove" else "folded")
+        _blocks(table_of(result, "blocks"), "taken out" if action_of(result) == "remove" else "folded")
     else:
-        _removed(result.table("removed"))
+        _removed(table_of(result, "removed"))
     if "classes" in result.tables:
-        _classes(result.table("classes"))
+        _classes(table_of(result, "classes"))
 
 
 def _signed(change: float, unit: str) -> str | None:
@@ -361,25 +381,25 @@ def _counted(shown: int, of: int) -> None:
         st.caption(f"The {shown} of {of:,} classes where most changed; all are in the table to download.")
 
 
-def _downloads(result: Result) -> None:
+def _downloads(result: Compression) -> None:
     """The smaller network as a zip file, made when it is asked for, and the tables."""
     with st.container(horizontal=True):
-        if result.files:
+        if names := files(result):
             st.download_button(
                 "Smaller network (zip)",
                 partial(network_zip, result),
-                file_name=f"{result.name}.zip",
+                file_name=f"{name_of(result)}.zip",
                 mime="application/zip",
                 icon=":material/download:",
                 type="primary",
                 on_click="ignore",
-                help=f"{', '.join(result.files)}; `seviz.load` reads the directory.",
+                help=f"{', '.join(names)}; `seviz.load` reads the directory.",
             )
         for name in result.tables:
             st.download_button(
                 f"{name}.csv",
-                (result.path / f"{name}.csv").read_bytes,
-                file_name=f"{result.name}-{name}.csv",
+                (place_of(result) / f"{name}.csv").read_bytes,
+                file_name=f"{name_of(result)}-{name}.csv",
                 mime="text/csv",
                 icon=":material/table:",
                 key=f"download_{name}",

@@ -45,15 +45,15 @@ def page(view: View) -> None:
     st.subheader("Results")
     for remark in found.remarks:
         st.warning(escaped(remark), icon=":material/info:")
-    if not found.results:
+    if not len(found):
         st.info("Nothing was compressed yet from this run. What the lab makes is listed here, side by side.")
         return
-    smaller, masks = found.of("fold", "prune"), found.of("mask")
+    smaller, masks = found.of("fold", "prune"), found.of("curve")
     if smaller:
         side_by_side(smaller)
     if masks:
         masking(masks, view.run)
-    one_result(found.results)
+    one_result(found.compressions)
 
 
 def _jobs(run: Run) -> None:

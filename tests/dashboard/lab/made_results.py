@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from seviz.compression.directory import Compression, card
+from seviz.compression.directory import card
+from seviz.compression.result import Compression, recorded
 
 
 def results_table(accuracies: tuple[float, ...], blocks: tuple[int, ...]) -> pd.DataFrame:
@@ -70,10 +72,11 @@ def masked_table(criteria: dict[str, tuple[float, ...]]) -> pd.DataFrame:
     )
 
 
-def written(place: Path, tables: dict[str, pd.DataFrame], **settings: str) -> Path:
+def written(place: Path, tables: dict[str, pd.DataFrame], **settings: Any) -> Path:
     """Write a compression without a network: what stands in for its files is a few bytes."""
     place.mkdir(parents=True)
     compression = Compression(
+        kind="curve" if "mean" in tables else "prune" if "removed" in tables else "fold",
         title="tests/made with | something",
         made=("It was made.",),
         settings={"run": "runs/made", "classes": "all", **settings},
@@ -81,6 +84,7 @@ def written(place: Path, tables: dict[str, pd.DataFrame], **settings: str) -> Pa
         tables={name: (name, table) for name, table in tables.items()},
     )
     (place / "README.md").write_text(card(compression, [], place))
+    (place / "result.json").write_text(recorded(compression))
     for name, table in tables.items():
         table.to_csv(place / f"{name}.csv", index=False)
     if "mean" not in tables:

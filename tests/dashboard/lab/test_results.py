@@ -1,6 +1,7 @@
 """What compressions have left: read, compared, and left out with a remark where it is not whole."""
 
 import io
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,17 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seviz.compression.listing import FOLDER, compared, curves, name_of, number_of
 from seviz.dashboard.lab.results import (
-    FOLDER,
-    Result,
+    action_of,
+    card,
     check_writable,
-    compared,
-    curves,
     damage,
     damage_masked,
+    files,
     free_directory,
     network_zip,
     read_results,
+    settings,
+    summary,
+    table_of,
 )
 from seviz.errors import WriteError
 from tests.dashboard.lab.made_results import classes_table, masked_table, results_table, written
@@ -43,14 +47,14 @@ def fold_tables(
 
 def test_a_run_without_compressions_has_none(tmp_path: Path) -> None:
     read = read_results(tmp_path)
-    assert (read.results, read.remarks) == ((), ())
+    assert (read.compressions, read.remarks) == ((), ())
 
 
 def test_a_folded_network_is_read_as_it_was_written(tmp_path: Path, write: Write) -> None:
     tables = fold_tables()
-    place = write("001-fold", tables, order="a | b", blocks="SE_2_1, SE_4_1")
-    (result,) = read_results(tmp_path).results
-    assert (result.path, result.name, result.number, result.kind, result.action) == (
+    place = write("001-fold", tables, order="a | b", blocks=["SE_2_1", "SE_4_1"], count=None)
+    (result,) = read_results(tmp_path)
+    assert (result.path, name_of(result), number_of(result), result.kind, action_of(result)) == (
         place,
         "001-fold",
         "001",
@@ -58,78 +62,52 @@ def test_a_folded_network_is_read_as_it_was_written(tmp_path: Path, write: Write
         "fold",
     )
     assert result.title == "tests/made with | something"
-    assert result.settings == {"run": "runs/made", "classes": "all", "order": "a | b", "blocks": "SE_2_1, SE_4_1"}
-    assert result.summary == "2 of 3 SE blocks folded"
-    assert result.tables == ("blocks", "classes", "results")
-    assert result.files == ("README.md", "network.json", "weights.safetensors")
-    pd.testing.assert_frame_equal(result.main, tables["results"], check_dtype=False)
-    assert result.table("classes")["class"].tolist() == ["NA", "NA"]  # a name, not a gap
-    assert result.table("blocks")["folded"].tolist() == [True, False, True]
+    assert settings(result) == {"run": "runs/made", "classes": "all", "order": "a | b", "blocks": "SE_2_1, SE_4_1"}
+    assert summary(result) == "2 of 3 SE blocks folded"
+    assert list(result.tables) == ["results", "blocks", "classes"]
+    assert files(result) == ("README.md", "network.json", "weights.safetensors")
+    assert card(result).startswith("# tests/made with \\| something\n")
+    pd.testing.assert_frame_equal(result.measurements, tables["results"], check_dtype=False)
+    assert table_of(result, "classes")["class"].tolist() == ["NA", "NA"]  # a name, not a gap
+    assert table_of(result, "blocks")["folded"].tolist() == [True, False, True]
 
 
 def test_actions_and_summaries(tmp_path: Path, write: Write) -> None:
     removed = pd.DataFrame({"block": ["SE_2_1"], "channels_before": [8], "channels_after": [4]})
     write("001-remove", fold_tables())
-    write("002-specialise", fold_tables(), classes="cat,dog")
+    write("002-specialise", fold_tables(), classes=["cat", "dog"])
     pruned = {"results": results_table((0.9, 0.7), (3, 3)), "removed": removed}
     write("003-prune", pruned, budget="0.7 of the multiply-adds remain", criterion="gate_class:cat", classes="cat")
-    write("004-mask", {"mean": masked_table({"l1": (0.9, 0.5)})}, criteria="gate_mean; l1")
+    write("004-mask", {"mean": masked_table({"l1": (0.9, 0.5)})}, criteria=["gate_mean", "l1"])
     write("mine", fold_tables(), classes="dog")
-    results = read_results(tmp_path).results
-    assert [(each.action, each.summary) for each in results] == [
+    read = read_results(tmp_path)
+    assert [(action_of(each), summary(each)) for each in read] == [
         ("remove", "2 of 3 SE blocks taken out"),
-        ("specialise", "2 of 3 SE blocks folded, for cat,dog"),
+        ("specialise", "2 of 3 SE blocks folded, for cat, dog"),
         ("prune", "pruned: 0.7 of the multiply-adds remain, by gate_class, for cat"),
-        ("mask", "channels masked by gate_mean; l1"),
+        ("mask", "channels masked by gate_mean, l1"),
         ("specialise", "2 of 3 SE blocks folded, for dog"),
     ]
-    read = read_results(tmp_path)
-    assert [each.name for each in read.of("mask")] == ["004-mask"]
-    assert [each.name for each in read.of("fold", "prune")] == ["001-remove", "002-specialise", "003-prune", "mine"]
-
-
-def spoil_csv(place: Path) -> None:
-    (place / "results.csv").write_text("network,images\noriginal,1\n")
-
-
-def spoil_numbers(place: Path) -> None:
-    table = pd.read_csv(place / "results.csv")
-    table.assign(accuracy="many").to_csv(place / "results.csv", index=False)
-
-
-def spoil_rows(place: Path) -> None:
-    pd.read_csv(place / "results.csv").iloc[:1].to_csv(place / "results.csv", index=False)
+    assert [name_of(each) for each in read.of("curve")] == ["004-mask"]
+    assert [name_of(each) for each in read.of("fold", "prune")] == ["001-remove", "002-specialise", "003-prune", "mine"]
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda place: (place / "README.md").unlink(), "no README.md"),
-        (lambda place: (place / "results.csv").unlink(), "not the tables of a compression"),
-        (lambda place: (place / "blocks.csv").unlink(), "not the tables of a compression"),
-        (lambda place: (place / "weights.safetensors").unlink(), "has no weights.safetensors"),
-        (lambda place: (place / "network.json").write_text("{"), "network.json cannot be read"),
-        (lambda place: (place / "network.json").write_text("[" * 100_000), "network.json cannot be read"),
-        (lambda place: (place / "network.json").write_text("[]"), "network.json cannot be read"),
-        (lambda place: (place / "results.csv").write_text(""), "results.csv is no table"),
-        (
-            lambda place: (place / "results.csv").write_text("," * 10**5),
-            "begins with a line of more than 100,000",
-        ),
-        (lambda place: (place / "network.json").write_text('{"a": 1, "a": 2}'), "it has 'a' twice in one object"),
-        (lambda place: (place / "results.csv").write_bytes(b"\xff\xfe\x00,1"), "results.csv is no table"),
-        (spoil_csv, "results.csv has no column 'accuracy'"),
-        (spoil_numbers, "column 'accuracy' of results.csv has other things than numbers"),
-        (spoil_rows, "results.csv has 1 rows"),
+        (lambda place: (place / "README.md").unlink(), "it has no README.md, so it was not written to its end"),
+        (lambda place: (place / "result.json").unlink(), "it has no result.json, so it was not written to its end"),
+        (lambda place: (place / "blocks.csv").unlink(), "blocks.csv cannot be read"),
     ],
 )
 def test_what_is_not_whole_is_left_out_with_a_remark(
     spoil: Callable[[Path], object], message: str, tmp_path: Path, write: Write
 ) -> None:
+    """All that may be wrong in a directory is tried in `tests/compression/test_result.py`."""
     write("001-fold", fold_tables())
     spoil(write("002-fold", fold_tables()))
     read = read_results(tmp_path)
-    assert [result.name for result in read.results] == ["001-fold"]
+    assert [name_of(result) for result in read] == ["001-fold"]
     (remark,) = read.remarks
     assert remark.startswith("002-fold is left out: ")
     assert message in remark
@@ -141,7 +119,7 @@ def test_what_is_under_way_or_leads_elsewhere_is_left_out_in_silence(tmp_path: P
     (tmp_path / FOLDER / "002-fold").symlink_to(place.with_name(".001-fold-abc"))
     (tmp_path / FOLDER / "notes.txt").write_text("mine")
     read = read_results(tmp_path)
-    assert (read.results, read.remarks) == ((), ())
+    assert (read.compressions, read.remarks) == ((), ())
 
 
 def test_a_file_that_is_a_link_is_not_read(tmp_path: Path, write: Write) -> None:
@@ -149,14 +127,17 @@ def test_a_file_that_is_a_link_is_not_read(tmp_path: Path, write: Write) -> None
     (tmp_path / "secret").write_text("# a secret")
     (place / "README.md").unlink()
     (place / "README.md").symlink_to(tmp_path / "secret")
-    assert "no README.md" in read_results(tmp_path).remarks[0]
+    assert "README.md cannot be read (it is a link that leads out of" in read_results(tmp_path).remarks[0]
 
 
 def test_a_result_that_changes_is_read_again(tmp_path: Path, write: Write) -> None:
     place = write("001-fold", fold_tables())
-    assert read_results(tmp_path).results[0].main["accuracy"].iloc[1] == 0.8
-    results_table((0.9, 0.25), (3, 1)).to_csv(place / "results.csv", index=False)
-    assert read_results(tmp_path).results[0].main["accuracy"].iloc[1] == 0.25
+    (read,) = read_results(tmp_path)
+    assert (read.measurements["accuracy"].iloc[1], table_of(read, "classes")["drop"].iloc[1]) == (0.8, 0.1)
+    shutil.rmtree(place)
+    write("001-fold", fold_tables((0.9, 0.25)) | {"classes": classes_table({"NA": 0.5})})
+    (again,) = read_results(tmp_path)
+    assert (again.measurements["accuracy"].iloc[1], table_of(again, "classes")["drop"].iloc[1]) == (0.25, 0.5)
 
 
 def test_the_next_directory_is_one_that_none_has(tmp_path: Path, write: Write) -> None:
@@ -181,7 +162,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
 def test_networks_are_compared_with_their_originals(tmp_path: Path, write: Write) -> None:
     write("001-fold", fold_tables((0.9, 0.8, 0.85), (3, 1, 1)))
     write("002-specialise", fold_tables((0.95, 0.9)), classes="cat")
-    table = compared(read_results(tmp_path).results)
+    table = compared(read_results(tmp_path).compressions)
     assert table["result"].tolist() == ["001-fold"] * 3 + ["002-specialise"] * 2
     assert table["original"].tolist() == [True, False, False, True, False]
     assert table["last"].tolist() == [False, False, True, False, True]
@@ -193,7 +174,7 @@ def test_networks_are_compared_with_their_originals(tmp_path: Path, write: Write
 def test_curves_of_one_criterion_are_told_apart_by_their_result(tmp_path: Path, write: Write) -> None:
     write("001-mask", {"mean": masked_table({"l1": (0.9, 0.5), "random": (0.9, 0.2)})})
     write("002-mask", {"mean": masked_table({"l1": (0.9, 0.6)})})
-    table = curves(read_results(tmp_path).results)
+    table = curves(read_results(tmp_path).compressions)
     assert list(dict.fromkeys(table["curve"])) == ["l1 (001)", "random", "l1 (002)"]
     assert table[table["curve"] == "l1 (002)"]["accuracy"].tolist() == [0.9, 0.6]
 
@@ -231,8 +212,7 @@ def test_damage_by_masking_is_a_mean_over_seeds() -> None:
 def test_the_zip_has_the_network_and_is_the_same_each_time(tmp_path: Path, write: Write) -> None:
     place = write("001-fold", fold_tables())
     (place / "network.pt2").write_bytes(b"program")
-    (result,) = read_results(tmp_path).results
-    assert isinstance(result, Result)
+    (result,) = read_results(tmp_path)
     made = network_zip(result)
     assert made == network_zip(result)
     with zipfile.ZipFile(io.BytesIO(made)) as archive:

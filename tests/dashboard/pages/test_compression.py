@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from typer.main import get_command
 
+from seviz.compression.listing import FOLDER, compared
 from seviz.dashboard.jobs import Job, jobs
 from seviz.dashboard.lab import plans
 from seviz.dashboard.lab.plans import duration, plan_fold, plan_mask, plan_prune, refused
-from seviz.dashboard.lab.results import FOLDER, compared, read_results
+from seviz.dashboard.lab.results import read_results
 from seviz.errors import OptionError
 from seviz.run.manifest import ChangeRecord
 from seviz.run.store import Run, open_run
@@ -70,7 +71,7 @@ def compressed(run: Run) -> Run:
         for f, value in zip((0.0, 0.2), values, strict=True)
         for k in ("cat", "dog")
     )
-    written(place / "001-mask", {"mean": curve, "by_class": by_class}, criteria="gate_mean; l1")
+    written(place / "001-mask", {"mean": curve, "by_class": by_class}, criteria=["gate_mean", "l1"])
     front = pd.DataFrame(
         {"order": "variance", "folded": range(4), "block": ["", "SE_2_1", "SE_3_1", "SE_4_1"], "parameters": 1000}
         | {"accuracy": [0.9, 0.85, 0.8, 0.2], "low": 0.1, "high": 0.95}
@@ -87,22 +88,22 @@ def compressed(run: Run) -> Run:
     written(
         place / "003-prune", {"results": results_table((0.9, 0.5, 0.7), (3, 3, 3)), "removed": removed}, criterion="l1"
     )
-    written(place / "004-specialise", folded | {"results": results_table((0.95, 0.9), (3, 1))}, classes="cat,dog")
+    written(place / "004-specialise", folded | {"results": results_table((0.95, 0.9), (3, 1))}, classes=["cat", "dog"])
     return run
 
 
 def test_what_can_be_chosen_is_what_the_commands_take() -> None:
-    from seviz.cli.prune import KINDS
     from seviz.compression.importance import CRITERIA
     from seviz.compression.inner import INNER_CRITERIA
     from seviz.compression.masking import SCOPES
     from seviz.compression.planning import ORDERS
+    from seviz.compression.sites import Kind
 
     assert tuple(plans.CRITERIA) == tuple(CRITERIA)
     assert tuple(INNER_CRITERIA) == plans.INNER
     assert tuple(plans.ORDERS) == ORDERS
     assert tuple(plans.SCOPES) == SCOPES
-    assert tuple(plans.KINDS) == ("auto", *KINDS)
+    assert tuple(plans.KINDS) == ("auto", *get_args(Kind))
     needs = {name for name, criterion in CRITERIA.items() if criterion.needs == "data"}
     assert set(plans.FROM_IMAGES) == needs
 
