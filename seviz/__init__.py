@@ -21,8 +21,13 @@ if TYPE_CHECKING:
     from seviz.compression.folding import foldable as foldable
     from seviz.compression.folding import remove as remove
     from seviz.compression.importance import importance as importance
+    from seviz.compression.listing import results as results
     from seviz.compression.masking import mask as mask
     from seviz.compression.pruning import prune as prune
+    from seviz.compression.recipes import curve_run as curve_run
+    from seviz.compression.recipes import fold_run as fold_run
+    from seviz.compression.recipes import prune_run as prune_run
+    from seviz.compression.result import Compression as Compression
     from seviz.errors import SevizError as SevizError
     from seviz.network.blocks import SEBlock as SEBlock
     from seviz.network.blocks import find_se_blocks as find_se_blocks
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from seviz.run.store import open_run as open_run
 
 _HOMES = {
+    "Compression": "seviz.compression.result",
     "Network": "seviz.network.networks",
     "Run": "seviz.run.store",
     "SEBlock": "seviz.network.blocks",
@@ -49,9 +55,11 @@ _HOMES = {
     "compare": "seviz.analysis.comparison",
     "confusion": "seviz.analysis.similarity",
     "convergence": "seviz.analysis.convergence",
+    "curve_run": "seviz.compression.recipes",
     "decoding": "seviz.analysis.decoding",
     "find_se_blocks": "seviz.network.blocks",
     "fold": "seviz.compression.folding",
+    "fold_run": "seviz.compression.recipes",
     "foldable": "seviz.compression.folding",
     "force_gates": "seviz.network.gates",
     "importance": "seviz.compression.importance",
@@ -60,8 +68,10 @@ _HOMES = {
     "mask": "seviz.compression.masking",
     "open_run": "seviz.run.store",
     "prune": "seviz.compression.pruning",
+    "prune_run": "seviz.compression.recipes",
     "redundancy": "seviz.analysis.redundancy",
     "remove": "seviz.compression.folding",
+    "results": "seviz.compression.listing",
     "saturation": "seviz.analysis.saturation",
     "save": "seviz.network.saving",
     "selectivity": "seviz.analysis.selectivity",

@@ -214,7 +214,7 @@ def as_type(raw: Any, kind: type[T], *, other: str = "") -> T:
 def _unfit(raw: Any, expected: str, place: str, other: str) -> str:
     value, name = raw, ""
     if "key" in place:  # of a dict
-        return f"{other}{place} does not fit: {_lower(expected)}"
+        return f"a {place.replace('`', '').replace('$.', other)} does not fit: {_worded(_lower(expected))}"
     for key, index in _FIELD.findall(place):
         if not key and not index:  # which entry of a dict it is, is not said
             return f"{other}{name.lstrip('.')} has an entry that does not fit: {_lower(expected)}"
@@ -227,10 +227,16 @@ def _unfit(raw: Any, expected: str, place: str, other: str) -> str:
     wanted = re.sub(r"^Expected (.*?)(, got .*)?$", r"expected \1", expected)
     if wanted == expected:  # such as "Number out of range"
         wanted = f"expected something else ({_lower(expected)})"
-    for pattern, words in _WORDS.items():
-        wanted = wanted.replace(f"str matching regex {pattern!r}", words)
+    wanted = _worded(wanted)
     size = f" of length {len(value):,}" if isinstance(value, str) and "length" in wanted else ""
     return f"{name} is {shown(value)}{size}, {wanted}"
+
+
+def _worded(wanted: str) -> str:
+    """What is expected, without regular expressions."""
+    for pattern, words in _WORDS.items():
+        wanted = wanted.replace(f"str matching regex {pattern!r}", words)
+    return wanted
 
 
 def _lower(text: str) -> str:

@@ -6,6 +6,7 @@ import seviz
 
 def test_public_names_are_these() -> None:
     assert set(seviz.__all__) == {
+        "Compression",
         "Network",
         "Run",
         "SEBlock",
@@ -19,9 +20,11 @@ def test_public_names_are_these() -> None:
         "compare",
         "confusion",
         "convergence",
+        "curve_run",
         "decoding",
         "find_se_blocks",
         "fold",
+        "fold_run",
         "foldable",
         "force_gates",
         "importance",
@@ -30,8 +33,10 @@ def test_public_names_are_these() -> None:
         "mask",
         "open_run",
         "prune",
+        "prune_run",
         "redundancy",
         "remove",
+        "results",
         "saturation",
         "save",
         "selectivity",

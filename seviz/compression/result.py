@@ -20,7 +20,7 @@ import pandas as pd
 
 from seviz.errors import ResultError
 from seviz.foreign import MEGABYTE, Text, as_type, line, matching, parse_json, read_regular, regular, shown
-from seviz.texts import path_text
+from seviz.texts import path_text, visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -159,8 +159,8 @@ def recorded(compression: Compression) -> str:
 def said(value: Any) -> str:
     """A setting in words: lists with commas, or with semicolons where one has commas of its own."""
     if not isinstance(value, list | tuple):
-        return str(value)
-    words = [f"{each:g}" if isinstance(each, float) else str(each) for each in value]
+        return visible(str(value))
+    words = [visible(f"{each:g}" if isinstance(each, float) else str(each)) for each in value]
     return ("; " if any("," in word for word in words) else ", ").join(words)
 
 
@@ -241,14 +241,13 @@ def _measured(rows: Sequence[Mapping[str, Any]], main: str) -> pd.DataFrame:
     if odd := [row for row in rows if list(row) != list(rows[0])]:
         raise ValueError(f"measurements has rows of {len(rows[0])} and of {len(odd[0])} columns, or in another order")
     table = pd.DataFrame({name: _column([row[name] for row in rows]) for name in rows[0]})
-    for columns, fits, what in (
-        (_MEASURED[main], pd.api.types.is_numeric_dtype, "numbers"),
-        (_NAMED[main], pd.api.types.is_object_dtype, "texts"),
-    ):
+    for columns, kind, what in ((_MEASURED[main], "if", "numbers"), (_NAMED[main], "O", "texts")):
         for column in columns:
             if column not in table:
                 raise ValueError(f"measurements has no column {column!r}")
-            if not fits(table[column]) or pd.api.types.is_bool_dtype(table[column]):
+            if table[column].dtype.kind not in kind or (
+                kind == "O" and not all(isinstance(x, str) for x in table[column])
+            ):
                 raise ValueError(f"column {column!r} of measurements has other things than {what}")
     return table
 

@@ -151,7 +151,9 @@ def test_the_options_are_one_argument() -> None:
 def test_a_network_is_saved_with_a_card_that_says_what_it_takes(made: tuple[Evil, Run, Path]) -> None:
     evil, _, saved = made
     network = seviz.load(str(saved), trust_code=True)
-    text = card(Compression(kind="fold", title="x", made=(), settings={}, split={}, tables={}, network=network), [], Path("out"))
+    text = card(
+        Compression(kind="fold", title="x", made=(), settings={}, split={}, tables={}, network=network), [], Path("out")
+    )
     assert f"That takes `trust_code=True`, since making the network executes the Python file '{evil.file}'." in text
 
 
