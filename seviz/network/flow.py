@@ -47,6 +47,7 @@ _ACTIVATIONS = {
     *("hardtanh", "hardtanh_", "sigmoid", "sigmoid_", "hardsigmoid", "tanh", "softplus", "clamp", "clamp_"),
 }
 _BY_NUMBERS = {"mul", "add", "sub", "div", "add_", "sub_", "div_", "__add__", "__iadd__", "__sub__", "__truediv__"}
+SUMS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 _CONCATENATIONS = {"cat", "concat", "concatenate"}
 
 
