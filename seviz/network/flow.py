@@ -394,6 +394,11 @@ def _layer(call: Call) -> str | None:
     return weight.rpartition(".")[0] if isinstance(weight, str) else None
 
 
+def is_convolution(call: Call) -> bool:
+    """Whether a call convolves, over any number of axes of positions."""
+    return call.name in _CONVOLUTIONS
+
+
 def made_of(flow: Flow, value: Value, axis: int, start: int = 0) -> list[Producer] | None:
     """What makes the channels on an axis of a value, from `start` on; None if some of them are made otherwise."""
     call = flow.makers.get(value)
