@@ -173,12 +173,12 @@ def test_which_sums_end_a_branch() -> None:
 
 def test_what_such_a_network_cannot_have() -> None:
     with pytest.raises(
-        OptionError, match="position 'post' does not fit Residual, whose residual .*, expected standard"
+        OptionError, match=r"position 'post' does not fit Residual, whose residual .*, expected standard"
     ):
         insert_se(resnet(1), position="post", reduction=4)
     with pytest.raises(OptionError, match=r"reduction is 16, which leaves none of the 8 channels at 'unit1.bn2'"):
         insert_se(resnet(3))
-    with pytest.raises(InsertionError, match="Residual has 2 SE blocks already, the first at 'unit1.se'"):
+    with pytest.raises(InsertionError, match=r"Residual has 2 SE blocks already, the first at 'unit1.se'"):
         insert_se(dimensions.network(1))
     last = dimensions.network(2, "last")
     last.unit1.se = last.unit2.se = nn.Identity()
@@ -188,9 +188,7 @@ def test_what_such_a_network_cannot_have() -> None:
 
 def test_a_network_of_one_length_is_told_its_size() -> None:
     model = nn.Sequential(resnet(1).stem, resnet(1).unit1, nn.Flatten(), nn.Linear(8 * 10, 2)).eval()
-    message = (
-        r"Sequential cannot be run on inputs of shape \(1, 3, 1024\) .* give input_size, or .*\(batch, channels, l"
-    )
+    message = r"Sequential cannot be run on inputs of shape \(1, 3, 1024\) .* input_size, or .*\(batch, channels, l"
     with pytest.raises(InsertionError, match=message):
         insert_se(model, reduction=4)
     with pytest.raises(OptionError, match=r"input_size is \(20,\), expected \(channels, height, width\) such as"):
