@@ -21,7 +21,7 @@ import seviz
 from seviz.capture.engines import running
 from seviz.compression.budget import Budget
 from seviz.compression.checking import check
-from seviz.compression.export import export_program
+from seviz.compression.export import export_onnx, export_program
 from seviz.compression.folding import fold_to, foldable, remove
 from seviz.compression.importance import importance
 from seviz.compression.inner import inner_scores
