@@ -138,7 +138,7 @@ class Study:
         return f"| {way} | {operations / self.whole:.3f} | {parameters:,} | {judged} | {seconds:.0f} |"
 
     def accuracy(self, network: Network) -> float:
-        return evaluate(network, self.test, workers=0).accuracy
+        return evaluate(network, data=self.test, workers=0).accuracy
 
 
 def cost(network: Network) -> tuple[int, int]:

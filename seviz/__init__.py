@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from seviz.compression.recipes import prune_run as prune_run
     from seviz.compression.result import Compression as Compression
     from seviz.errors import SevizError as SevizError
+    from seviz.experiments.attribution import attribute as attribute
+    from seviz.experiments.causal import intervene as intervene
+    from seviz.experiments.evaluation import evaluate as evaluate
     from seviz.network.blocks import SEBlock as SEBlock
     from seviz.network.blocks import find_se_blocks as find_se_blocks
     from seviz.network.gates import capture_gates as capture_gates
@@ -48,6 +51,7 @@ _HOMES = {
     "SEBlock": "seviz.network.blocks",
     "SevizError": "seviz.errors",
     "agreement": "seviz.analysis.similarity",
+    "attribute": "seviz.experiments.attribution",
     "capture_gates": "seviz.network.gates",
     "channels": "seviz.analysis.channels",
     "cka": "seviz.analysis.alignment",
@@ -57,6 +61,7 @@ _HOMES = {
     "convergence": "seviz.analysis.convergence",
     "curve_run": "seviz.compression.recipes",
     "decoding": "seviz.analysis.decoding",
+    "evaluate": "seviz.experiments.evaluation",
     "find_se_blocks": "seviz.network.blocks",
     "fold": "seviz.compression.folding",
     "fold_run": "seviz.compression.recipes",
@@ -64,6 +69,7 @@ _HOMES = {
     "force_gates": "seviz.network.gates",
     "importance": "seviz.compression.importance",
     "insert_se": "seviz.network.insertion",
+    "intervene": "seviz.experiments.causal",
     "load": "seviz.network.models",
     "mask": "seviz.compression.masking",
     "open_run": "seviz.run.store",

@@ -7,13 +7,11 @@ import typer
 
 from seviz.cli.printing import print_table
 from seviz.cli.reporting import Listed, say
-from seviz.cli.trusting import Trust
 from seviz.lists import HOW
 
 if TYPE_CHECKING:
     from seviz.compression.result import Compression
     from seviz.network.networks import Network
-    from seviz.run.store import Run
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory")]
 Out = Annotated[Path, typer.Option("-o", "--out", help="the directory of the result; empty, or not there yet")]
@@ -35,15 +33,6 @@ Program = Annotated[bool, typer.Option(help="write a torch.export program too")]
 Onnx = Annotated[bool, typer.Option("--onnx", help="write ONNX too")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
-
-
-def network_and_run(run: Path, weights: str | None, trust: Trust) -> "tuple[Network, Run]":
-    """The network of a run, and the run."""
-    import seviz
-    from seviz.experiments.reopening import reopen_network
-
-    opened = seviz.open_run(run)
-    return reopen_network(opened, weights=weights, **trust), opened
 
 
 def check_before(out: Path, *, prunes: bool = False, onnx: bool = False) -> None:

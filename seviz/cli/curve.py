@@ -17,10 +17,9 @@ from seviz.cli.compressing import (
     Weights,
     Workers,
     check_before,
-    network_and_run,
     write,
 )
-from seviz.cli.opening import open_data
+from seviz.cli.opening import network_and_run, open_data
 from seviz.cli.reporting import Listed, progress, reported, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.compression.defaults import CRITERIA, FRACTIONS

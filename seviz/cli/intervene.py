@@ -1,11 +1,11 @@
 """`seviz intervene` and `seviz attribute`: what the network of a run does with its gates."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seviz.cli.opening import open_data
+from seviz.cli.opening import network_and_run, open_data
 from seviz.cli.printing import print_table, with_remarks
 from seviz.cli.reporting import Listed, progress, reported, split_list
 from seviz.cli.trusting import Trust, trusting
@@ -14,10 +14,6 @@ from seviz.lists import HOW
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from seviz.capture.datasets import Dataset
-    from seviz.network.networks import Network
-    from seviz.run.store import Run
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory")]
 Data = Annotated[str | None, typer.Option(help="other images than those of the run: a folder, imagenet:ROOT, ...")]
@@ -62,7 +58,6 @@ def intervene(
     trust: Trust,
 ) -> None:
     """Run the network of a run again with the gates of each block replaced: what becomes of its accuracy."""
-    import seviz
     from seviz.experiments import causal
     from seviz.figures.causal import intervention_by_depth, swap_matrix
 
@@ -75,35 +70,29 @@ def intervene(
     if figure is not None and by == "class":
         raise OptionError("--figure is for --by block and --swap")
     _check_figure(figure)
-    opened = seviz.open_run(run)
-    network, images = _again(opened, data, root, weights, trust)
+    network, opened = network_and_run(run, weights, trust)
+    images = None if data is None else open_data(data, root=root)
     with progress("swap" if swap else "intervene") as step:
+        reading: dict[str, Any] = {
+            "data": images,
+            "root": root,
+            "per_class": per_class,
+            "batch_size": batch_size,
+            "device": device,
+            "workers": workers,
+            "progress": step,
+        }
         if swap is not None:
-            table = causal.swap(
-                network,
-                images,
-                opened,
-                swap,
-                classes=split_list(classes),
-                per_class=per_class,
-                batch_size=batch_size,
-                device=device,
-                workers=workers,
-                progress=step,
-            )
+            table = causal.swap(network, opened, swap, classes=split_list(classes), **reading)
         else:
+            some = _BY_DEFAULT if interventions is None else split_list(interventions) or []
             outcomes = causal.intervene(
                 network,
-                images,
                 opened,
                 blocks=split_list(blocks),
-                interventions=_BY_DEFAULT if interventions is None else split_list(interventions) or [],  # type: ignore[arg-type]
-                per_class=per_class,
+                interventions=some,  # type: ignore[arg-type]
                 seed=seed,
-                batch_size=batch_size,
-                device=device,
-                workers=workers,
-                progress=step,
+                **reading,
             )
             table = outcomes.by_block() if by == "block" else outcomes.by_class()
     if figure is not None:
@@ -137,39 +126,31 @@ def attribute(
     trust: Trust,
 ) -> None:
     """Attribute the logit of a class to the gates of each block, of the images of a run."""
-    import seviz
     from seviz.experiments import attribution
-    from seviz.experiments.belonging import check_blocks
     from seviz.figures.causal import attribution_by_depth
-    from seviz.run.parts import mean_over_images
 
     if by not in ("block", "channel", "image"):
         raise OptionError(f"by is {by!r}, expected block, channel or image")
-    if baseline not in ("zero", "identity", "mean"):
-        raise OptionError(f"baseline is {baseline!r}, expected zero, identity or mean")
     if figure is not None and by != "block":
         raise OptionError("--figure is for --by block")
     _check_figure(figure)
     attribution.check_method(method)
-    opened = seviz.open_run(run)
-    network, images = _again(opened, data, root, weights, trust)
-    base: attribution.Baseline = 1.0 if baseline == "identity" else 0.0
-    if baseline == "mean":
-        check_blocks(network, opened)
-        base = {block: mean_over_images(opened, block) for block in opened.blocks}
+    attribution.check_baseline(baseline)
+    network, opened = network_and_run(run, weights, trust)
     with progress("attribute") as step:
         found = attribution.attribute(
             network,
-            images,
+            opened,
+            data=None if data is None else open_data(data, root=root),
+            root=root,
             method=method,  # type: ignore[arg-type]
             target=target,
             blocks=split_list(blocks),
-            baseline=base,
+            baseline=baseline,
             steps=steps,
             per_class=per_class,
             batch_size=batch_size,
             device=device,
-            rotate=opened.manifest.engine.rotate,
             workers=workers,
             progress=step,
         )
@@ -178,16 +159,6 @@ def attribute(
     if figure is not None:
         _draw(attribution_by_depth(table), figure)
     print_table(table, as_json=as_json, as_csv=as_csv)
-
-
-def _again(
-    run: "Run", data: str | None, root: Path | None, weights: str | None, trust: Trust
-) -> "tuple[Network, Dataset]":
-    """The network of a run, and its images or others."""
-    from seviz.experiments.reopening import reopen_data, reopen_network
-
-    network = reopen_network(run, weights=weights, **trust)
-    return network, reopen_data(run, root=root) if data is None else open_data(data, root=root)
 
 
 def _check_figure(path: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""What the commands that take a data set share: their options, and opening it with what there is to say."""
+"""What commands open: data sets, with their options and what there is to say, and the network of a run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seviz.cli.reporting import say
+from seviz.cli.trusting import Trust
 
 if TYPE_CHECKING:
     from seviz.capture.datasets import Dataset
+    from seviz.network.networks import Network
+    from seviz.run.store import Run
 
 Split = Annotated[str | None, typer.Option(help="of the data set, such as train; val or test by default")]
 Root = Annotated[Path | None, typer.Option(help="where the images lie, if they were moved")]
@@ -32,3 +35,12 @@ def open_data(data: str, **options: Any) -> "Dataset":
     for note in opened.notes:
         say(f"note: {note}")
     return opened
+
+
+def network_and_run(run: Path, weights: str | None, trust: Trust) -> "tuple[Network, Run]":
+    """The network of a run, and the run."""
+    import seviz
+    from seviz.experiments.reopening import reopen_network
+
+    opened = seviz.open_run(run)
+    return reopen_network(opened, weights=weights, **trust), opened

@@ -23,10 +23,9 @@ from seviz.cli.compressing import (
     Workers,
     check_before,
     check_room_of,
-    network_and_run,
     write,
 )
-from seviz.cli.opening import open_data
+from seviz.cli.opening import network_and_run, open_data
 from seviz.cli.reporting import progress, reported, say, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from seviz.analysis.variance import split_variance
 from seviz.compression.belonging import check_run
+from seviz.compression.scored import of_kind, require_kind
 from seviz.errors import OptionError
 from seviz.experiments.attribution import Method, attribute
 from seviz.experiments.evaluation import Images, Labelled, Progress, labelled_batches, logits_of, on_device
@@ -158,7 +159,7 @@ def importance(
     pandas.DataFrame
         A row for each gated channel, in order of depth. Columns: block; layer, the module path of the convolution whose
         output the channel is, of the block where no convolution alone makes it; channel; score, finite. A higher score
-        is worth more. `attrs["criterion"]` is the criterion.
+        is worth more. `attrs["criterion"]` is the criterion, `attrs["kind"]` "gated".
 
     Raises
     ------
@@ -213,7 +214,7 @@ def importance(
         ignore_index=True,
     )
     table.attrs["criterion"] = criterion
-    return table
+    return of_kind(table, "gated")
 
 
 def _criterion(text: str) -> tuple[Criterion, str]:
@@ -300,7 +301,7 @@ def _of_layers(model: nn.Module, block: str, pieces: tuple[Producer, ...], crite
 def _of_images(network: Network, data: Images, name: str, device: str, options: dict[str, Any]) -> Scores:
     if name in ("conductance", "integrated_gradients"):
         method: Method = "conductance" if name == "conductance" else "integrated_gradients"
-        table = attribute(network, data, method=method, device=device, **options).by_channel()
+        table = attribute(network, data=data, method=method, device=device, **options).by_channel()
         return {
             str(block): rows.sort_values("channel")["absolute"].to_numpy(np.float64)
             for block, rows in table.groupby("block", sort=False)
@@ -366,8 +367,10 @@ def scores_by_block(scores: pd.DataFrame) -> dict[str, pd.Series]:
     Raises
     ------
     OptionError
-        If a column is missing, the table is empty, a channel stands there twice, or a score is not finite.
+        If the table is of another kind of channels, a column is missing, it is empty, a channel stands there twice,
+        or a score is not finite.
     """
+    require_kind(scores, "gated")
     missing = [column for column in ("block", "channel", "score") if column not in scores]
     if missing:
         raise OptionError(f"scores has no column {missing[0]!r}; expected a table from importance")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from seviz.compression.belonging import check_run
 from seviz.compression.coupling import Graph
 from seviz.compression.folding import mean_gate
+from seviz.compression.scored import of_kind
 from seviz.compression.sites import blank_image, producers_of
 from seviz.errors import OptionError, PruningError
 from seviz.experiments.evaluation import Images, labelled_batches, logits_of, on_device
@@ -69,6 +70,7 @@ def inner_scores(
     pandas.DataFrame
         Columns block, layer, channel, score; `layer` is the one whose outputs the channels are. Blocks before which
         the inputs are channels that are summed with others, as those of a residual stream, are left out.
+        `attrs["kind"]` is "inner".
 
     Raises
     ------
@@ -119,13 +121,11 @@ def inner_scores(
             filters = network.model.get_parameter(f"{layer}.weight").detach().cpu().double().flatten(1)
             score = filters.norm(p=int(name[1]), dim=1).cpu().numpy()
         found[block, layer] = found.get((block, layer), np.zeros(len(score))) + score
-    return pd.concat(
-        [
-            pd.DataFrame({"block": block, "layer": layer, "channel": np.arange(len(score)), "score": score})
-            for (block, layer), score in found.items()
-        ],
-        ignore_index=True,
-    )
+    tables = [
+        pd.DataFrame({"block": block, "layer": layer, "channel": np.arange(len(score)), "score": score})
+        for (block, layer), score in found.items()
+    ]
+    return of_kind(pd.concat(tables, ignore_index=True), "inner")
 
 
 def _places(network: Network) -> list[tuple[str, Producer, str]]:

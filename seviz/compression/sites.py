@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seviz.compression.branches import block_shapes, branch
 from seviz.compression.coupling import Coupled, Graph
+from seviz.compression.scored import MADE_BY, Scored, require_kind
 from seviz.errors import OptionError, PruningError
 from seviz.network.blocks import SEBlock
 from seviz.network.flow import Producer, producers
@@ -31,6 +32,9 @@ KEYS: dict[Kind, list[str]] = {
 }
 """The columns of a table of scores that make the key."""
 
+SCORED: dict[Kind, Scored] = {"gated": "gated", "branch": "gated", "inner": "inner", "stream": "stream"}
+"""What is scored where something goes."""
+
 
 def scored_channels(scores: pd.DataFrame, kind: Kind) -> dict[Key, NDArray[np.float64]]:
     """Read a table of scores: the score of each channel, (channels).
@@ -38,8 +42,9 @@ def scored_channels(scores: pd.DataFrame, kind: Kind) -> dict[Key, NDArray[np.fl
     Raises
     ------
     OptionError
-        If a column or a channel is missing, or a score is no number.
+        If the table is of another kind of channels, a column or a channel is missing, or a score is no number.
     """
+    require_kind(scores, SCORED[kind])
     needed = [*KEYS[kind], "channel", "score"]
     if missing := [column for column in needed if column not in scores]:
         raise OptionError(
@@ -164,7 +169,7 @@ def _branches(network: Network, scored: Mapping[Key, NDArray[np.float64]]) -> tu
     sites, reasons = [], []
     for key, score in scored.items():
         block = network.blocks[str(key[0])]
-        _check_count(block.name, block.channels, score)
+        _check_count(block.name, block.channels, score, MADE_BY["gated"])
         try:
             coupled = branch(network.model, block, shapes.get(block.name), made[block.name])
         except PruningError as error:
@@ -208,7 +213,7 @@ def _pieces(
     if kind == "inner":
         for key, score in scored.items():
             path = str(key[1])
-            _check_count(path, channels_out(_layer(network.model, path)), score)
+            _check_count(path, channels_out(_layer(network.model, path)), score, MADE_BY["inner"])
             piece = Producer(start=0, stop=len(score), convolution=path, norm=None)
             found[key] = (blocks[str(key[0])].stage, (piece,))
         return found
@@ -222,7 +227,7 @@ def _pieces(
             name = next((name for name in members if made[name]), members[0])
         else:
             name = str(key[0])
-        _check_count(name, blocks[name].channels, score)
+        _check_count(name, blocks[name].channels, score, MADE_BY[SCORED[kind]])
         found[key] = (blocks[name].stage, made[name])
     return found
 
@@ -237,10 +242,11 @@ def _layer(model: nn.Module, path: str) -> Layer:
     return module
 
 
-def _check_count(name: str, channels: int, score: NDArray[np.float64]) -> None:
+def _check_count(name: str, channels: int, score: NDArray[np.float64], made_by: str) -> None:
     if len(score) != channels:
         raise OptionError(
-            f"scores have {len(score)} channels of {name}, which has {channels}: they are of another network"
+            f"scores have {len(score)} channels of {name}, which has {channels}: they are of another network, or of"
+            f" another kind of channels. Make them with {made_by}"
         )
 
 

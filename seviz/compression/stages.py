@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from seviz.compression.importance import example_of, over_mean, scores_by_block
+from seviz.compression.scored import of_kind
 from seviz.errors import OptionError
 from seviz.network.blocks import SEBlock
 from seviz.network.flow import SUMS, Flow, flow_of
@@ -69,7 +70,7 @@ def stage_importance(scores: pd.DataFrame, network: Network) -> pd.DataFrame:
                 }
             )
         )
-    return pd.concat(frames[1:] or frames, ignore_index=True)
+    return of_kind(pd.concat(frames[1:] or frames, ignore_index=True), "stream")
 
 
 def _added(flow: Flow, block: SEBlock) -> bool:

@@ -20,6 +20,7 @@ Kokhlikyan et al., "Captum: A unified and generic model interpretability library
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -30,26 +31,30 @@ from torch import Tensor
 
 from seviz.classes import Classes
 from seviz.errors import OptionError
+from seviz.experiments.belonging import check_blocks
 from seviz.experiments.causal import chosen_blocks
 from seviz.experiments.evaluation import (
-    Images,
     Progress,
     classes_of,
     labelled_batches,
     logits_of,
     on_device,
 )
+from seviz.experiments.images import Images, images_of
 from seviz.extras import needing
 from seviz.network.blocks import SEBlock
 from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.networks import Network
+from seviz.run.parts import mean_over_images
+from seviz.run.store import Run
 
 Method = Literal["gradient_x_activation", "integrated_gradients", "conductance"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
-Baseline = float | Mapping[str, NDArray[Any]]
-"""A number, or an array (channels) by the name of the block, such as the mean over the images of a run."""
+Baseline = float | str | Mapping[str, NDArray[Any]]
+"""A number; "zero", "identity" (1) or "mean" (over the images of the run); or by block an array (channels)."""
+_NUMBERS = {"zero": 0.0, "identity": 1.0}
 
 
 @dataclass(frozen=True)
@@ -169,8 +174,10 @@ def _half(absolute: NDArray[np.float64]) -> int:
 
 def attribute(
     network: Network,
-    data: Images,
+    run: Run | None = None,
     *,
+    data: Images | None = None,
+    root: str | Path | None = None,
     method: Method = "gradient_x_activation",
     target: str | int = "label",
     blocks: Sequence[str] | None = None,
@@ -179,7 +186,7 @@ def attribute(
     per_class: int | None = None,
     batch_size: int = 16,
     device: str = "auto",
-    rotate: bool = False,
+    rotate: bool | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Attributions:
@@ -192,7 +199,9 @@ def attribute(
     ----------
     network
         Comes back as it was given.
-    data, per_class, device, rotate, workers, progress
+    run
+        Whose images are opened again unless `data` is given, and whose mean gates are the baseline "mean".
+    data, root, per_class, device, rotate, workers, progress
         As in `seviz.experiments.evaluation.evaluate`.
     method
         One of `METHODS`.
@@ -202,7 +211,8 @@ def attribute(
     blocks
         Names; None for all.
     baseline
-        What the gates are counted from; not for conductance, which counts from an image of zeros.
+        What the gates are counted from: a number, "zero", "identity", "mean", or by block an array (channels). Not
+        for conductance, which counts from an image of zeros.
     steps
         Of the sum that stands for the integral.
     batch_size
@@ -211,7 +221,8 @@ def attribute(
     Raises
     ------
     OptionError
-        If an option is none of these, or as in `labelled_batches`; of conductance, if a block's gate is no module of
+        If an option is none of these, the run is of another network and its means are asked for, or as in
+        `evaluate`; of conductance, if a block's gate is no module of
         its own.
     UnknownClassError
         If there is no such class.
@@ -223,8 +234,10 @@ def attribute(
     check_method(method)
     if steps < 1:
         raise OptionError(f"steps is {steps}, expected at least 1")
+    check_baseline(baseline)
     chosen = {name: network.blocks[name] for name in chosen_blocks(network, blocks)}
-    base = _baselines(chosen, baseline, method)
+    base = _baselines(chosen, _as_numbers(network, run, baseline), method)
+    data, rotate = images_of(run, data, root=root, rotate=rotate)
     find = _finder(network, chosen, base, method, steps, batch_size)
     values: dict[str, list[NDArray[np.float32]]] = {name: [] for name in chosen}
     labels, targets, paths = list[NDArray[np.int64]](), list[NDArray[np.int64]](), list[str]()
@@ -276,7 +289,21 @@ def _targets(network: Network, target: str | int, labels: NDArray[np.int64], log
     return np.full(len(labels), number, np.int64)
 
 
-def _baselines(blocks: Mapping[str, SEBlock], baseline: Baseline, method: Method) -> dict[str, Tensor]:
+def _as_numbers(network: Network, run: Run | None, baseline: Baseline) -> float | Mapping[str, NDArray[Any]]:
+    """A baseline without names."""
+    if not isinstance(baseline, str):
+        return baseline
+    if baseline != "mean":
+        return _NUMBERS[baseline]
+    if run is None:
+        raise OptionError("baseline is 'mean', which is over the images of a run, and no run was given")
+    check_blocks(network, run)
+    return {block: mean_over_images(run, block) for block in run.blocks}
+
+
+def _baselines(
+    blocks: Mapping[str, SEBlock], baseline: float | Mapping[str, NDArray[Any]], method: Method
+) -> dict[str, Tensor]:
     """What the gates of each block are counted from, a number or (channels)."""
     if method == "conductance":
         if not isinstance(baseline, Mapping) and baseline == 0:
@@ -323,6 +350,12 @@ def check_method(method: str) -> None:
     if method != "gradient_x_activation":
         with needing("attribution", method, instead="gradient_x_activation does without"):
             import captum.attr  # noqa: F401
+
+
+def check_baseline(baseline: Baseline) -> None:
+    """Raise OptionError if a baseline is a name that none has."""
+    if isinstance(baseline, str) and baseline not in (*_NUMBERS, "mean"):
+        raise OptionError(f"baseline is {baseline!r}, expected zero, identity or mean")
 
 
 def _gradient_x_activation(

@@ -16,6 +16,7 @@ Donors come from a run, never from the batch, whose images may all be of one cla
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -29,7 +30,6 @@ from seviz.errors import OptionError
 from seviz.experiments.belonging import check_blocks
 from seviz.experiments.donors import Donors, network_classes
 from seviz.experiments.evaluation import (
-    Images,
     Labelled,
     Progress,
     classes_of,
@@ -37,6 +37,7 @@ from seviz.experiments.evaluation import (
     logits_of,
     on_device,
 )
+from seviz.experiments.images import Images, images_of, require_run
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.gates import Forced, force_gates
 from seviz.network.networks import Network
@@ -166,9 +167,10 @@ def _mean(values: NDArray[Any]) -> float:
 
 def intervene(
     network: Network,
-    data: Images,
     run: Run,
     *,
+    data: Images | None = None,
+    root: str | Path | None = None,
     blocks: Sequence[str] | None = None,
     interventions: Sequence[Intervention] = ("identity", "constant", "within", "across"),
     per_class: int | None = None,
@@ -187,10 +189,13 @@ def intervene(
     ----------
     network
         Comes back as it was given.
-    data
-        Images of one class each, such as those of the run. An image is not its own donor, told by its path.
     run
         Of the same network: where constants and donors are taken from.
+    data
+        Images of one class each; None for those of the run, opened again. An image is not its own donor, told by its
+        path.
+    root
+        Where the images are, if they were moved.
     blocks
         Names; None for all.
     interventions
@@ -214,6 +219,12 @@ def intervene(
         or as in `labelled_batches`.
     MissingSignalError
         If donors are asked for and the run keeps the gates of no image.
+    DataNotFoundError
+        If the images of the run are not there.
+
+    Examples
+    --------
+    >>> seviz.intervene(network, run, interventions=["within", "across"]).by_block()
     """
     unknown = [what for what in interventions if what not in INTERVENTIONS]
     if unknown:
@@ -234,7 +245,7 @@ def intervene(
 
     parts: list[dict[str, NDArray[Any]]] = []
     failed = 0
-    with _reading(network, data, run, device, per_class, batch_size, workers, progress) as (place, batches):
+    with _reading(network, run, data, root, device, per_class, batch_size, workers, progress) as (place, batches):
         for batch in batches:
             failed += batch.failed
             if not len(batch):
@@ -273,6 +284,7 @@ def _outcome(
 
 def _blocks(network: Network, run: Run, blocks: Sequence[str] | None) -> list[str]:
     """The blocks asked for, in order of depth; raises OptionError if they are not those of the run."""
+    require_run(run)
     check_blocks(network, run)
     return chosen_blocks(network, blocks)
 
@@ -289,8 +301,9 @@ def chosen_blocks(network: Network, blocks: Sequence[str] | None) -> list[str]:
 @contextmanager
 def _reading(
     network: Network,
-    data: Images,
     run: Run,
+    data: Images | None,
+    root: str | Path | None,
     device: str,
     per_class: int | None,
     batch_size: int,
@@ -298,15 +311,16 @@ def _reading(
     progress: Progress | None,
 ) -> Iterator[tuple[torch.device, Iterator[Labelled]]]:
     """The device that the model is on, and batches of images read as those of the run were."""
+    images, rotate = images_of(run, data, root=root)
     with on_device(network.model, device) as place:
         yield (
             place,
             labelled_batches(
                 network,
-                data,
+                images,
                 per_class=per_class,
                 batch_size=batch_size,
-                rotate=run.manifest.engine.rotate,
+                rotate=rotate,
                 workers=workers,
                 progress=progress,
             ),
@@ -330,10 +344,11 @@ def _remarks(network: Network, run: Run, there: NDArray[np.bool_], failed: int) 
 
 def swap(
     network: Network,
-    data: Images,
     run: Run,
     block: str,
     *,
+    data: Images | None = None,
+    root: str | Path | None = None,
     classes: Sequence[str] | None = None,
     per_class: int | None = None,
     batch_size: int = 64,
@@ -345,7 +360,7 @@ def swap(
 
     Parameters
     ----------
-    network, data, run, per_class, batch_size, device, workers, progress
+    network, run, data, root, per_class, batch_size, device, workers, progress
         As in `intervene`. Each batch passes through the network once as it is and once for each donor class.
     block
         Whose gates are replaced.
@@ -363,7 +378,7 @@ def swap(
 
     Raises
     ------
-    OptionError, UnknownClassError
+    OptionError, UnknownClassError, DataNotFoundError
         As in `intervene`, or if there is no such class.
     """
     _blocks(network, run, [block])
@@ -378,7 +393,7 @@ def swap(
     sums = {name: np.zeros(shape) for name in ("logit_donor", "logit_target", "predicted_donor", "before", "right")}
     images, right = np.zeros(len(labels), np.int64), np.zeros(len(labels))
     failed = 0
-    with _reading(network, data, run, device, per_class, batch_size, workers, progress) as (place, batches):
+    with _reading(network, run, data, root, device, per_class, batch_size, workers, progress) as (place, batches):
         for batch in batches:
             failed += batch.failed
             own = np.flatnonzero(np.isin(batch.labels, numbers))

@@ -20,6 +20,8 @@ from seviz.capture.keeping import kept
 from seviz.capture.sources import read_batches
 from seviz.classes import Classes
 from seviz.errors import EmptyDataError, OptionError, SevizWarning
+from seviz.experiments.images import Images as Images
+from seviz.experiments.images import images_of
 from seviz.experiments.shares import share_interval
 from seviz.network.axes import axes_in_words
 from seviz.network.dtype import as_taken
@@ -27,10 +29,8 @@ from seviz.network.modes import undisturbed
 from seviz.network.networks import Network
 from seviz.network.outputs import logits_in
 from seviz.run.chunks import FIRST
+from seviz.run.store import Run
 from seviz.texts import path_text
-
-Images = Dataset | str | Path | Iterable[tuple[Tensor, Any]]
-"""A data set or its spec; or batches of images as the network takes them, and labels as indices of its classes."""
 
 Progress = Callable[[int, int | None], None]
 """Told after each batch: images done, and of how many, if known."""
@@ -310,12 +310,14 @@ class Evaluation:
 
 def evaluate(
     network: Network,
-    data: Images,
+    run: Run | None = None,
     *,
+    data: Images | None = None,
+    root: str | Path | None = None,
     per_class: int | None = None,
     batch_size: int = 64,
     device: str = "auto",
-    rotate: bool = False,
+    rotate: bool | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -326,15 +328,25 @@ def evaluate(
     network
         Any network of classes; `dataclasses.replace(network, model=...)` gives one with another model. Comes back as
         it was given.
-    data, per_class, batch_size, rotate, workers, progress
+    run
+        Whose images are opened again; it may be of another network with the same classes.
+    data
+        Other images.
+    root
+        Where the images are, if they were moved.
+    per_class, batch_size, workers, progress
         As in `labelled_batches`.
     device
         "auto" (CUDA, else MPS, else CPU) or what torch calls it.
+    rotate
+        Rotate images as their EXIF orientation says; None for what was done in the run, without one no.
 
     Raises
     ------
     OptionError, EmptyDataError
-        As in `labelled_batches`, and if the network gives no logits.
+        As in `labelled_batches`, and if the network gives no logits, or there is neither a run nor images.
+    DataNotFoundError
+        If the images of the run are not there.
 
     Warns
     -----
@@ -342,6 +354,7 @@ def evaluate(
         If an image has a logit that is not finite. Like one that could not be read, it is left out and counted as
         failed.
     """
+    data, rotate = images_of(run, data, root=root, rotate=rotate)
     labels, predicted, in_top5, loss, failed, odd, width = [], [], [], [], 0, 0, 0
     with on_device(network.model, device) as place:
         for batch in labelled_batches(

@@ -225,7 +225,7 @@ def attribute_image(
     """
     return attribute(
         network,
-        [(torch.as_tensor(pixels)[None], torch.zeros(1, dtype=torch.int64))],
+        data=[(torch.as_tensor(pixels)[None], torch.zeros(1, dtype=torch.int64))],
         target=target,
         method=method,
         baseline=baseline,

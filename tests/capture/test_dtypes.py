@@ -127,7 +127,7 @@ def test_what_a_network_in_another_dtype_predicts(dtype: torch.dtype, normed: nn
     labels = logits.float().argmax(1)
     labels[0] = (labels[0] + 1) % 3
     for given in (IMAGES, IMAGES.to(dtype)):
-        evaluation = evaluate(network, [(given, labels)], device="cpu")
+        evaluation = evaluate(network, data=[(given, labels)], device="cpu")
         assert evaluation.accuracy == pytest.approx(6 / 7)
         expected = nn.functional.cross_entropy(logits.float(), labels, reduction="none")
         np.testing.assert_allclose(evaluation.loss, expected, atol=20 * torch.finfo(dtype).eps + 1e-6)

@@ -194,7 +194,7 @@ def test_the_whole_way_of_five_bands(five: Network, tmp_path: Path) -> None:
     assert "--preprocess none" in (tmp_path / "report.html").read_text()
     data = reopen_data(opened)
     assert (data.arrays, data.preprocess) == (True, "none")
-    assert evaluate(five, data, workers=0).failed == 1
+    assert evaluate(five, data=data, workers=0).failed == 1
 
 
 def test_wrong_use_is_one_line_and_writes_nothing(

@@ -37,8 +37,8 @@ def test_intervene(cats_and_ships: Run, tmp_path: Path) -> None:
     network = seviz.load("seviz/seresnet50-cifar10")
     expected = intervene(
         network,
-        cats_and_ships.path.parent / "data",
         cats_and_ships,
+        data=cats_and_ships.path.parent / "data",
         blocks=["SE_4_6", "SE_5_2"],
         interventions=["within", "identity"],
         workers=0,
@@ -58,7 +58,7 @@ def test_swap(cats_and_ships: Run, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     network = seviz.load("seviz/seresnet50-cifar10")
     expected = swap(
-        network, cats_and_ships.path.parent / "data", cats_and_ships, "SE_5_1", classes=["ship", "cat"], workers=0
+        network, cats_and_ships, "SE_5_1", data=cats_and_ships.path.parent / "data", classes=["ship", "cat"], workers=0
     )
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), expected, check_dtype=False)
     assert "at SE_5_1" in (tmp_path / "f.svg").read_text()

@@ -206,7 +206,10 @@ def test_a_changed_file_is_said_before_it_is_executed_and_with_the_result(
     assert isinstance(json.loads(result.stdout), list)
     with pytest.warns(SevizWarning, match="was changed since"):
         network = reopen_network(of, trust_code=True)
-    assert intervene(network, reopen_data(of), of, workers=0).by_block().attrs["remarks"].count(network.remarks[0]) == 1
+    assert (
+        intervene(network, of, data=reopen_data(of), workers=0).by_block().attrs["remarks"].count(network.remarks[0])
+        == 1
+    )
     folded = run("fold", of.path, "-o", "out", "--trust-code", *SMALLER[:-1])
     assert folded.exit_code == 0, folded.output
     assert network.remarks[0] in Path("out", "README.md").read_text()

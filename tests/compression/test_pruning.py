@@ -446,7 +446,7 @@ def test_a_block_that_is_no_module_of_its_own_has_no_branch_to_narrow() -> None:
         ({"flops": 0.5, "channels": 0.5}, r"the budget is flops 0\.5 and channels 0\.5, expected exactly one"),
         ({"flops": 1.0}, r"flops is 1\.0, expected the share that remains, between 0 and 1"),
         ({"channels": 0.0}, r"channels is 0\.0, expected the share to remove, between 0 and 1"),
-        ({"channels": 0.5, "kind": "outer"}, "kind is 'outer', expected one of gated, inner, stream, branch"),
+        ({"channels": 0.5, "kind": "outer"}, "kind is 'outer', expected one of gated, inner, branch, stream"),
         ({"channels": 0.5, "scope": "layer"}, "scope is 'layer', expected one of global, stage, block"),
         ({"channels": 0.5, "round_to": 0}, "round_to is 0, expected at least 1"),
         ({"channels": 0.5, "max_share": 1.0}, r"max_share is 1\.0, expected a share between 0 and 1"),
@@ -469,7 +469,7 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
             lambda t: t.assign(block="SE_9_9").iloc[:16],
             "scores have the block 'SE_9_9', expected blocks of the network",
         ),
-        (lambda t: t.iloc[:15], "scores have 15 channels of SE_2_1, which has 16: they are of another network"),
+        (lambda t: t.iloc[:15], "scores have 15 channels of SE_2_1, which has 16: they are of another network, or of"),
     ],
 )
 def test_scores_of_another_form_are_refused(change: Any, message: str) -> None:

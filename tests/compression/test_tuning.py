@@ -56,7 +56,7 @@ def test_a_network_learns_and_the_given_one_stays(network: Network, data: Batche
     assert same(before, state(network))
     assert torch.equal(random_state, torch.get_rng_state())
     assert not any(module.training for module in tuned.model.modules())
-    assert evaluate(tuned, data, device="cpu").accuracy == 1.0
+    assert evaluate(tuned, data=data, device="cpu").accuracy == 1.0
     assert (tuned.names, tuned.trained) == (names_of(network.blocks), True)
     assert [epoch.number for epoch in seen] == list(range(1, 21))
     assert seen[-1].loss < seen[0].loss
@@ -128,7 +128,7 @@ def test_a_teacher_is_followed(network: Network, data: Batches) -> None:
     teacher = fine_tune(network, data, **LEARN)
     wrong = [(images, (labels + 1) % 3) for images, labels in data]
     pupil = fine_tune(network, wrong, teacher=teacher, distillation=1.0, **LEARN)
-    assert evaluate(pupil, data, device="cpu").accuracy > 0.9
+    assert evaluate(pupil, data=data, device="cpu").accuracy > 0.9
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from seviz.experiments.attribution import METHODS, Attributions, attribute
 from seviz.network.blocks import find_se_blocks
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.networks import Network
+from seviz.run.store import Run
 from tests.network.forms import FORMS, Gated, SELayer
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -35,7 +36,7 @@ def gates_of(network: Network) -> dict[str, Tensor]:
 
 
 def test_gradient_x_activation_by_plain_autograd_and_captum(tiny_network: Network) -> None:
-    found = attribute(tiny_network, BATCHES)
+    found = attribute(tiny_network, data=BATCHES)
     model = tiny_network.model
     for k, (name, block) in enumerate(tiny_network.blocks.items()):
         u = model.stages[:k](IMAGES)
@@ -52,11 +53,11 @@ def test_gradient_x_activation_by_plain_autograd_and_captum(tiny_network: Networ
 def test_the_baseline_is_taken_off(tiny_network: Network) -> None:
     s, zero, one = (
         gates_of(tiny_network),
-        attribute(tiny_network, BATCHES),
-        attribute(tiny_network, BATCHES, baseline=1),
+        attribute(tiny_network, data=BATCHES),
+        attribute(tiny_network, data=BATCHES, baseline=1),
     )
     means = {name: gate.mean(0).numpy() for name, gate in s.items()}
-    mean = attribute(tiny_network, BATCHES, baseline=means)
+    mean = attribute(tiny_network, data=BATCHES, baseline=means)
     for name, gate in s.items():
         gradient = zero.values[name] / gate.numpy()
         np.testing.assert_allclose(one.values[name], gradient * (gate.numpy() - 1), rtol=1e-3, atol=1e-6)
@@ -73,7 +74,7 @@ def test_integrated_gradients_add_up(form: str, baseline: float | str, network: 
     made = replace(network, model=model)
     base = np.linspace(0, 1, 8, dtype=np.float32)
     given = {"SE_2_1": base} if baseline == "array" else baseline
-    found = attribute(made, BATCHES, method="integrated_gradients", baseline=given, steps=64)
+    found = attribute(made, data=BATCHES, method="integrated_gradients", baseline=given, steps=64)
     with torch.no_grad():
         logits = model(IMAGES)[range(6), LABELS]
         with force_gates(model, blocks, {"SE_2_1": base if baseline == "array" else baseline}):
@@ -85,7 +86,7 @@ def test_integrated_gradients_as_captum_has_them_on_the_layer(tiny_network: Netw
     """Captum counts from the gates of another image; so gates of one image are the baseline here."""
     model, gates = tiny_network.model, gates_of(tiny_network)
     base = {name: gate[5].numpy() for name, gate in gates.items()}
-    found = attribute(tiny_network, BATCHES, method="integrated_gradients", baseline=base, steps=20)
+    found = attribute(tiny_network, data=BATCHES, method="integrated_gradients", baseline=base, steps=20)
     for name, block in tiny_network.blocks.items():
         layer = LayerIntegratedGradients(model, model.get_submodule(block.gate_path))
         expected = layer.attribute(IMAGES, IMAGES[5:].expand_as(IMAGES), LABELS, n_steps=20)
@@ -93,11 +94,11 @@ def test_integrated_gradients_as_captum_has_them_on_the_layer(tiny_network: Netw
 
 
 def test_conductance_is_the_sum_of_gradient_times_change(tiny_network: Network) -> None:
-    found = attribute(tiny_network, BATCHES, method="conductance", steps=10)
+    found = attribute(tiny_network, data=BATCHES, method="conductance", steps=10)
     model, blocks = tiny_network.model, tiny_network.blocks
     layer = LayerConductance(model, model.get_submodule(blocks["SE_3_1"].gate_path))
     close(found.values["SE_3_1"], layer.attribute(IMAGES, target=LABELS, n_steps=10))
-    fine = attribute(tiny_network, BATCHES, method="conductance", steps=100)
+    fine = attribute(tiny_network, data=BATCHES, method="conductance", steps=100)
     total = {name: torch.zeros_like(gate) for name, gate in gates_of(tiny_network).items()}
     before = None
     for alpha in np.linspace(0, 1, 101):
@@ -122,9 +123,9 @@ def test_whose_logit(tiny_network: Network) -> None:
         ("RED", torch.full((6,), 2)),
         (1, torch.full((6,), 1)),
     ):
-        found = attribute(tiny_network, BATCHES, target=target, blocks=["SE_4_1"])
+        found = attribute(tiny_network, data=BATCHES, target=target, blocks=["SE_4_1"])
         np.testing.assert_array_equal(found.targets, expected)
-        relabelled = attribute(tiny_network, [(IMAGES, expected)], blocks=["SE_4_1"])
+        relabelled = attribute(tiny_network, data=[(IMAGES, expected)], blocks=["SE_4_1"])
         np.testing.assert_allclose(found.values["SE_4_1"], relabelled.values["SE_4_1"], rtol=0, atol=1e-6)
         np.testing.assert_array_equal(found.labels, LABELS)
 
@@ -133,7 +134,7 @@ def test_images_of_a_folder_and_a_model_left_alone(network: Network, folder: Pat
     (folder / "green" / "000.png").write_bytes(b"")
     network.model.train()
     for method in METHODS:
-        found = attribute(network, folder, method=method, steps=4, batch_size=1, workers=0)
+        found = attribute(network, data=folder, method=method, steps=4, batch_size=1, workers=0)
         assert found.paths[3:5] == ("blue/003.png", "green/001.png")
         assert len(found.values["SE_2_1"]) == len(found.labels) == 11
     assert network.model.training
@@ -143,7 +144,7 @@ def test_images_of_a_folder_and_a_model_left_alone(network: Network, folder: Pat
 
 def test_the_channels_that_are_read_are_found(network: Network, folder: Path) -> None:
     """The logit is the mean of a map of ones times its gates, so only the gate of that map counts."""
-    found = attribute(network, folder, workers=0)
+    found = attribute(network, data=folder, workers=0)
     for values in found.values.values():
         counts = np.zeros((12, 6), bool)
         counts[np.arange(12), 3 + found.labels] = True
@@ -207,9 +208,9 @@ def test_wrong_use(tiny_network: Network, network: Network, folder: Path, monkey
         ({"method": "conductance", "baseline": 1.0}, "conductance counts from an image of zeros"),
     ):
         with pytest.raises(OptionError, match=message):
-            attribute(tiny_network, BATCHES, **options)
+            attribute(tiny_network, data=BATCHES, **options)
     with pytest.raises(UnknownClassError, match="no class 'pug' in the network tests/tiny"):
-        attribute(tiny_network, BATCHES, target="pug")
+        attribute(tiny_network, data=BATCHES, target="pug")
     layer = SELayer()
     for block, why in (
         (FORMS["a function call"][0], "a function call"),
@@ -217,15 +218,31 @@ def test_wrong_use(tiny_network: Network, network: Network, folder: Path, monkey
     ):
         model = nn.Sequential(Gated(block), nn.Linear(8, 3)).eval()
         with pytest.raises(OptionError, match=f"needs a module for each gate, and that of SE_2_1 is {why}"):
-            attribute(replace(network, model=model), BATCHES, method="conductance")
+            attribute(replace(network, model=model), data=BATCHES, method="conductance")
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(EmptyDataError, match=r"none of the .* images of data .* can be read"):
-        attribute(network, folder, workers=0)
+        attribute(network, data=folder, workers=0)
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     for method in ("integrated_gradients", "conductance"):
         with pytest.raises(
             MissingPackageError, match=rf"{method} needs captum \(.*\): pip install 'seviz\[attribution"
         ):
-            attribute(tiny_network, BATCHES, method=method)
-    assert len(attribute(tiny_network, BATCHES).paths) == 6
+            attribute(tiny_network, data=BATCHES, method=method)
+    assert len(attribute(tiny_network, data=BATCHES).paths) == 6
+
+
+def test_baselines_by_name(tiny_network: Network, tiny_run: Run) -> None:
+    options = {"workers": 0, "device": "cpu"}
+    means = {block: tiny_run.gates(block).mean(0, dtype=float) for block in tiny_run.blocks}
+    for name, baseline in (("zero", 0.0), ("identity", 1.0), ("mean", means)):
+        found = attribute(tiny_network, tiny_run, baseline=name, **options)
+        expected = attribute(tiny_network, tiny_run, baseline=baseline, **options)
+        for block, values in expected.values.items():
+            np.testing.assert_allclose(found.values[block], values, atol=1e-6)
+    with pytest.raises(OptionError, match="baseline is 'mode', expected zero, identity or mean"):
+        attribute(tiny_network, tiny_run, baseline="mode")
+    with pytest.raises(
+        OptionError, match="baseline is 'mean', which is over the images of a run, and no run was given"
+    ):
+        attribute(tiny_network, data=BATCHES, baseline="mean")

@@ -27,7 +27,7 @@ def cell(table: pd.DataFrame, block: str, intervention: str) -> pd.Series:
 
 
 def test_a_class_that_is_read_from_the_gates_goes_with_them(network: Network, folder: Path, run: Run) -> None:
-    table = intervene(network, folder, run, interventions=INTERVENTIONS, workers=0).by_block()
+    table = intervene(network, run, data=folder, interventions=INTERVENTIONS, workers=0).by_block()
     assert list(table["block"]) == ["", *["SE_2_1"] * 5, *["SE_2_2"] * 5]
     assert table["stage"].tolist() == [pd.NA, *[2] * 10]
     plain = cell(table, "", "none")
@@ -46,7 +46,7 @@ def test_a_class_that_is_read_from_the_gates_goes_with_them(network: Network, fo
 
 
 def test_figures_are_those_of_gates_set_by_hand(network: Network, folder: Path, run: Run) -> None:
-    outcomes = intervene(network, folder, run, blocks=["SE_2_1"], batch_size=5, workers=0)
+    outcomes = intervene(network, run, data=folder, blocks=["SE_2_1"], batch_size=5, workers=0)
     data = open_dataset(folder)
     images = torch.stack([network.preprocess(data.read(k).image) for k in range(len(data))])
     model = network.model
@@ -69,7 +69,7 @@ def test_figures_are_those_of_gates_set_by_hand(network: Network, folder: Path, 
 
 
 def test_by_class(network: Network, folder: Path, run: Run) -> None:
-    outcomes = intervene(network, folder, run, workers=0)
+    outcomes = intervene(network, run, data=folder, workers=0)
     table = outcomes.by_class()
     assert list(table.columns[:5]) == ["block", "stage", "intervention", "class", "class_name"]
     assert list(table["class"].iloc[:3]) == list(NAMES)
@@ -150,9 +150,9 @@ def test_donors_are_of_the_class_asked_for_and_never_the_image_itself(tmp_path: 
 
 def test_draws_do_not_depend_on_batches_but_on_the_seed(network: Network, folder: Path, run: Run) -> None:
     options = {"blocks": ["SE_2_1"], "interventions": ["across"], "workers": 0}
-    one, two = (intervene(network, folder, run, batch_size=size, **options) for size in (12, 5))
+    one, two = (intervene(network, run, data=folder, batch_size=size, **options) for size in (12, 5))
     np.testing.assert_allclose(one.logits, two.logits, atol=1e-6)
-    other = intervene(network, folder, run, seed=1, **options)
+    other = intervene(network, run, data=folder, seed=1, **options)
     assert (one.predicted[1] != other.predicted[1]).any()
 
 
@@ -165,14 +165,14 @@ def test_what_is_to_be_known_is_said(
     with torch.no_grad():
         network.model.second.excite.bias += 1
     changed = replace(network, trained=False)
-    remarks = intervene(changed, single, small, blocks=["SE_2_1"], workers=0).by_class().attrs["remarks"]
+    remarks = intervene(changed, small, data=single, blocks=["SE_2_1"], workers=0).by_class().attrs["remarks"]
     assert [remark.split(":")[0] for remark in remarks] == [
         "The weights of the SE blocks are untrained",
         "The run is of a network with other weights",
         "Left out of within or across, for want of a donor in the run",
         "Left out since they could not be read",
     ]
-    assert intervene(changed, single, small, blocks=["SE_2_1"], workers=0).failed == 1
+    assert intervene(changed, small, data=single, blocks=["SE_2_1"], workers=0).failed == 1
 
 
 def test_batches_in_memory(network: Network, tmp_path: Path) -> None:
@@ -181,14 +181,14 @@ def test_batches_in_memory(network: Network, tmp_path: Path) -> None:
     images[range(9), labels] = 0.8 + 0.01 * torch.arange(9)[:, None, None]
     batches = [(images[:4], labels[:4]), (images[:0], labels[:0]), (images[4:], labels[4:])]
     run = seviz.collect(network, batches, tmp_path / "memory", compile="off")
-    table = intervene(network, batches, run, blocks=["SE_2_1"]).by_block()
+    table = intervene(network, run, data=batches, blocks=["SE_2_1"]).by_block()
     assert cell(table, "SE_2_1", "within")["accuracy"] == 1
     assert cell(table, "SE_2_1", "across")["accuracy"] == 0
     assert (table["images"] == 9).all()
 
 
 def test_swap_gives_images_the_class_of_the_donor(network: Network, folder: Path, run: Run) -> None:
-    table = swap(network, folder, run, "SE_2_1", workers=0, batch_size=5)
+    table = swap(network, run, "SE_2_1", data=folder, workers=0, batch_size=5)
     assert list(table["donor"]) == [name for name in NAMES for _ in range(3)]
     assert list(table["target"]) == list(NAMES) * 3
     same = table["donor"] == table["target"]
@@ -214,7 +214,7 @@ def test_swap_gives_images_the_class_of_the_donor(network: Network, folder: Path
 
 
 def test_swap_of_some_classes(network: Network, folder: Path, run: Run) -> None:
-    table = swap(network, folder, run, "SE_2_2", classes=["RED", "blue"], workers=0)
+    table = swap(network, run, "SE_2_2", data=folder, classes=["RED", "blue"], workers=0)
     assert list(zip(table["donor"], table["target"], strict=True)) == [
         ("red", "red"),
         ("red", "blue"),
@@ -224,47 +224,47 @@ def test_swap_of_some_classes(network: Network, folder: Path, run: Run) -> None:
     assert (table["accuracy"] == 1).all()
     assert table["images"].tolist() == [5, 4, 5, 4]
     some = open_dataset(folder, classes=["blue"])
-    assert np.isnan(swap(network, some, run, "SE_2_2", workers=0).set_index("target").loc["red", "accuracy"]).all()
+    assert np.isnan(swap(network, run, "SE_2_2", data=some, workers=0).set_index("target").loc["red", "accuracy"]).all()
 
 
 def test_wrong_use(network: Network, folder: Path, run: Run, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="interventions has 'shuffle', expected some of identity, zero, constant"):
-        intervene(network, folder, run, interventions=["shuffle"])
+        intervene(network, run, data=folder, interventions=["shuffle"])
     with pytest.raises(OptionError, match="no block 'SE_9_9' in tests/read_from_gates; it has SE_2_1, SE_2_2"):
-        intervene(network, folder, run, blocks=["SE_9_9"])
+        intervene(network, run, data=folder, blocks=["SE_9_9"])
     with pytest.raises(OptionError, match="no block 'SE_9_9'"):
-        swap(network, folder, run, "SE_9_9")
+        swap(network, run, "SE_9_9", data=folder)
     labels, gates = np.arange(6) % 3, np.full((6, 6), 0.5)
     other = make_run(tmp_path / "other", {"SE_2_1": gates}, labels, classes=NAMES)
     with pytest.raises(OptionError, match=r"is of another network .* than .*: SE_2_2 has no channels there, 6 here"):
-        intervene(network, folder, other)
+        intervene(network, other, data=folder)
     both = {"SE_2_1": gates, "SE_2_2": gates}
     none = make_run(tmp_path / "none", both, labels, classes=NAMES, kept=np.zeros(6, bool))
     with pytest.raises(MissingSignalError, match="keeps the gates of no image"):
-        intervene(network, folder, none)
-    assert len(intervene(network, folder, none, interventions=["constant"], workers=0).by_block()) == 3
+        intervene(network, none, data=folder)
+    assert len(intervene(network, none, data=folder, interventions=["constant"], workers=0).by_block()) == 3
     many = make_run(tmp_path / "many", both, np.eye(3, dtype=bool)[labels], classes=NAMES)
     with pytest.raises(OptionError, match="cannot tell of what class a donor is: its images have several classes"):
-        intervene(network, folder, many)
+        intervene(network, many, data=folder)
     with pytest.raises(UnknownClassError, match="no class 'pug'"):
-        swap(network, folder, run, "SE_2_1", classes=["pug"])
+        swap(network, run, "SE_2_1", data=folder, classes=["pug"])
     two = make_run(tmp_path / "two", both, np.arange(6) % 2, classes=NAMES[:2])
     two.manifest = replace(two.manifest, data=replace(two.manifest.data, model_classes=None))
     with pytest.raises(OptionError, match="cannot tell of what class a donor is: its classes are not the network's"):
-        swap(network, folder, two, "SE_2_1")
+        swap(network, two, "SE_2_1", data=folder)
     empty = make_run(tmp_path / "empty", both, np.arange(6) % 2 * 2, classes=NAMES)
     with pytest.raises(OptionError, match=r"class 'green' has no image in the run .* so no mean gates to give"):
-        swap(network, folder, empty, "SE_2_1", classes=["green", "red"])
+        swap(network, empty, "SE_2_1", data=folder, classes=["green", "red"])
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(EmptyDataError, match=r"none of the 12 images of data .* can be read"):
-        intervene(network, folder, run, workers=0)
+        intervene(network, run, data=folder, workers=0)
 
 
 def test_an_image_whose_logits_are_not_finite_is_taken_for_nothing(network: Network, run: Run) -> None:
     images, labels = torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 0])
     images[2] = torch.nan
-    outcomes = intervene(network, [(images, labels)], run, interventions=["identity"])
+    outcomes = intervene(network, run, data=[(images, labels)], interventions=["identity"])
     assert (outcomes.predicted[:, 2] == -1).all()
     with torch.no_grad():
         expected = network.model(images).argmax(1)

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ from torch import Tensor, nn
 from seviz.capture.datasets import open_dataset
 from seviz.capture.indexed import Dataset
 from seviz.classes import Classes
-from seviz.errors import EmptyDataError, OptionError
+from seviz.errors import DataNotFoundError, EmptyDataError, OptionError
+from seviz.experiments.attribution import attribute
+from seviz.experiments.causal import intervene, swap
 from seviz.experiments.evaluation import classes_of, evaluate, labelled_batches, on_device, outcome_of
 from seviz.network.networks import Network
+from seviz.run.store import Run
 from tests.experiments.made_network import NAMES
 
 BATCHES = [
@@ -23,7 +27,7 @@ BATCHES = [
 
 
 def test_accuracy_and_loss_as_numpy_has_them(network: Network) -> None:
-    found = evaluate(network, BATCHES)
+    found = evaluate(network, data=BATCHES)
     with torch.no_grad():
         logits = torch.cat([network.model(images) for images, _ in BATCHES]).double().numpy()
     labels = torch.cat([labels for _, labels in BATCHES]).numpy()
@@ -51,13 +55,13 @@ def test_accuracy_and_loss_as_numpy_has_them(network: Network) -> None:
 def test_images_of_a_folder(network: Network, folder: Path) -> None:
     (folder / "red" / "002.png").write_bytes(b"")
     seen = []
-    found = evaluate(network, folder, batch_size=5, workers=0, progress=lambda *done: seen.append(done))
+    found = evaluate(network, data=folder, batch_size=5, workers=0, progress=lambda *done: seen.append(done))
     assert (found.accuracy, found.failed, len(found.labels)) == (1.0, 1, 11)
     assert seen == [(5, 12), (10, 12), (12, 12)]
-    by_worker = evaluate(network, open_dataset(folder), batch_size=5, workers=1)
+    by_worker = evaluate(network, data=open_dataset(folder), batch_size=5, workers=1)
     np.testing.assert_array_equal(by_worker.labels, found.labels)
     np.testing.assert_array_equal(by_worker.loss, found.loss)
-    assert list(evaluate(network, folder, per_class=2, workers=0).by_class()["images"].iloc[:2]) == [2, 2]
+    assert list(evaluate(network, data=folder, per_class=2, workers=0).by_class()["images"].iloc[:2]) == [2, 2]
 
 
 def test_labels_are_those_of_the_network(network: Network, folder: Path) -> None:
@@ -66,7 +70,7 @@ def test_labels_are_those_of_the_network(network: Network, folder: Path) -> None
     batches = list(labelled_batches(renamed, folder, workers=0))
     assert batches[0].labels.tolist() == [1] * 3 + [0] * 4 + [2] * 5
     assert batches[0].paths[0] == "aaa/000.png"
-    assert evaluate(renamed, folder, workers=0).accuracy == 1
+    assert evaluate(renamed, data=folder, workers=0).accuracy == 1
 
 
 def test_the_five_best(tiny_net: nn.Module, network: Network) -> None:
@@ -76,10 +80,12 @@ def test_the_five_best(tiny_net: nn.Module, network: Network) -> None:
 
     eight = Classes(tuple("abcdefgh"), tuple("abcdefgh"))
     images = torch.zeros(8, 3, 4, 4)
-    found = evaluate(replace(network, model=Fixed(), classes=eight), [(images, torch.arange(8))])
+    found = evaluate(replace(network, model=Fixed(), classes=eight), data=[(images, torch.arange(8))])
     assert found.in_top5.tolist() == [False] * 3 + [True] * 5
     assert (found.accuracy, found.top5) == (1 / 8, 5 / 8)
-    assert evaluate(replace(network, model=Fixed(), classes=None), [(images, torch.arange(8))]).classes.ids[7] == "7"
+    assert (
+        evaluate(replace(network, model=Fixed(), classes=None), data=[(images, torch.arange(8))]).classes.ids[7] == "7"
+    )
 
 
 def test_no_image_that_can_be_read_is_no_accuracy(network: Network, make_folder: Callable[..., Path]) -> None:
@@ -89,13 +95,13 @@ def test_no_image_that_can_be_read_is_no_accuracy(network: Network, make_folder:
     with pytest.raises(
         EmptyDataError, match=r"none of the 2 images of data '.*broken' can be read; `seviz scan` says why"
     ):
-        evaluate(network, data, workers=0)
+        evaluate(network, data=data, workers=0)
 
 
 def test_the_model_comes_back_as_it_was(network: Network) -> None:
     network.model.train()
     network.model.first.eval()
-    evaluate(network, BATCHES)
+    evaluate(network, data=BATCHES)
     assert network.model.training
     assert not network.model.first.training
     with on_device(network.model) as place:
@@ -103,7 +109,7 @@ def test_the_model_comes_back_as_it_was(network: Network) -> None:
         assert not network.model.training
         assert not torch.is_grad_enabled()
     with pytest.raises(RuntimeError, match="to have 3 channels"):
-        evaluate(network, [(torch.zeros(1, 2, 4, 4), torch.zeros(1).long())])
+        evaluate(network, data=[(torch.zeros(1, 2, 4, 4), torch.zeros(1).long())])
     assert network.model.training
 
 
@@ -117,27 +123,27 @@ def test_wrong_use(network: Network, folder: Path) -> None:
         ([(images, torch.tensor([0, 3]))], r"gives \(2, 3\) for 2 images with labels up to 3, expected logits"),
     ):
         with pytest.raises(OptionError, match=message):
-            evaluate(network, data)
+            evaluate(network, data=data)
     with pytest.raises(EmptyDataError, match="there is no image"):
-        evaluate(network, [])
+        evaluate(network, data=[])
     with pytest.raises(OptionError, match="per_class chooses from a data set; batches in memory were given"):
-        evaluate(network, BATCHES, per_class=1)
+        evaluate(network, data=BATCHES, per_class=1)
     for name in ("per_class", "batch_size"):
         with pytest.raises(OptionError, match=f"{name} is 0, expected at least 1"):
-            evaluate(network, folder, **{name: 0})
+            evaluate(network, data=folder, **{name: 0})
     with pytest.raises(OptionError, match="is the backbone of one for detection: it predicts no class"):
-        evaluate(replace(network, task="detection"), folder)
+        evaluate(replace(network, task="detection"), data=folder)
     others = Classes(("a", "b", "c"), ("a", "b", "c"))
     for classes in (others, None):
         with pytest.raises(OptionError, match=r"\(blue, green, red, \.\.\.\) are not those of tests/read_from_gates"):
-            evaluate(replace(network, classes=classes), folder)
+            evaluate(replace(network, classes=classes), data=folder)
     several = Dataset("made", folder, Classes(NAMES, NAMES), ("x.png",), np.ones((1, 3), bool))
     with pytest.raises(OptionError, match="images of data 'made' have several classes, expected one of each"):
-        evaluate(network, several, per_class=1)
+        evaluate(network, data=several, per_class=1)
     with pytest.raises(OptionError, match=r"ReLU gives \(2, 3, 16, 16\) for 2 images"):
-        evaluate(replace(network, model=nn.ReLU()), [(images, torch.zeros(2).long())])
+        evaluate(replace(network, model=nn.ReLU()), data=[(images, torch.zeros(2).long())])
     with pytest.raises(OptionError, match="device 'cuda:99' cannot be used"):
-        evaluate(network, BATCHES, device="cuda:99")
+        evaluate(network, data=BATCHES, device="cuda:99")
 
 
 def test_classes_that_are_not_known_are_numbers(network: Network) -> None:
@@ -152,7 +158,7 @@ def test_images_whose_logits_are_not_finite_are_left_out_and_said(network: Netwo
         logits = network.model(images)
     assert (~logits.isfinite()).any(1).nonzero()[:, 0].tolist() == [2, 7]
     with pytest.warns(UserWarning, match="logits of tests/read_from_gates are not finite for 2 images, which are left"):
-        found = evaluate(network, [(images[:6], labels[:6]), (images[6:], labels[6:])])
+        found = evaluate(network, data=[(images[:6], labels[:6]), (images[6:], labels[6:])])
     good = np.delete(np.arange(15), [2, 7])
     assert found.failed == 2
     np.testing.assert_array_equal(found.labels, labels[good])
@@ -161,3 +167,28 @@ def test_images_whose_logits_are_not_finite_are_left_out_and_said(network: Netwo
     predicted, in_top5, loss = outcome_of(logits, labels.numpy())
     assert (predicted[[2, 7]].tolist(), in_top5[[2, 7]].tolist()) == ([-1, -1], [False, False])
     assert np.isnan(loss).nonzero()[0].tolist() == [2, 7]
+
+
+def test_the_images_of_a_run_are_opened_again(tiny_network: Network, tiny_run: Run, tmp_path: Path) -> None:
+    options = {"workers": 0, "device": "cpu"}
+    found = evaluate(tiny_network, tiny_run, **options)
+    predicted = [tiny_network.classes.ids[k] for k in found.predicted] if tiny_network.classes else []
+    assert predicted == list(tiny_run.samples["predicted"])
+    moved = tmp_path / "data"
+    moved.rename(tmp_path / "moved")
+    with pytest.raises(DataNotFoundError, match=r"are to be in .*data', which is no directory"):
+        evaluate(tiny_network, tiny_run, **options)
+    again = evaluate(tiny_network, tiny_run, root=tmp_path / "moved", **options)
+    assert again.predicted.tolist() == found.predicted.tolist()
+    others = evaluate(tiny_network, tiny_run, data=[(torch.zeros(2, 3, 16, 16), torch.tensor([0, 1]))], **options)
+    assert others.labels.tolist() == [0, 1]
+
+
+def test_what_is_no_run_is_told(tiny_network: Network) -> None:
+    for function in (evaluate, attribute, intervene, partial(swap, block="SE_2_1")):
+        message = r"run is a list, expected a run, as seviz\.open_run gives it; give images as data=\.\.\."
+        with pytest.raises(OptionError, match=message):
+            function(tiny_network, [])
+    for function in (evaluate, attribute):
+        with pytest.raises(OptionError, match=r"neither run nor data was given, expected a run, or images as data="):
+            function(tiny_network)

@@ -149,7 +149,7 @@ def test_some_classes(networks: dict[str, Network]) -> None:
 def test_images_of_a_folder(networks: dict[str, Network], folder: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     measured = measure(networks, folder, batch_size=5, workers=0, progress=lambda *done: seen.append(done))
-    alone = evaluate(networks["biased"], folder, batch_size=5, workers=0)
+    alone = evaluate(networks["biased"], data=folder, batch_size=5, workers=0)
     np.testing.assert_array_equal(measured.predicted[1], alone.predicted)
     np.testing.assert_array_equal(measured.losses[1], alone.loss)
     assert seen == [(5, 12), (10, 12), (12, 12)]

@@ -149,7 +149,7 @@ def test_what_the_network_sees() -> None:
 def test_attributions_are_those_of_a_data_set(network: Network, run: Run, folder: Path) -> None:
     one = run_image(network, reopen_data(run), 5)
     found = attribute_image(network, one.pixels, one.predicted or 0)
-    expected = attribute(network, folder, target=one.predicted or 0, workers=0, device="cpu")
+    expected = attribute(network, data=folder, target=one.predicted or 0, workers=0, device="cpu")
     for block, value in found.values.items():
         np.testing.assert_allclose(value[0], expected.values[block][5], rtol=1e-4, atol=1e-7)
 

@@ -246,7 +246,7 @@ def test_what_needs_no_blocks_goes_on_without(staged: Network) -> None:
         plain.model[1].weight.zero_()
         plain.model[1].bias.copy_(torch.tensor([0.0, 2.0, 1.0]))
     batches = [(torch.randn(4, 3, 16, 16), torch.tensor([1, 1, 0, 2]))]
-    assert evaluate(plain, batches, device="cpu").predicted.tolist() == [1, 1, 1, 1]
+    assert evaluate(plain, data=batches, device="cpu").predicted.tolist() == [1, 1, 1, 1]
     with torch.no_grad(), seviz.capture_gates(plain.model, plain.blocks) as gates:
         plain.model(batches[0][0])
     assert dict(gates) == {}

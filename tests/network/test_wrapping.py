@@ -103,9 +103,9 @@ def test_every_door_that_takes_a_network_reads_its_logits() -> None:
     def both(work: Callable[[Network], Any]) -> tuple[Any, Any]:
         return work(plain), work(other)
 
-    one, two = both(lambda network: evaluate(network, [(images, labels)], device="cpu"))
+    one, two = both(lambda network: evaluate(network, data=[(images, labels)], device="cpu"))
     assert one.predicted.tolist() == two.predicted.tolist()
     assert one.loss.tolist() == two.loss.tolist()
-    first, second = both(lambda network: attribute(network, [(images, labels)], device="cpu").values["SE_2_1"])
+    first, second = both(lambda network: attribute(network, data=[(images, labels)], device="cpu").values["SE_2_1"])
     assert np.array_equal(first, second)
     assert np.abs(first).max() > 0

@@ -107,7 +107,11 @@ def test_what_the_gates_add(open_page: Open, bundled_run: Run) -> None:
     mean = {name: bundled_run.total(name).mean[0] for name in bundled_run.blocks}
     for base, baseline in (("shut", 0.0), ("mean", mean)):
         found = attribute(
-            network, [(pixels[None], torch.zeros(1, dtype=torch.int64))], target=target, baseline=baseline, device="cpu"
+            network,
+            data=[(pixels[None], torch.zeros(1, dtype=torch.int64))],
+            target=target,
+            baseline=baseline,
+            device="cpu",
         )
         test = open_page("image", bundled_run, image=str(row), block=block, base=base)
         by_block = tables(test, 4)[0]
