@@ -5,7 +5,14 @@ from torch import Tensor, nn
 
 from seviz.network.positions import CONVOLUTIONS, Layout
 
-KINDS: tuple[tuple[int, Layout], ...] = ((1, "first"), (2, "first"), (3, "first"), (1, "last"), (2, "last"), (3, "last"))
+KINDS: tuple[tuple[int, Layout], ...] = (
+    (1, "first"),
+    (2, "first"),
+    (3, "first"),
+    (1, "last"),
+    (2, "last"),
+    (3, "last"),
+)
 """Axes of positions, and layout."""
 SIDE = 8
 
