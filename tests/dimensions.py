@@ -35,7 +35,7 @@ class LinearSE(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         if self.layout == "last":
             s = self.fc(u.flatten(1, -2).mean(1))  # (batch, channels)
-            return u * s.reshape(len(u), *(1,) * (u.ndim - 2), -1)
+            return u * s.reshape(u.shape[0], *(1,) * (u.ndim - 2), -1)
         s = self.fc(u.flatten(2).mean(2))
         return u * s.reshape(*u.shape[:2], *(1,) * (u.ndim - 2))
 
