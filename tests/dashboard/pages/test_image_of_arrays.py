@@ -77,10 +77,12 @@ def test_an_array_of_ones_own(run: Run, open_page: Open) -> None:
     assert "Taken for" not in said(test)
 
 
-def test_tiles_show_the_array(run: Run) -> None:
+def test_tiles_show_the_array(run: Run, open_page: Open) -> None:
     for row in range(3):  # of each kind of file
         tile = thumbnail(run, row)
         assert tile.reason == ""
         assert tile.image.shape == (SIDE, SIDE, 4)
     values = np.load(Path(run.manifest.data.root or "") / run.samples["path"][0])
     np.testing.assert_array_equal(thumbnail(run, 0).image, small(picture_of(values)))
+    for page in ("channel", "overview", "export"):
+        open_page(page, run)
