@@ -299,6 +299,21 @@ def test_an_engine_gives_the_same_gates(d: int, layout: Layout, name: str, monke
     np.testing.assert_array_equal(predictions[:, 0], logits.argmax(1).numpy())
 
 
+def test_signals_of_whole_numbers_are_taken_as_those_numbers() -> None:
+    network = wrapped(1, "first")
+    record = EngineRecord(
+        name="folded", reason="", device="cpu", precision="float32", batch_size=4, threads=1, rotate=False
+    )
+    x = (10 * dimensions.inputs(1, rows=3)).to(torch.int16)
+    with torch.no_grad(), seviz.capture_gates(network.model, network.blocks) as gates:
+        network.model(x.float())
+    size = tuple(x.shape[1:])
+    with running(network.model, network.blocks, record, signals=("excitation",), input_size=size) as forward:
+        _, values = forward(list(x)).numpy()
+    for block in network.blocks:
+        np.testing.assert_allclose(values["excitation", block], gates[block].numpy(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("d", [1, 3])
 def test_batchnorms_are_folded_into_any_convolution(d: int) -> None:
     from seviz.network.batchnorm import fold_batchnorms
