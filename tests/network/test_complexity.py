@@ -323,10 +323,12 @@ def test_a_network_that_does_not_run_is_told_and_left_as_it_was() -> None:
     assert complexity(model, (3, 8, 8)).with_se.multiply_adds == convolution(3, 3, 4, 6) + 4 * 6 * 6 * 2
 
 
-@pytest.mark.parametrize("size", [(224,), (1, 3, 224, 224), (3, 0, 224), (3, 22.4, 224)])
-def test_input_size_is_that_of_an_image(tiny_net: nn.Module, size: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("size", [(224,), (1, 3, 8, 224, 224), (3, 0, 224), (3, 22.4, 224)])
+def test_input_size_is_that_of_an_input(tiny_net: nn.Module, size: tuple[int, ...]) -> None:
     with pytest.raises(OptionError, match=r"input_size is \(.*\), expected \(channels, height, width\)"):
         complexity(tiny_net, size)
+    with pytest.raises(OptionError, match=r"does not run on an image of input_size \(1, 3, 8, 8\)"):
+        complexity(tiny_net, (1, 3, 8, 8))
 
 
 def test_of_a_compiled_model_the_one_it_was_made_from_is_counted(tiny_net: nn.Module) -> None:

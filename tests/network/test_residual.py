@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,7 +167,11 @@ def test_which_sums_end_a_branch() -> None:
     assert branch_ends(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), torch.zeros(1, 4, 8)) == ()
     mobile = torchvision.models.mobilenet_v2(num_classes=2, width_mult=0.25)
     # The last module of each unit whose stride is 1 and whose input is as wide as its output.
-    expected = [f"{path}.conv.3" for path, unit in mobile.named_modules() if getattr(unit, "use_res_connect", False)]
+    expected = [
+        f"{path}.conv.{len(unit.conv) - 1}"
+        for path, unit in mobile.named_modules()
+        if getattr(unit, "use_res_connect", False)
+    ]
     assert len(expected) == 11
     assert list(branch_ends(mobile, torch.zeros(1, 3, 64, 64))) == expected
 
@@ -195,3 +200,27 @@ def test_a_network_of_one_length_is_told_its_size() -> None:
         insert_se(model, input_size=(20,))
     network = insert_se(model, reduction=4, input_size=(3, 20))
     assert len(seviz.find_se_blocks(network, torch.zeros(1, 3, 20))) == 1
+
+
+SIGNALS = """
+from torch import nn
+
+class Unit(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv1d(16, 16, 3, padding=1), nn.BatchNorm1d(16)
+
+    def forward(self, x):
+        return x + self.norm(self.conv(x))
+
+def make():
+    model = nn.Sequential(nn.Conv1d(2, 16, 3, stride=2, padding=1), Unit(), nn.Flatten(), nn.Linear(16 * 10, 3))
+    model.pretrained_cfg = {"input_size": (2, 20)}
+    return model
+"""
+
+
+def test_blocks_are_put_into_a_network_of_signals_by_its_spec(tmp_path: Path) -> None:
+    (tmp_path / "signals.py").write_text(SIGNALS)
+    network = seviz.load(f"{tmp_path / 'signals.py'}:make+se", weights="none")
+    assert [(block.name, block.path) for block in network.blocks.values()] == [("SE_2_1", "1.norm.se_after")]
