@@ -74,7 +74,7 @@ def test_every_criterion_keeps_the_contract(
     assert table["score"].dtype == np.float64
     assert np.isfinite(table["score"]).all()
     assert table["score"].nunique() > 4  # some channels are dead
-    assert table.attrs == {"criterion": criterion}
+    assert table.attrs == {"criterion": criterion, "kind": "gated"}
     pd.testing.assert_frame_equal(table, again)
     pd.testing.assert_frame_equal(table, both)
     assert (needs == "run") == (not table["score"].equals(part["score"]))

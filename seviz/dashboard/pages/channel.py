@@ -10,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from seviz.analysis.images import images_with_gates
+from seviz.analysis.one_channel import correlations
 from seviz.analysis.selectivity import sensitivity
 from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.escaping import escaped, plain
@@ -21,7 +22,6 @@ from seviz.dashboard.tables.channel import (
     Images,
     by_class,
     classes_of,
-    correlations,
     ends,
     extremes,
     from_table,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from seviz.analysis.class_pairs import by_depth, side_by_side
 from seviz.analysis.excitation import default_classes
 from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.plots.charts import HEIGHT, clicked, heatmap, show
@@ -15,7 +16,7 @@ from seviz.dashboard.plots.class_pairs import DISTANCE, course, most_different, 
 from seviz.dashboard.reading import fingerprint, read_block
 from seviz.dashboard.selection import choose, select, values
 from seviz.dashboard.tables.class_names import distinct_names
-from seviz.dashboard.tables.class_pairs import branches, by_depth, class_means, nearest, side_by_side
+from seviz.dashboard.tables.class_pairs import branches, class_means, nearest
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask
 

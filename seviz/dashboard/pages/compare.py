@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from seviz.analysis.comparison import compare
+from seviz.analysis.differences import differences
 from seviz.analysis.excitation import ALL_CLASSES
 from seviz.analysis.similarity import agreement
 from seviz.dashboard.caching import BY_BYTES
@@ -19,7 +20,6 @@ from seviz.dashboard.tables.class_names import distinct_names
 from seviz.dashboard.tables.comparison import (
     cost,
     counterpart,
-    differences,
     gates_of_both,
     in_words,
     nothing_shifts,
@@ -58,7 +58,7 @@ def page(view: View) -> None:
     one, other = view.run, view.against
     _figures(view, one, other)
     st.subheader("What differs")
-    table = differences(one.manifest, other.manifest)
+    table = differences(one, other)
     if table.empty:
         st.info("The runs are of the same network, data and settings.")
     else:

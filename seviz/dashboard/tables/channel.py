@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from seviz.analysis.images import first
+from seviz.analysis.one_channel import of_channel
 from seviz.run.store import Run
 from seviz.texts import visible
 
@@ -63,20 +64,8 @@ def by_class(
     pandas.DataFrame
         class (id), name, label (number), images, mean, std, min, max, difference.
     """
-    of = block.isel(channel=channel)
-    ids = [str(each) for each in of["class"].to_numpy()]
-    table = pd.DataFrame(
-        {
-            "class": ids,
-            "name": [names[each] for each in ids],
-            "label": np.arange(len(ids)),
-            "images": of["count"].to_numpy(),
-            **{key: of[key].to_numpy().astype(float) for key in ("mean", "std", "min", "max")},
-            "difference": differences[:, channel],
-        }
-    )
-    table = table[(table["images"] > 0) & table["mean"].notna()]
-    return table.sort_values("mean", ascending=False, kind="stable", ignore_index=True)
+    table = of_channel(block, differences, channel)
+    return table.assign(name=table["class"].map(names))
 
 
 def ends(table: pd.DataFrame, each: int, also: Sequence[str] = ()) -> pd.DataFrame:
@@ -141,33 +130,6 @@ def spread_of_moments(table: pd.DataFrame) -> pd.DataFrame:
 def extremes(values: NDArray[np.floating], number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which values are the greatest and which the least, the greatest and the least first."""
     return first(-values[:, None], number)[:, 0], first(values[:, None], number)[:, 0]
-
-
-def correlations(gates: NDArray[np.floating], channel: int) -> pd.DataFrame:
-    """The correlation of a channel with each other that varies, the strongest first.
-
-    Parameters
-    ----------
-    gates
-        (image, channel), finite.
-    channel
-        Which.
-
-    Returns
-    -------
-    pandas.DataFrame
-        channel, correlation in [-1, 1]. Empty where it does not vary, or there are no images.
-    """
-    if not len(gates):
-        return pd.DataFrame({"channel": np.empty(0, np.int64), "correlation": np.empty(0)})
-    x = gates - gates.mean(0, dtype=np.float64).astype(gates.dtype)
-    size = np.sqrt(np.square(x).sum(0, dtype=np.float64))
-    varies = size > 1e-4 * np.sqrt(max(len(x), 1))  # less is the rounding of stored gates
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = (x.T @ x[:, channel]) / (size * size[channel])
-    others = varies & varies[channel] & (np.arange(len(size)) != channel)
-    table = pd.DataFrame({"channel": np.flatnonzero(others), "correlation": np.clip(r[others], -1, 1).astype(float)})
-    return table.sort_values("correlation", key=np.abs, ascending=False, kind="stable", ignore_index=True)
 
 
 def from_table(

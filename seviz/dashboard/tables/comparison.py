@@ -1,65 +1,12 @@
-"""What the compare page shows of two runs, as tables and sentences: what differs, and what belongs together."""
+"""What the compare page shows of two runs, as tables and sentences: what belongs together, and what has shifted."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from seviz.run.manifest import Manifest
 from seviz.run.pairing import Match, Pairing, pair_runs
 from seviz.run.store import Run
-
-_LONGEST = 90  # characters of a cell of the table of differences
-
-
-def differences(one: Manifest, other: Manifest) -> pd.DataFrame:
-    """What two manifests say differently; columns: what, one, other, as text."""
-    sides = _facts(one), _facts(other)
-    rows = [
-        {"what": key, "one": _short(sides[0].get(key)), "other": _short(sides[1].get(key))}
-        for key in dict.fromkeys([*sides[0], *sides[1]])
-        if sides[0].get(key) != sides[1].get(key)
-    ]
-    return pd.DataFrame(rows, columns=["what", "one", "other"])
-
-
-def _facts(manifest: Manifest) -> dict[str, Any]:
-    """What a manifest says, by what it is called."""
-    model, data = manifest.model, manifest.data
-    facts: dict[str, Any] = {
-        "network": model.spec,
-        "weights": model.weights,
-        "SE weights": "trained" if model.trained else "untrained",
-        "changed in Python": None if model.changed is None else model.changed.what,
-        "SHA-256 of the weights": model.weights_sha256[:12],
-        "input": " × ".join(map(str, model.input_size)),
-        "classes of the network": None if model.class_ids is None else list(model.class_ids),
-        "task": model.task,
-        **{f"preprocessing: {key}": value for key, value in model.preprocessing.items()},
-        "SE blocks": [f"{block.name} ({block.channels})" for block in manifest.blocks],
-        "gate": sorted({block.gate for block in manifest.blocks}),
-        "data": data.spec,
-        "folder of the data": data.root,
-        "classes of the data": list(data.class_ids),
-        "labels of an image": {"single": "one", "multi": "any number"}.get(data.labels, data.labels),
-        "images": data.images,
-        "SHA-256 of the files": None if data.fingerprint is None else data.fingerprint[:12],
-        **{f"choice of images: {key}": value for key, value in data.selection.items()},
-        "signals": list(manifest.signals),
-        "gates kept": manifest.keep_gates,
-        **{f"engine: {key}": value for key, value in dataclasses.asdict(manifest.engine).items()},
-        "made": manifest.created,
-        **{f"version of {key}": value for key, value in manifest.versions.items()},
-    }
-    return facts
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "none"
-    text = f"{len(value)}: {', '.join(map(str, value))}" if isinstance(value, list) else str(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def profiles(

@@ -10,7 +10,6 @@ from seviz.analysis.selectivity import sensitivity
 from seviz.dashboard.tables.channel import (
     TICKS,
     by_class,
-    correlations,
     ends,
     extremes,
     outcome,
@@ -96,22 +95,6 @@ def test_extremes_are_as_sorted() -> None:
     assert least.tolist() == np.argsort(values)[:7].tolist()
     assert len(extremes(values[:3], 7)[0]) == 3
     assert len(extremes(values[:0], 7)[0]) == 0
-
-
-def test_correlations_are_numpys() -> None:
-    random = np.random.default_rng(4)
-    gates = random.random((200, 6)).astype(np.float32)
-    gates[:, 3] = 1 - gates[:, 1] + 0.01 * gates[:, 0]
-    gates[:, 4] = 0.25
-    table = correlations(gates, 1)
-    r = np.corrcoef(gates[:, [0, 1, 2, 3, 5]].astype(float).T)[1]
-    expected = dict(zip([0, 2, 3, 5], np.delete(r, 1), strict=True))
-    assert table["channel"].iloc[0] == 3
-    assert 4 not in set(table["channel"])
-    assert table.set_index("channel")["correlation"].to_dict() == pytest.approx(expected, abs=1e-4)
-    assert table["correlation"].abs().is_monotonic_decreasing
-    assert correlations(gates, 4).empty
-    assert correlations(gates[:0], 1).empty
 
 
 def test_what_an_image_was_taken_for(planted_run: Run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The tree of classes and two classes side by side, against values computed a second way."""
+"""The tree of classes, the nearest of one, and class means by depth, against values computed a second way."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from scipy.cluster.hierarchy import dendrogram
 
+from seviz.analysis.class_pairs import ALL, by_depth
 from seviz.analysis.embedding import tree
 from seviz.dashboard.reading import fingerprint
-from seviz.dashboard.tables.class_pairs import ALL, branches, by_depth, class_means, nearest, side_by_side, usual
+from seviz.dashboard.tables.class_pairs import branches, class_means, nearest
 from seviz.run.store import Run
 from tests.made_runs import make_run
 
@@ -59,36 +60,6 @@ def test_the_nearest_come_first_without_the_class_itself() -> None:
     assert list(zip(found["distance"], found["class"], strict=True)) == expected
 
 
-def test_two_classes_channel_by_channel(planted_run: Run) -> None:
-    gates, labels = planted_run.gates("SE_4_1").astype(float), planted_run.labels
-    table = side_by_side(planted_run["SE_4_1"], "dog", "truck").set_index("channel")
-    dog, truck = gates[labels == 1], gates[labels == 3]
-    d = (dog.mean(0) - truck.mean(0)) / np.sqrt((dog.var(0, ddof=1) + truck.var(0, ddof=1)) / 2)
-    assert table.index.tolist() == np.argsort(-np.abs(d)).tolist()
-    assert table["d_prime"].sort_index().to_numpy() == pytest.approx(d, abs=1e-3)
-    assert table["mean_one"].sort_index().to_numpy() == pytest.approx(dog.mean(0), abs=1e-5)
-    assert table["std_other"].sort_index().to_numpy() == pytest.approx(truck.std(0, ddof=1), abs=1e-5)
-    other = side_by_side(planted_run["SE_4_1"], "truck", "dog").set_index("channel")
-    assert other["d_prime"].sort_index().to_numpy() == pytest.approx(-d, abs=1e-3)
-
-
-def test_constant_gates_and_classes_of_one_image(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    gates = random.random((7, 4))
-    gates[:3, 0], gates[3:6, 0] = 0.25, 0.75  # constant in both, and different
-    gates[:6, 1] = 0.3  # the same in both
-    run = make_run(tmp_path / "run", {"SE_2_1": gates}, np.array([0, 0, 0, 1, 1, 1, 2]), classes="abc")
-    table = side_by_side(run["SE_2_1"], "a", "b").set_index("channel")
-    assert table.index[0] == 0
-    assert table["d_prime"][0] == -np.inf
-    assert np.isnan(table["d_prime"][1])
-    assert table.index[-1] == 1
-    assert table["difference"][1] == 0
-    single = side_by_side(run["SE_2_1"], "a", "c")
-    assert single["d_prime"].isna().all()
-    assert single["difference"].abs().is_monotonic_decreasing
-
-
 def test_distance_with_depth(planted_run: Run) -> None:
     means, usually, number = class_means(planted_run.path, fingerprint(planted_run.path), planted_run)
     table = by_depth(means, 0, 2).set_index("block")
@@ -112,11 +83,3 @@ def test_what_is_usual_of_many_classes_is_of_some_of_them(tmp_path: Path) -> Non
     _, usually, number = class_means(run.path, fingerprint(run.path), run)
     assert number == ALL
     assert usually["difference"].notna().all()
-
-
-def test_gates_without_direction_have_no_distance() -> None:
-    means = {"SE_2_1": np.full((3, 4), 0.5)}
-    assert np.isnan(by_depth(means, 0, 1)["distance"][0])
-    assert by_depth(means, 0, 1)["difference"][0] == 0
-    assert np.isnan(usual(means, [0, 1, 2])["distance"][0])
-    assert np.isnan(usual(means, [0])["difference"][0])

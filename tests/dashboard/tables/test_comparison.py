@@ -1,7 +1,5 @@
 """What differs between two runs and what belongs together, as tables and sentences."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,6 @@ from seviz.dashboard.pages.compare import QUICK
 from seviz.dashboard.tables.comparison import (
     cost,
     counterpart,
-    differences,
     gates_of_both,
     in_words,
     nothing_shifts,
@@ -27,17 +24,6 @@ from tests.dashboard.other_runs import SAME, other_run
 def second_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Of the same blocks and classes."""
     return other_run(tmp_path_factory.mktemp("second") / "second", SAME)
-
-
-def test_differences_of_a_manifest_and_itself(planted_run: Run, bundled_run: Run) -> None:
-    assert differences(planted_run.manifest, planted_run.manifest).empty
-    table = differences(planted_run.manifest, bundled_run.manifest).set_index("what")
-    assert table.loc["network"].tolist() == ["tests/made", "seviz/seresnet50-cifar10"]
-    assert table.loc["folder of the data", "one"] == "none"
-    assert table.loc["SE blocks", "one"] == "3: SE_2_1 (8), SE_3_1 (12), SE_4_1 (16)"
-    assert table["other"].str.len().max() <= 90
-    rotated = replace(planted_run.manifest, engine=replace(planted_run.manifest.engine, rotate=True))
-    assert differences(planted_run.manifest, rotated)["what"].tolist() == ["engine: rotate"]
 
 
 def test_blocks_that_belong_together_have_one_place(planted_run: Run, second_run: Run) -> None:
