@@ -577,3 +577,34 @@ def test_what_flattening_mixes_is_not_pruned() -> None:
     scores = pd.DataFrame({"block": "SE_2_1", "channel": range(8), "score": range(8)})
     with pytest.raises(seviz.errors.PruningError, match="memory:Sequential does not run with fewer channels"):
         prune_with_record(network, scores, Budget("channels", 0.75))
+
+
+def test_why_a_branch_over_positions_cannot_be_narrowed() -> None:
+    """The feature map is a sum, and a block that stands in the forward of the network is no module of its own."""
+
+    class Summed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other, self.se = nn.Conv1d(3, 8, 3), nn.Conv1d(3, 8, 3), LinearSE(8, "first")
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.se(self.one(x) + self.other(x)).mean(2)
+
+    class Loose(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.fc = nn.Linear(3, 8), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            u = self.one(x)
+            return (u * torch.sigmoid(self.fc(u.mean(1, keepdim=True)))).mean(1)
+
+    scores = pd.DataFrame({"block": "SE_2_1", "channel": range(8), "score": range(8)})
+    for model, size, reason in (
+        (Summed(), (2, 3, 32), "not one layer alone makes what SE_2_1 scales"),
+        (Loose(), (2, 32, 3), "SE_2_1 is no module of its own, from feature map to feature map"),
+    ):
+        with pytest.raises(seviz.errors.PruningError, match=reason):
+            prune_with_record(
+                seviz.wrap(model.eval(), torch.zeros(size)), scores, Budget("channels", 0.5), kind="branch"
+            )

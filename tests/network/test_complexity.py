@@ -2,6 +2,7 @@ import copy
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 import complexity_table
 import pytest
@@ -447,3 +448,15 @@ def test_a_missed_target_is_marked() -> None:
     assert judge((2_000_000_000, 2_050_000_000), ("2.00", "2.00"), 1e9, "wider") == "other network"
     assert judge((25_500_000,), ("25.6",), 1e6) == "yes"
     assert judge((25_470_000,), ("25.6",), 1e6) == "NO"
+
+
+def test_command_counts_networks_of_signals(tmp_path: Path) -> None:
+    (tmp_path / "signals.py").write_text(
+        "from torch import nn\n\n\ndef make():\n    model = nn.Sequential(nn.Conv1d(2, 8, 3, padding=1))\n"
+        "    model.pretrained_cfg = {'input_size': (2, 20)}\n    return model\n"
+    )
+    for options, length in (((), 20), (("--input-size", 40), 40)):
+        result = run(f"{tmp_path / 'signals.py'}:make", *options)
+        assert result.exit_code == 0
+        assert f":make at {length} " in result.stdout
+        assert f"{2 * 8 * 3 * length:,}" in result.stdout
