@@ -1,8 +1,8 @@
 """How a feature map is scaled where it is not by an SE block: the kinds, and which of them a product is.
 
-A kind is told by the shape of the factor, and then by the way from the feature map to the factor, as a pass has shown it.
-The name of an attention stands in the words of a kind only where that way leaves nothing else: a spatial gate is called
-one of CBAM where it is computed from the mean and the maximum over channels alone.
+A kind is told by the shape of the factor, and then by the way from the feature map to the factor, as a pass has shown
+it. The name of an attention stands in the words of a kind only where that way leaves nothing else: a spatial gate is
+one as in CBAM where it is computed from the mean and the maximum over channels alone.
 """
 
 import math
@@ -33,8 +33,8 @@ class Scaling(StrEnum):
     IMAGE = "by one number an image (stochastic depth)"
     IMAGE_GATE = "by one number an image, computed from it"
     SPATIAL = "by a factor that differs between positions (spatial gate)"
-    POOLED = "by a factor that differs between positions, from the channel mean and maximum (spatial gate of CBAM)"
-    SUMMED = "by a factor that differs between positions, from a 1x1 convolution (spatial gate of scSE)"
+    POOLED = "by a factor that differs between positions, from the channel mean and maximum (spatial gate as in CBAM)"
+    SUMMED = "by a factor that differs between positions, from a 1x1 convolution (spatial gate as in scSE)"
     TURNED = "by a factor that differs between channels and along one side, from mean and maximum (triplet attention)"
     DIRECTIONAL = "by a factor that differs along one side"
     COORDINATE = "by one factor along each side (coordinate attention)"
@@ -78,6 +78,11 @@ class Scaled:
     shapes: Sequence[tuple[int, ...]]
     own: Mapping[str, Tensor]
 
+    @property
+    def is_computed(self) -> bool:
+        """Whether the factor was seen to be computed from what the network is given."""
+        return self.factor.data and self.factor.followed
+
     @cached_property
     def way(self) -> list[Origin]:
         """What lies between feature map and factor, the factor included; nothing if that is not computed from it."""
@@ -115,7 +120,7 @@ def kind(scaled: Scaled, rank: int, layout: Layout | None) -> Scaling | None:
     differing = {axis for axis, n in enumerate(sides) if n > 1}
     if sides[0] != size[0]:
         # Windows and heads share the first axis with the batch: then it is anybody's guess.
-        if not differing or 0 in differing or scaled.factor.data:
+        if not differing or 0 in differing or scaled.is_computed:
             return None
         return Scaling.LEARNED if len(differing) == 1 and differing <= channel_axes else Scaling.WEIGHTED
     if sides == size:
@@ -125,7 +130,7 @@ def kind(scaled: Scaled, rank: int, layout: Layout | None) -> Scaling | None:
     if len(size) > max(rank, 4):
         return Scaling.SEVERAL
     if differing <= {0}:
-        return Scaling.IMAGE_GATE if scaled.factor.data else Scaling.IMAGE
+        return Scaling.IMAGE_GATE if scaled.is_computed else Scaling.IMAGE
     if differing <= {0, 1}:
         return Scaling.UNKNOWN
     if 1 in sides[2:] and sum(n > 1 for n in size[2:]) > 1:
@@ -191,21 +196,16 @@ def _is_part(scaled: Scaled) -> bool:
 def weighted_sums(since: Iterable[Origin]) -> tuple[str, ...]:
     """Names of learned tensors that were multiplied by and summed over: matrices, in the way that some write them."""
     products = [_before(origin, {"sum", *COPIES}) for origin in since if origin.name == "sum"]
-    weights = [each.learned for product in products if product.name == "mul" for each in product.inputs if not each.data]
+    weights = [
+        each.learned for product in products if product.name == "mul" for each in product.inputs if not each.data
+    ]
     return tuple(dict.fromkeys(name for names in weights for name in names))
 
 
 def between_positions(scaled: Scaled) -> Scaling:
     """Which kind a factor is that has a single channel and differs between positions."""
-    turned = any(
-        len(shape) == len(scaled.size) and scaled.size == (shape[0], shape[axis], *_swapped(shape, axis))
-        for k in scaled.u.maps
-        for shape in (scaled.shapes[k],)
-        for axis in range(2, len(shape))
-        if shape[axis] != shape[1]
-    )
     if _is_of_two(scaled):
-        return Scaling.TURNED if turned else Scaling.POOLED
+        return Scaling.TURNED if _is_turned(scaled) else Scaling.POOLED
     first = scaled.way[0] if scaled.way else scaled.factor
     learned = [name for origin in scaled.way for name in origin.applied]
     if learned and learned == list(first.applied) and _kernel(scaled.own.get(learned[0])) == 1:
@@ -223,9 +223,13 @@ def _is_of_two(scaled: Scaled) -> bool:
     return bool(names & _MAXIMA) and names - _MAXIMA - PIECES == {"mean", "cat"}
 
 
-def _swapped(shape: Sequence[int], axis: int) -> tuple[int, ...]:
-    """The positions of a shape whose channels have changed places with one of them."""
-    return tuple(shape[1] if each == axis else shape[each] for each in range(2, len(shape)))
+def _is_turned(scaled: Scaled) -> bool:
+    """Whether, by its shape, what is scaled is a feature map whose channels have changed places with positions."""
+    shape = scaled.shapes[min(scaled.u.maps)] if scaled.u.maps else ()
+    if len(shape) != len(scaled.size) or shape[1] == scaled.size[1]:
+        return False
+    turned = [(*shape[:1], shape[axis], *shape[2:axis], shape[1], *shape[axis + 1 :]) for axis in range(2, len(shape))]
+    return scaled.size in turned
 
 
 def _kernel(weight: Tensor | None) -> int:

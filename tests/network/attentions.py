@@ -137,12 +137,12 @@ class Gated(nn.Module):
 
 
 def _bottleneck(reduction: int = 4) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(CHANNELS, CHANNELS // reduction), nn.ReLU(), nn.Linear(CHANNELS // reduction, CHANNELS))
+    return nn.Sequential(
+        nn.Linear(CHANNELS, CHANNELS // reduction), nn.ReLU(), nn.Linear(CHANNELS // reduction, CHANNELS)
+    )
 
 
-@attention(
-    "SE", "1709.01507", se=True, why="mean, bottleneck of two matrices, sigmoid", gate="sigmoid", axes=(1, 2, 3)
-)
+@attention("SE", "1709.01507", se=True, why="mean, bottleneck of two matrices, sigmoid", gate="sigmoid", axes=(1, 2, 3))
 class SqueezeExcitation(Gated):
     def __init__(self, axes: int) -> None:
         super().__init__(axes)
@@ -215,7 +215,7 @@ class StyleRecalibrationByProduct(Gated):
 
 
 def cosines(sides: tuple[int, int]) -> Tensor:
-    """The four lowest frequencies of the discrete cosine transform, each for a quarter of the channels, (16, *sides)."""
+    """The four lowest frequencies of the cosine transform, each for a quarter of the channels, (16, *sides)."""
     rows, columns = (torch.arange(n) + 0.5 for n in sides)
     basis = [
         torch.cos(torch.pi * v * rows / sides[0])[:, None] * torch.cos(torch.pi * h * columns / sides[1])
@@ -503,7 +503,8 @@ class _Selective(nn.Module):
     def __init__(self, axes: int) -> None:
         super().__init__()
         self.paths = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, 1, k, k), nn.BatchNorm2d(CHANNELS), nn.ReLU()) for k in (1, 2)
+            nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 3, 1, k, k), nn.BatchNorm2d(CHANNELS), nn.ReLU())
+            for k in (1, 2)
         )
         self.reduce, self.expand = nn.Linear(CHANNELS, 8), nn.Linear(8, 2 * CHANNELS)
 
