@@ -17,6 +17,21 @@ CHANNELS, SIDES = 16, (16, 20, 24)
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 BATCHNORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
+CBAM = "by a factor that differs between positions, from the channel mean and maximum (spatial gate as in CBAM)"
+SCSE = "by a factor that differs between positions, from a 1x1 convolution (spatial gate as in scSE)"
+GATHERED = "by a full-size factor gathered over neighbourhoods (gather-excite)"
+MEAN = "per channel and image, by the sigmoid of the channel mean, without learned weights (gather-excite)"
+COMPETING = "per channel and image, by learned vectors and norms over channels (gated channel transformation)"
+GAUSSIAN = "per channel and image, by a Gaussian of the channel-normalised squeeze (Gaussian context transformer)"
+RESPONSE = "per channel and image, by no learned matrix (response or instance normalisation)"
+BAM = "by a full-size factor, the sigmoid of channel and spatial logits combined (BAM)"
+SELECTIVE = "several feature maps at once, by a softmax between them (selective kernels)"
+SPLIT = "several feature maps at once, by a softmax between parts of one (split attention)"
+SIDES = "by one factor along each side (coordinate attention)"
+TRIPLET = "by a factor that differs between channels and along one side, from mean and maximum (triplet attention)"
+SIMAM = "by a full-size factor from squared distances to the channel mean, without learned weights (SimAM)"
+SCALE = "by numbers that are the same for every image (layer scale)"
+
 
 def example(axes: int = 2, batch: int = 2) -> Tensor:
     """Random input with some position axes, (batch, 3, 16, 20, 24) for three; sides and channels all differ."""
@@ -270,6 +285,7 @@ class _ChannelHalf(Gated):
     why="channel half: mean and maximum, shared bottleneck, sigmoid of the sum; the spatial half is none",
     gate="sigmoid",
     axes=(1, 2, 3),
+    told=(CBAM,),
 )
 class ConvolutionalBlockAttention(nn.Module):
     def __init__(self, axes: int) -> None:
@@ -287,6 +303,7 @@ class ConvolutionalBlockAttention(nn.Module):
     why="channel half (cSE): as SE; the spatial half (sSE) is none",
     gate="sigmoid",
     axes=(1, 2, 3),
+    told=(SCSE,),
 )
 class ConcurrentSqueezeExcitation(nn.Module):
     def __init__(self, axes: int) -> None:
@@ -364,7 +381,7 @@ class GatherExcited(GatherLearned):
         return self.fc(super().excite(x))
 
 
-@attention("GE-θ⁻, global", "1810.12348", se=False, why="no learned weights: sigmoid of the mean")
+@attention("GE-θ⁻, global", "1810.12348", se=False, why="no learned weights: sigmoid of the mean", told=(MEAN,))
 class GatherMean(Gated):
     def excite(self, x: Tensor) -> Tensor:
         return _mean(x)
@@ -381,12 +398,12 @@ class _Extent(nn.Module):
         return x * torch.sigmoid(F.interpolate(self.gather(x), x.shape[2:], mode="nearest"))
 
 
-@attention("GE-θ⁻, extent 4", "1810.12348", se=False, why="the factor differs between neighbourhoods")
+@attention("GE-θ⁻, extent 4", "1810.12348", se=False, why="the factor differs between neighbourhoods", told=(GATHERED,))
 class GatherMeanOfExtent(_Extent):
     pass
 
 
-@attention("GE-θ, extent 4", "1810.12348", se=False, why="the factor differs between neighbourhoods")
+@attention("GE-θ, extent 4", "1810.12348", se=False, why="the factor differs between neighbourhoods", told=(GATHERED,))
 class GatherLearnedOfExtent(_Extent):
     """Two depthwise convolutions of stride 2."""
 
@@ -398,7 +415,7 @@ class GatherLearnedOfExtent(_Extent):
         self.gather = nn.Sequential(*layers[:2], nn.ReLU(), *layers[2:])
 
 
-@attention("GE-θ⁺, extent 4", "1810.12348", se=False, why="the factor differs between neighbourhoods")
+@attention("GE-θ⁺, extent 4", "1810.12348", se=False, why="the factor differs between neighbourhoods", told=(GATHERED,))
 class GatherExcitedOfExtent(GatherLearnedOfExtent):
     def __init__(self, axes: int) -> None:
         super().__init__(axes)
@@ -408,7 +425,13 @@ class GatherExcitedOfExtent(GatherLearnedOfExtent):
 # No learned matrix
 
 
-@attention("GCT (gated channel transformation)", "1909.11519", se=False, why="learned vectors, no learned matrix")
+@attention(
+    "GCT (gated channel transformation)",
+    "1909.11519",
+    se=False,
+    why="learned vectors, no learned matrix",
+    told=(COMPETING,),
+)
 class GatedChannelTransformation(nn.Module):
     def __init__(self, axes: int) -> None:
         super().__init__()
@@ -422,7 +445,7 @@ class GatedChannelTransformation(nn.Module):
         return x * (1 + torch.tanh(embedding * norm + self.beta))
 
 
-@attention("GCT (Gaussian context transformer)", "CVPR 2021", se=False, why="no learned matrix")
+@attention("GCT (Gaussian context transformer)", "CVPR 2021", se=False, why="no learned matrix", told=(GAUSSIAN,))
 class GaussianContext(nn.Module):
     """B0, whose standard deviation is fixed."""
 
@@ -435,7 +458,13 @@ class GaussianContext(nn.Module):
         return x * _spread(torch.exp(-(z**2) / (2 * 2**2)), x)
 
 
-@attention("GCT (Gaussian context transformer), B1", "CVPR 2021", se=False, why="one learned number, no learned matrix")
+@attention(
+    "GCT (Gaussian context transformer), B1",
+    "CVPR 2021",
+    se=False,
+    why="one learned number, no learned matrix",
+    told=(GAUSSIAN,),
+)
 class LearnedGaussianContext(nn.Module):
     """B1, whose standard deviation is learned."""
 
@@ -449,7 +478,16 @@ class LearnedGaussianContext(nn.Module):
         return x * _spread(torch.exp(-(z**2) / (2 * c**2)), x)
 
 
-@attention("GRN", "2301.00808", se=False, why="no learned matrix: norms of channels over their mean")
+@attention(
+    "GRN",
+    "2301.00808",
+    se=False,
+    why="no learned matrix: norms of channels over their mean",
+    told=(
+        RESPONSE,
+        SCALE,
+    ),
+)
 class GlobalResponseNormalisation(nn.Module):
     def __init__(self, axes: int) -> None:
         super().__init__()
@@ -481,14 +519,14 @@ class _Bottleneck(nn.Module):
         return _spread(self.channel(_mean(x)), x), self.spatial(x)
 
 
-@attention("BAM", "1807.06514", se=False, why="one factor of channels and positions")
+@attention("BAM", "1807.06514", se=False, why="one factor of channels and positions", told=(BAM,))
 class BottleneckAttention(_Bottleneck):
     def forward(self, x: Tensor) -> Tensor:
         channel, spatial = self.halves(x)
         return x + x * torch.sigmoid(channel + spatial)
 
 
-@attention("BAM, halves multiplied", "1807.06514", se=False, why="one factor of channels and positions")
+@attention("BAM, halves multiplied", "1807.06514", se=False, why="one factor of channels and positions", told=(BAM,))
 class BottleneckAttentionByProduct(_Bottleneck):
     """As the authors' code writes it."""
 
@@ -513,14 +551,14 @@ class _Selective(nn.Module):
         return self.expand(F.relu(self.reduce(_mean(x)))).unflatten(1, (2, CHANNELS)).softmax(1)
 
 
-@attention("SK", "1903.06586", se=False, why="a softmax between branches")
+@attention("SK", "1903.06586", se=False, why="a softmax between branches", told=(SELECTIVE,))
 class SelectiveKernel(_Selective):
     def forward(self, x: Tensor) -> Tensor:
         branches = torch.stack([path(x) for path in self.paths], 1)  # (batch, branch, channel, height, width)
         return (branches * self.weights(branches.sum(1))[..., None, None]).sum(1)
 
 
-@attention("SK, branch by branch", "1903.06586", se=False, why="a softmax between branches")
+@attention("SK, branch by branch", "1903.06586", se=False, why="a softmax between branches", told=(SELECTIVE,))
 class SelectiveKernelInTurn(_Selective):
     def forward(self, x: Tensor) -> Tensor:
         one, two = (path(x) for path in self.paths)
@@ -542,7 +580,9 @@ class _Split(nn.Module):
         return self.expand(F.relu(self.reduce(z))).view(len(x), 2, CHANNELS).softmax(1)
 
 
-@attention("split attention (ResNeSt)", "2004.08955", se=False, why="a softmax between splits of the channels")
+@attention(
+    "split attention (ResNeSt)", "2004.08955", se=False, why="a softmax between splits of the channels", told=(SPLIT,)
+)
 class SplitAttention(_Split):
     def forward(self, x: Tensor) -> Tensor:
         splits = self.conv(x).unflatten(1, (2, CHANNELS))  # (batch, radix, channel, height, width)
@@ -550,7 +590,11 @@ class SplitAttention(_Split):
 
 
 @attention(
-    "split attention (ResNeSt), split by split", "2004.08955", se=False, why="a softmax between splits of the channels"
+    "split attention (ResNeSt), split by split",
+    "2004.08955",
+    se=False,
+    why="a softmax between splits of the channels",
+    told=(SPLIT,),
 )
 class SplitAttentionInTurn(_Split):
     """As the authors' code writes it."""
@@ -575,21 +619,30 @@ class _Coordinates(nn.Module):
         return self.rows(rows).sigmoid(), self.columns(columns.transpose(2, 3)).sigmoid()
 
 
-@attention("coordinate attention", "2103.02907", se=False, why="a factor along each side")
+@attention("coordinate attention", "2103.02907", se=False, why="a factor along each side", told=(SIDES,))
 class CoordinateAttention(_Coordinates):
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = self.factors(x)
         return x * rows * columns
 
 
-@attention("coordinate attention, factors first", "2103.02907", se=False, why="a factor along each side")
+@attention("coordinate attention, factors first", "2103.02907", se=False, why="a factor along each side", told=(SIDES,))
 class CoordinateAttentionAtOnce(_Coordinates):
     def forward(self, x: Tensor) -> Tensor:
         rows, columns = self.factors(x)
         return x * (rows * columns)
 
 
-@attention("triplet attention", "2010.03045", se=False, why="spatial gates, also of the permuted feature map")
+@attention(
+    "triplet attention",
+    "2010.03045",
+    se=False,
+    why="spatial gates, also of the permuted feature map",
+    told=(
+        TRIPLET,
+        CBAM,
+    ),
+)
 class TripletAttention(nn.Module):
     def __init__(self, axes: int) -> None:
         super().__init__()
@@ -602,7 +655,7 @@ class TripletAttention(nn.Module):
         return (x * self.plain(x) + one + two) / 3
 
 
-@attention("SimAM", "ICML 2021", se=False, why="a factor for every number, no learned weights")
+@attention("SimAM", "ICML 2021", se=False, why="a factor for every number, no learned weights", told=(SIMAM,))
 class SimpleAttention(nn.Module):
     def __init__(self, axes: int) -> None:
         super().__init__()
@@ -636,7 +689,7 @@ class DynamicConvolution(nn.Module):
         return F.conv2d(x.reshape(1, -1, *x.shape[2:]), kernels, padding=1, groups=len(x)).view_as(x)
 
 
-@attention("LayerScale", "2103.17239", se=False, why="the same numbers for every image")
+@attention("LayerScale", "2103.17239", se=False, why="the same numbers for every image", told=(SCALE,))
 class LayerScale(nn.Module):
     def __init__(self, axes: int) -> None:
         super().__init__()
