@@ -3,9 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from seviz.network.positions import CONVOLUTIONS, Layout
+from seviz.network.positions import CONVOLUTIONS, LAYOUTS, Layout
 
-KINDS: tuple[tuple[int, Layout], ...] = ((1, "first"), (2, "first"), (3, "first"), (1, "last"), (2, "last"), (3, "last"))
+KINDS: tuple[tuple[int, Layout], ...] = (
+    (1, "first"),
+    (2, "first"),
+    (3, "first"),
+    (1, "last"),
+    (2, "last"),
+    (3, "last"),
+)
 """Axes of positions, and layout."""
 SIDE = 8
 

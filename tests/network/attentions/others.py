@@ -1,24 +1,13 @@
-"""Small networks with the channel attention of papers, SE and near to it, each written from its paper.
-
-Each attention is declared once, with `@attention`: its name, its paper, whether it is a Squeeze-and-Excitation block by
-the definition of seviz and why, and what else is to be said of it. Where it is one, its module `gate` returns the gate,
-so that a forward hook there reads and replaces what seviz reads and forces.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+"""Attention that is not SE by the definition of seviz, and what else scales a feature map."""
 
 import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CHANNELS, SIDES = 16, (16, 20, 24)
-CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-BATCHNORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+from tests.network.attentions.declaration import CHANNELS, attention, mean, spread
+from tests.network.attentions.excitations import CBAM, Gated, MultipliedContext, Spatial
 
-CBAM = "by a factor that differs between positions, from the channel mean and maximum (spatial gate as in CBAM)"
-SCSE = "by a factor that differs between positions, from a 1x1 convolution (spatial gate as in scSE)"
 GATHERED = "by a full-size factor gathered over neighbourhoods (gather-excite)"
 MEAN = "per channel and image, by the sigmoid of the channel mean, without learned weights (gather-excite)"
 COMPETING = "per channel and image, by learned vectors and norms over channels (gated channel transformation)"
@@ -33,358 +22,16 @@ SIMAM = "by a full-size factor from squared distances to the channel mean, witho
 SCALE = "by numbers that are the same for every image (layer scale)"
 
 
-def example(axes: int = 2, batch: int = 2) -> Tensor:
-    """Random input with some position axes, (batch, 3, 16, 20, 24) for three; sides and channels all differ."""
-    generator = torch.Generator().manual_seed(5)
-    return torch.randn(batch, 3, *SIDES[:axes], generator=generator)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attention:
-    """An attention, and what is to be found of it.
-
-    Attributes
-    ----------
-    make
-        Builds it for feature maps of 16 channels, given the number of position axes.
-    name
-        As its paper calls it.
-    paper
-        Its arXiv id, or where it appeared.
-    se
-        Whether it is an SE block by our definition.
-    why
-        In words.
-    gate
-        The name of its activation, where it is one.
-    told
-        Kinds of other scaling that are to be told of it, as in `OtherScaling.kind`.
-    axes
-        Numbers of position axes that it is built for.
-    """
-
-    make: Callable[[int], nn.Module]
-    name: str
-    paper: str
-    se: bool
-    why: str
-    gate: str = ""
-    told: tuple[str, ...] = ()
-    axes: tuple[int, ...] = (2,)
-
-    def network(self, axes: int = 2) -> nn.Module:
-        """A network with two of it, the same weights at each call, in evaluation mode."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(11)
-            network = Net(axes, self.make(axes), self.make(axes))
-            for name, parameter in network.named_parameters():
-                if "attention" in name and parameter.ndim > 1:
-                    nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)  # none is zero, gates differ visibly
-            return network.eval()
-
-
-ATTENTIONS: dict[str, Attention] = {}
-
-
-def attention(name: str, paper: str, *, se: bool, why: str, **known: object) -> Callable[[type], type]:
-    """Declare a class of modules as an attention; it is built with the number of position axes."""
-
-    def declare(kind: type) -> type:
-        assert name not in ATTENTIONS
-        ATTENTIONS[name] = Attention(make=kind, name=name, paper=paper, se=se, why=why, **known)
-        return kind
-
-    return declare
-
-
-class Layer(nn.Module):
-    """Convolution, BatchNorm, ReLU, and behind them an attention."""
-
-    def __init__(self, axes: int, channels: int, stride: int, attention: nn.Module) -> None:
-        super().__init__()
-        self.conv = CONVOLUTIONS[axes](channels, CHANNELS, 3, stride, 1)
-        self.bn = BATCHNORMS[axes](CHANNELS)
-        self.attention = attention
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.attention(F.relu(self.bn(self.conv(x))))
-
-
-class Net(nn.Module):
-    """A stem, two layers with attention, and a linear head of three classes."""
-
-    def __init__(self, axes: int, *attentions: nn.Module) -> None:
-        super().__init__()
-        self.stem = Layer(axes, 3, 2, nn.Identity())
-        self.layers = nn.ModuleList(Layer(axes, CHANNELS, 1, each) for each in attentions)
-        self.head = nn.Linear(CHANNELS, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for layer in self.layers:
-            x = layer(x)
-        return self.head(x.flatten(2).mean(2))
-
-
-def _mean(x: Tensor) -> Tensor:
-    """(batch, channels)."""
-    return x.flatten(2).mean(2)
-
-
-def _spread(gate: Tensor, x: Tensor) -> Tensor:
-    """A gate (batch, channels) with the rank of a feature map."""
-    return gate.reshape(*gate.shape, *(1,) * (x.ndim - 2))
-
-
-class Gated(nn.Module):
-    """Multiplies by a gate made of `excite`; the kinds of SE differ in that."""
-
-    def __init__(self, axes: int) -> None:
-        super().__init__()
-        self.gate: nn.Module = nn.Sigmoid()
-
-    def excite(self, x: Tensor) -> Tensor:
-        """What the gate's activation is given, (batch, channels)."""
-        raise NotImplementedError
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * _spread(self.gate(self.excite(x)), x)
-
-
-def _bottleneck(reduction: int = 4) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(CHANNELS, CHANNELS // reduction), nn.ReLU(), nn.Linear(CHANNELS // reduction, CHANNELS)
-    )
-
-
-@attention("SE", "1709.01507", se=True, why="mean, bottleneck of two matrices, sigmoid", gate="sigmoid", axes=(1, 2, 3))
-class SqueezeExcitation(Gated):
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.fc = _bottleneck()
-
-    def excite(self, x: Tensor) -> Tensor:
-        return self.fc(_mean(x))
-
-
-@attention(
-    *("ECA", "1910.03151"),
-    se=True,
-    why="mean, learned convolution over channels; no bottleneck: squeezed to as many channels",
-    gate="sigmoid",
-    axes=(1, 2, 3),
-)
-class EfficientChannelAttention(Gated):
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.conv = nn.Conv1d(1, 1, 3, padding=1, bias=False)  # |log2(16) / 2 + 1 / 2| as the nearest odd number
-
-    def excite(self, x: Tensor) -> Tensor:
-        return self.conv(_mean(x)[:, None])[:, 0]
-
-
-@attention("eSE", "1911.06667", se=True, why="mean, one matrix, hard sigmoid; no bottleneck", gate="hard_sigmoid")
-class EffectiveSqueezeExcitation(Gated):
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.fc, self.gate = nn.Linear(CHANNELS, CHANNELS), nn.Hardsigmoid()
-
-    def excite(self, x: Tensor) -> Tensor:
-        return self.fc(_mean(x))
-
-
-@attention(
-    *("SRM", "1903.10829"),
-    se=True,
-    why="mean and standard deviation, a learned 1x2 matrix for each channel, sigmoid",
-    gate="sigmoid",
-    axes=(1, 2),
-)
-class StyleRecalibration(Gated):
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.cfc = nn.Conv1d(CHANNELS, CHANNELS, 2, bias=False, groups=CHANNELS)
-        self.bn = nn.BatchNorm1d(CHANNELS)
-
-    def excite(self, x: Tensor) -> Tensor:
-        style = torch.stack([x.flatten(2).mean(2), x.flatten(2).std(2)], 2)  # (batch, channel, 2)
-        return self.bn(self.cfc(style))[:, :, 0]
-
-
-@attention(
-    *("SRM, weights multiplied", "1903.10829"),
-    se=True,
-    why="the same, the matrix as a product and a sum over the two",
-    gate="sigmoid",
-)
-class StyleRecalibrationByProduct(Gated):
-    """As the authors' code writes it."""
-
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.cfc, self.bn = nn.Parameter(torch.zeros(CHANNELS, 2)), nn.BatchNorm1d(CHANNELS)
-
-    def excite(self, x: Tensor) -> Tensor:
-        style = torch.stack([x.flatten(2).mean(2), x.flatten(2).std(2)], 2)  # (batch, channel, 2)
-        return self.bn((style * self.cfc[None]).sum(2))
-
-
-def cosines(sides: tuple[int, int]) -> Tensor:
-    """The four lowest frequencies of the cosine transform, each for a quarter of the channels, (16, *sides)."""
-    rows, columns = (torch.arange(n) + 0.5 for n in sides)
-    basis = [
-        torch.cos(torch.pi * v * rows / sides[0])[:, None] * torch.cos(torch.pi * h * columns / sides[1])
-        for v, h in ((0, 0), (0, 1), (1, 0), (1, 1))
-    ]
-    return torch.stack(basis).repeat_interleave(CHANNELS // 4, 0)
-
-
-@attention(
-    *("FcaNet", "2012.11879"),
-    se=True,
-    why="squeezed by sums weighted with cosines, bottleneck, sigmoid",
-    gate="sigmoid",
-)
-class FrequencyChannelAttention(Gated):
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.fc = _bottleneck()
-        self.register_buffer("cosines", cosines((8, 10)))
-
-    def excite(self, x: Tensor) -> Tensor:
-        return self.fc((x * self.cosines).sum((2, 3)))
-
-
-class _Spatial(nn.Module):
-    """A factor of one channel, of the mean and the maximum over channels, or of all channels."""
-
-    def __init__(self, axes: int, *, pooled: bool) -> None:
-        super().__init__()
-        self.pooled = pooled
-        self.conv = CONVOLUTIONS[axes](2 if pooled else CHANNELS, 1, 7 if pooled else 1, padding="same")
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1) if self.pooled else x
-        return torch.sigmoid(self.conv(y))
-
-
-class _ChannelHalf(Gated):
-    """Of CBAM: a mean and a maximum go through the same bottleneck."""
-
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.fc = _bottleneck()
-
-    def excite(self, x: Tensor) -> Tensor:
-        return self.fc(_mean(x)) + self.fc(x.flatten(2).amax(2))
-
-
-@attention(
-    *("CBAM", "1807.06521"),
-    se=True,
-    why="channel half: mean and maximum, shared bottleneck, sigmoid of the sum; the spatial half is none",
-    gate="sigmoid",
-    axes=(1, 2, 3),
-    told=(CBAM,),
-)
-class ConvolutionalBlockAttention(nn.Module):
-    def __init__(self, axes: int) -> None:
-        super().__init__()
-        self.channel, self.spatial = _ChannelHalf(axes), _Spatial(axes, pooled=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.channel(x)
-        return x * self.spatial(x)
-
-
-@attention(
-    *("scSE", "1803.02579"),
-    se=True,
-    why="channel half (cSE): as SE; the spatial half (sSE) is none",
-    gate="sigmoid",
-    axes=(1, 2, 3),
-    told=(SCSE,),
-)
-class ConcurrentSqueezeExcitation(nn.Module):
-    def __init__(self, axes: int) -> None:
-        super().__init__()
-        self.channel, self.spatial = SqueezeExcitation(axes), _Spatial(axes, pooled=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.channel(x) + x * self.spatial(x)
-
-
-class _ContextPool(nn.Module):
-    """The mean over positions weighted by a softmax of learned attention, (batch, channels)."""
-
-    def __init__(self, axes: int) -> None:
-        super().__init__()
-        self.mask = CONVOLUTIONS[axes](CHANNELS, 1, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weights = self.mask(x).flatten(2).softmax(2)  # (batch, 1, position)
-        return (x.flatten(2) @ weights.transpose(1, 2))[:, :, 0]
-
-
-@attention(
-    *("GC, multiplied", "1904.11492"),
-    se=True,
-    why="squeezed by attention over positions, bottleneck, sigmoid",
-    gate="sigmoid",
-)
-class MultipliedContext(Gated):
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.pool = _ContextPool(axes)
-        self.fc = nn.Sequential(nn.Linear(CHANNELS, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, CHANNELS))
-
-    def excite(self, x: Tensor) -> Tensor:
-        return self.fc(self.pool(x))
-
-
 @attention("GC", "1904.11492", se=False, why="added to the feature map, nothing is multiplied")
 class GlobalContext(MultipliedContext):
     def forward(self, x: Tensor) -> Tensor:
-        return x + _spread(self.excite(x), x)
-
-
-# Gather-excite
-
-
-@attention("GE-θ, global", "1810.12348", se=True, why="squeezed by a learned depthwise convolution", gate="sigmoid")
-class GatherLearned(Gated):
-    """θ, with one learned depthwise filter as large as the feature map."""
-
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.gather = nn.Conv2d(CHANNELS, CHANNELS, (8, 10), groups=CHANNELS, bias=False)
-        self.bn = nn.BatchNorm2d(CHANNELS)
-
-    def excite(self, x: Tensor) -> Tensor:
-        return self.bn(self.gather(x)).flatten(1)
-
-
-@attention(
-    *("GE-θ⁺, global", "1810.12348"),
-    se=True,
-    why="squeezed by a learned depthwise convolution, bottleneck",
-    gate="sigmoid",
-)
-class GatherExcited(GatherLearned):
-    """θ⁺, with two 1x1 convolutions behind the gathering."""
-
-    def __init__(self, axes: int) -> None:
-        super().__init__(axes)
-        self.fc = _bottleneck()
-
-    def excite(self, x: Tensor) -> Tensor:
-        return self.fc(super().excite(x))
+        return x + spread(self.excite(x), x)
 
 
 @attention("GE-θ⁻, global", "1810.12348", se=False, why="no learned weights: sigmoid of the mean", told=(MEAN,))
 class GatherMean(Gated):
     def excite(self, x: Tensor) -> Tensor:
-        return _mean(x)
+        return mean(x)
 
 
 class _Extent(nn.Module):
@@ -453,9 +100,9 @@ class GaussianContext(nn.Module):
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
-        z = _mean(x)
+        z = mean(x)
         z = (z - z.mean(1, keepdim=True)) / (z.var(1, keepdim=True, unbiased=False) + 1e-5).sqrt()
-        return x * _spread(torch.exp(-(z**2) / (2 * 2**2)), x)
+        return x * spread(torch.exp(-(z**2) / (2 * 2**2)), x)
 
 
 @attention(
@@ -473,9 +120,9 @@ class LearnedGaussianContext(nn.Module):
         self.theta = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        z = F.layer_norm(_mean(x), (CHANNELS,))
+        z = F.layer_norm(mean(x), (CHANNELS,))
         c = 1 + 3 * torch.sigmoid(self.theta)
-        return x * _spread(torch.exp(-(z**2) / (2 * c**2)), x)
+        return x * spread(torch.exp(-(z**2) / (2 * c**2)), x)
 
 
 @attention(
@@ -516,7 +163,7 @@ class _Bottleneck(nn.Module):
         )
 
     def halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return _spread(self.channel(_mean(x)), x), self.spatial(x)
+        return spread(self.channel(mean(x)), x), self.spatial(x)
 
 
 @attention("BAM", "1807.06514", se=False, why="one factor of channels and positions", told=(BAM,))
@@ -548,7 +195,7 @@ class _Selective(nn.Module):
 
     def weights(self, x: Tensor) -> Tensor:
         """Of each branch, (batch, 2, channels), of the sum of both."""
-        return self.expand(F.relu(self.reduce(_mean(x)))).unflatten(1, (2, CHANNELS)).softmax(1)
+        return self.expand(F.relu(self.reduce(mean(x)))).unflatten(1, (2, CHANNELS)).softmax(1)
 
 
 @attention("SK", "1903.06586", se=False, why="a softmax between branches", told=(SELECTIVE,))
@@ -563,7 +210,7 @@ class SelectiveKernelInTurn(_Selective):
     def forward(self, x: Tensor) -> Tensor:
         one, two = (path(x) for path in self.paths)
         weights = self.weights(one + two)
-        return one * _spread(weights[:, 0], x) + two * _spread(weights[:, 1], x)
+        return one * spread(weights[:, 0], x) + two * spread(weights[:, 1], x)
 
 
 class _Split(nn.Module):
@@ -646,7 +293,7 @@ class CoordinateAttentionAtOnce(_Coordinates):
 class TripletAttention(nn.Module):
     def __init__(self, axes: int) -> None:
         super().__init__()
-        self.height, self.width, self.plain = (_Spatial(axes, pooled=True) for _ in range(3))
+        self.height, self.width, self.plain = (Spatial(axes, pooled=True) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         turned = x.permute(0, 2, 1, 3).contiguous(), x.permute(0, 3, 2, 1).contiguous()
@@ -684,7 +331,7 @@ class DynamicConvolution(nn.Module):
         self.kernels = nn.Parameter(torch.zeros(4, CHANNELS, CHANNELS, 3, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        weights = (self.fc(_mean(x)) / 30).softmax(1)  # (batch, kernel)
+        weights = (self.fc(mean(x)) / 30).softmax(1)  # (batch, kernel)
         kernels = (weights @ self.kernels.flatten(1)).view(-1, CHANNELS, 3, 3)
         return F.conv2d(x.reshape(1, -1, *x.shape[2:]), kernels, padding=1, groups=len(x)).view_as(x)
 
