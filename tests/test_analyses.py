@@ -69,6 +69,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return ran
 
 
+def test_the_table_of_attention_is_that_of_the_docs(run: Callable[..., str]) -> None:
+    page = (ANALYSES.parent / "docs" / "attention.md").read_text(encoding="utf-8")
+    assert run("attention_table.py").splitlines() == [line for line in page.splitlines() if line.startswith("|")]
+
+
 def test_bundle_images_writes_each_image_under_its_index(
     run: Callable[..., str], cifar10: Path, tmp_path: Path
 ) -> None:

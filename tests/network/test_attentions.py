@@ -1,6 +1,5 @@
 """Channel attention of papers, SE and near to it: what is found, captured, forced and folded, and what is only told."""
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -8,14 +7,12 @@ from functools import cache
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 import seviz
 from seviz.compression.folding import fold_to, foldable
 from seviz.network.blocks import Survey, survey
-from tests.network.attentions import ATTENTIONS, Net, excitations, example
-from tests.network.attentions.declaration import CHANNELS, mean, spread
-from tests.network.attentions.excitations import ContextPool, Spatial, bottleneck
+from tests.network.attentions import ATTENTIONS, example
+from tests.network.attentions.declaration import CHANNELS
 
 EVERY = [(name, axes) for name, each in ATTENTIONS.items() for axes in each.axes]
 EXCITATIONS = [(name, axes) for name, axes in EVERY if ATTENTIONS[name].se]
