@@ -142,6 +142,8 @@ def unlearned(scaled: Scaled) -> Scaling:
     """Which kind a factor per channel and image is that is computed by no learned matrix."""
     since = [origin for origin in scaled.factor.since_squeeze() if origin.name not in COPIES | EXPANSIONS]
     names = [origin.name for origin in since]
+    if not since:
+        return Scaling.UNLEARNED
     constants = [each for origin in since for each in origin.inputs if not each.data]
     if any(origin.numbers == 1 for origin in since) or "layer_norm" in names:
         if _is_gaussian(scaled.factor):

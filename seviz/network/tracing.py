@@ -506,10 +506,10 @@ class Trace(TorchFunctionMode):
             since = factor.since_squeeze()
             weights = tuple(dict.fromkeys(name for origin in since for name in origin.applied))
             weights = weights or factor.matrices_from(u.kin) or weighted_sums(since)
-            if not since or not (weights or factor.followed):
-                told = Scaling.UNKNOWN
-            elif weights:
+            if weights and since:
                 told = self._shared(scaled)
+            elif weights or not factor.followed:
+                told = Scaling.UNKNOWN
             else:
                 told = unlearned(scaled)
         if told is not None:

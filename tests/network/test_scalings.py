@@ -128,6 +128,7 @@ TOLD: dict[str, tuple[list[Scaling], Form, tuple[nn.Module, ...]]] = {
     "mean of squares": ([Scaling.UNLEARNED], lambda x, m: x * spread(mean(x.pow(2)).sigmoid()), ()),
     "its own mean": ([Scaling.UNLEARNED], lambda x, m: x * spread(mean(x)), ()),
     "filter response": ([Scaling.NORMALISED], lambda x, m: x * spread((mean(x.pow(2)) + 1e-6).rsqrt()), ()),
+    "rows that add up to one": ([Scaling.UNLEARNED], lambda x, m: x.softmax(3) / x.softmax(3).sum(3, keepdim=True), ()),
     "instance norm": ([Scaling.NORMALISED], lambda x, m: recalibrated(x), ()),
     # For all images, for all channels
     "a number an image": (
