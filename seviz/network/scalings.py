@@ -39,7 +39,7 @@ class Scaling(StrEnum):
     DIRECTIONAL = "by a factor that differs along one side"
     COORDINATE = "by one factor along each side (coordinate attention)"
     COMBINED = "by a full-size factor that combines a channel gate and a spatial gate"
-    BOTTLENECK = "by a full-size factor, the sigmoid of channel and spatial logits combined (BAM)"
+    BOTTLENECK = "by a full-size factor that combines channel and spatial logits (BAM)"
     EXTENT = "by a full-size factor gathered over neighbourhoods (gather-excite)"
     ENERGY = "by a full-size factor from squared distances to the channel mean, without learned weights (SimAM)"
     GATHERED = "per channel and image, by the sigmoid of the channel mean, without learned weights (gather-excite)"
@@ -104,7 +104,7 @@ def way(factor: Origin, u: Origin) -> list[Origin]:
     return [seen[serial] for serial in sorted(seen)] if reached else []
 
 
-def kind(scaled: Scaled, rank: int, layout: Layout | None) -> Scaling | None:
+def kind_of(scaled: Scaled, rank: int, layout: Layout | None) -> Scaling | None:
     """Which kind a product is whose factor is not one number per image and channel; None if it is none.
 
     Parameters
@@ -195,12 +195,16 @@ def _is_part(scaled: Scaled) -> bool:
     )
 
 
+def weighted(made: Iterable[Origin]) -> list[Origin]:
+    """The products of which sums or means were taken, as a weighted squeeze takes them."""
+    reduced = [_before(origin, {origin.name, *COPIES}) for origin in made if origin.name in ("sum", "mean")]
+    return [origin for origin in reduced if origin.name == "mul"]
+
+
 def weighted_sums(since: Iterable[Origin]) -> tuple[str, ...]:
     """Names of learned tensors that were multiplied by and summed over: matrices, in the way that some write them."""
-    products = [_before(origin, {"sum", *COPIES}) for origin in since if origin.name == "sum"]
-    weights = [
-        each.learned for product in products if product.name == "mul" for each in product.inputs if not each.data
-    ]
+    summed = weighted(origin for origin in since if origin.name == "sum")
+    weights = [each.learned for product in summed for each in product.inputs if not each.data]
     return tuple(dict.fromkeys(name for names in weights for name in names))
 
 
@@ -208,11 +212,15 @@ def between_positions(scaled: Scaled) -> Scaling:
     """Which kind a factor is that has a single channel and differs between positions."""
     if _is_of_two(scaled):
         return Scaling.TURNED if _is_turned(scaled) else Scaling.POOLED
-    first = scaled.way[0] if scaled.way else scaled.factor
-    learned = [name for origin in scaled.way for name in origin.applied]
-    if learned and learned == list(first.applied) and _kernel(scaled.own.get(learned[0])) == 1:
+    first, rest = scaled.way[:1], scaled.way[1:]
+    weight = scaled.own.get(first[0].applied[0]) if first and first[0].applied else None
+    if _kernel(weight) == 1 and _is_elementwise(rest):
         return Scaling.SUMMED
     return Scaling.SPATIAL
+
+
+def _is_elementwise(origins: Iterable[Origin]) -> bool:
+    return all(origin.name in NUMBER_BY_NUMBER and not origin.applied for origin in origins)
 
 
 def _is_of_two(scaled: Scaled) -> bool:
@@ -222,13 +230,14 @@ def _is_of_two(scaled: Scaled) -> bool:
     if len(layers) != 1 or weight is None or weight.ndim < 3 or weight.shape[1] != 2:
         return False
     names = {origin.name for origin in scaled.way if origin.serial < layers[0].serial} - COPIES - {"get"}
-    return bool(names & _MAXIMA) and names - _MAXIMA - PIECES == {"mean", "cat"}
+    after = (origin for origin in scaled.way if origin.serial > layers[0].serial)
+    return bool(names & _MAXIMA) and names - _MAXIMA - PIECES == {"mean", "cat"} and _is_elementwise(after)
 
 
 def _is_turned(scaled: Scaled) -> bool:
     """Whether, by its shape, what is scaled is a feature map whose channels have changed places with positions."""
     shape = scaled.shapes[min(scaled.u.maps)] if scaled.u.maps else ()
-    if len(shape) != len(scaled.size) or shape[1] == scaled.size[1]:
+    if scaled.u.layout is not None or len(shape) != len(scaled.size) or shape[1] == scaled.size[1]:
         return False
     turned = [(*shape[:1], shape[axis], *shape[2:axis], shape[1], *shape[axis + 1 :]) for axis in range(2, len(shape))]
     return scaled.size in turned
@@ -243,9 +252,9 @@ def along_sides(scaled: Scaled) -> Scaling:
     """Which kind a factor is that differs along some sides: the second of two that come of one layer, or another."""
     if scaled.sides[1] > 1 and _is_of_two(scaled):
         return Scaling.TURNED
-    for first in scaled.u.inputs:
+    for first in scaled.u.inputs if scaled.u.name == "mul" and scaled.sides[1] > 1 else ():
         for u in scaled.u.inputs:
-            if scaled.u.name == "mul" and u is not first and _of_each_side(first, scaled.factor, u, scaled.shapes):
+            if u is not first and _of_each_side(first, scaled.factor, u, scaled.shapes):
                 return Scaling.COORDINATE
     return Scaling.DIRECTIONAL
 

@@ -50,7 +50,17 @@ from seviz.network.products import (
     operands,
     tensors_in,
 )
-from seviz.network.scalings import Scaled, Scaling, kind, shared_out, softmax_of, unlearned, way, weighted_sums
+from seviz.network.scalings import (
+    Scaled,
+    Scaling,
+    kind_of,
+    shared_out,
+    softmax_of,
+    unlearned,
+    way,
+    weighted,
+    weighted_sums,
+)
 
 
 @dataclass(frozen=True)
@@ -515,7 +525,7 @@ class Trace(TorchFunctionMode):
         if told is not None:
             self._tell(told, factor, u)
             return
-        self._untell(way(factor, u))
+        self._untell(weighted(way(factor, u)))
         self.finds.append(
             place(
                 operand=operand,
@@ -559,7 +569,11 @@ class Trace(TorchFunctionMode):
         of_factor, of_u = self.origin(factor), self.origin(u)
         if factor.shape == u.shape and (not of_u.data or of_u.sources & _bits(of_factor.maps - of_u.maps)):
             factor, u, of_factor, of_u = u, factor, of_u, of_factor
-        if u.ndim < min(self._rank, 4) or not of_u.data or (u.ndim in RANKS and not is_feature_map(u)):
+        if (
+            u.ndim < max(min(self._rank, 4), factor.ndim)
+            or not of_u.data
+            or (u.ndim in RANKS and not is_feature_map(u))
+        ):
             return
         size, sides = tuple(u.shape), (*(1,) * (u.ndim - factor.ndim), *_sides(factor))
         if math.prod(sides) == 1 or any(n not in (1, m) for n, m in zip(sides, size, strict=True)):
@@ -567,9 +581,11 @@ class Trace(TorchFunctionMode):
         if of_u.layout == "last":
             size, sides = ((*each[:1], *each[-1:], *each[1:-1]) for each in (size, sides))
         scaled = self._scaled(of_factor, of_u, size, sides)
-        told = kind(scaled, self._rank, of_u.layout)
-        if told is Scaling.COORDINATE or (told is not None and sides == size):
-            self._untell([of_u, *scaled.way] if told is Scaling.COORDINATE else scaled.way)
+        told = kind_of(scaled, self._rank, of_u.layout)
+        if told is Scaling.COORDINATE:
+            self._untell([of_u])
+        if told is not None and sides == size:
+            self._untell(scaled.way)
         if told is not None:
             self._tell(told, of_factor, of_u)
 
@@ -577,26 +593,32 @@ class Trace(TorchFunctionMode):
         """The kind, if the softmax that a gate is a piece of has scaled another feature map: then that is no find."""
         softmax = softmax_of(scaled, several=False)
         first = self._shares.setdefault(softmax.serial, scaled) if softmax else scaled
-        if first.u.maps & scaled.u.maps:
+        if first.u.maps & scaled.u.maps or first.factor.has_value_of(scaled.factor):
             return None
+        told = shared_out(scaled)
+        for find in self.finds:
+            if find.u_origin is first.u:
+                self._tell(told, first.factor, first.u, path=find.path)
         self.finds = [find for find in self.finds if find.u_origin is not first.u]
-        return shared_out(scaled)
+        return told
 
     def _scaled(self, factor: Origin, u: Origin, size: tuple[int, ...], sides: tuple[int, ...]) -> Scaled:
         return Scaled(factor=factor, u=u, size=size, sides=sides, shapes=self.shapes, own=self.own)
 
-    def _tell(self, told: Scaling, *operands: Origin) -> None:
-        """Note a kind of scaling, of the innermost module."""
+    def _tell(self, told: Scaling, *operands: Origin, path: str | None = None) -> None:
+        """Note a kind of scaling, of the innermost module by default."""
         self._told += 1
-        self.scalings.setdefault((self._stack[-1].path, told), set()).add(frozenset(each.serial for each in operands))
+        where = self._stack[-1].path if path is None else path
+        self.scalings.setdefault((where, told), set()).add(frozenset(each.serial for each in operands))
 
     def _untell(self, made: Iterable[Origin]) -> None:
-        """Take back what was noted of products that only lead to another."""
+        """Take back what was noted of products that only lead to another; never what was not understood."""
         products = {frozenset(each.serial for each in origin.inputs) for origin in made if origin.inputs}
-        for key, noted in list(self.scalings.items()):
-            noted -= products
+        for (path, told), noted in list(self.scalings.items()):
+            if told is not Scaling.UNKNOWN:
+                noted -= products
             if not noted:
-                del self.scalings[key]
+                del self.scalings[path, told]
 
 
 def _sides(factor: Tensor) -> tuple[int, ...]:

@@ -55,6 +55,18 @@ def recalibrated(x: Tensor) -> Tensor:
     return (x - x.mean((2, 3), keepdim=True)) / x.std((2, 3), keepdim=True)
 
 
+def crossed(x: Tensor, m: nn.ModuleList) -> Tensor:
+    """A factor of a single channel along each side."""
+    x = m[0](x)
+    down, across = m[1](torch.cat([x.mean(3), x.mean(2)], 2)).sigmoid().split([8, 10], 2)
+    return x * down[:, :, :, None] * across[:, :, None]
+
+
+def rows(x: Tensor) -> Tensor:
+    """Rows that add up to one, as those of self-attention."""
+    return x / x.sum(3, keepdim=True)
+
+
 def grouped(x: Tensor, m: nn.ModuleList) -> Tensor:
     """Spatial group-wise enhance (arXiv 1905.09646), with groups in the place of images."""
     y = x.view(-1, 4, *x.shape[2:])
@@ -91,6 +103,11 @@ TOLD: dict[str, tuple[list[Scaling], Form, tuple[nn.Module, ...]]] = {
     "3x3": ([Scaling.SPATIAL], lambda x, m: x * m[0](x).sigmoid(), (conv(CHANNELS, 1, 3),)),
     "two layers": ([Scaling.SPATIAL], lambda x, m: x * m[1](m[0](x).relu()).sigmoid(), (conv(CHANNELS, 4), conv(4, 1))),
     "mean alone": ([Scaling.SPATIAL], lambda x, m: x * m[0](x.mean(1, keepdim=True)).sigmoid(), (conv(1, 1, 7),)),
+    "softmax of positions": (
+        [Scaling.SPATIAL],
+        lambda x, m: x * m[0](x).flatten(2).softmax(2).unflatten(2, (8, 10)),
+        (conv(CHANNELS, 1),),
+    ),
     "of another map": ([Scaling.SPATIAL], lambda x, m: m[1](x) * m[0](x).sigmoid(), (conv(16, 1), conv(16, 16))),
     "expanded": ([Scaling.POOLED], lambda x, m: x * m[0](pooled(x, 1)).sigmoid().expand_as(x), (conv(2, 1, 7),)),
     "by groups": ([Scaling.UNLEARNED, Scaling.NORMALISED, Scaling.SPATIAL], grouped, ()),
@@ -102,6 +119,7 @@ TOLD: dict[str, tuple[list[Scaling], Form, tuple[nn.Module, ...]]] = {
         lambda x, m: x * m[0](x.mean(3, keepdim=True)).sigmoid() * m[1](x.mean(2, keepdim=True)).sigmoid(),
         (conv(16, 16), conv(16, 16)),
     ),
+    "each side, of all channels": ([Scaling.DIRECTIONAL], crossed, (conv(16, 16), nn.Conv1d(CHANNELS, 1, 1))),
     # A factor for every number
     "SiLU": ([], lambda x, m: x * x.sigmoid(), ()),
     "GLU": ([], glu, (conv(CHANNELS, 2 * CHANNELS),)),
@@ -128,7 +146,7 @@ TOLD: dict[str, tuple[list[Scaling], Form, tuple[nn.Module, ...]]] = {
     "mean of squares": ([Scaling.UNLEARNED], lambda x, m: x * spread(mean(x.pow(2)).sigmoid()), ()),
     "its own mean": ([Scaling.UNLEARNED], lambda x, m: x * spread(mean(x)), ()),
     "filter response": ([Scaling.NORMALISED], lambda x, m: x * spread((mean(x.pow(2)) + 1e-6).rsqrt()), ()),
-    "rows that add up to one": ([Scaling.UNLEARNED], lambda x, m: x.softmax(3) / x.softmax(3).sum(3, keepdim=True), ()),
+    "rows that add up to one": ([Scaling.UNLEARNED], lambda x, m: rows(x.softmax(3)), ()),
     "instance norm": ([Scaling.NORMALISED], lambda x, m: recalibrated(x), ()),
     # For all images, for all channels
     "a number an image": (
@@ -176,6 +194,36 @@ def test_a_softmax_that_scales_one_feature_map_is_a_gate(name: str) -> None:
     assert list(state.scalings) == []
 
 
+def test_a_gate_that_two_feature_maps_share_is_no_softmax_between_them() -> None:
+    def shared(x: Tensor, m: nn.ModuleList) -> Tensor:
+        gate = spread(m[0](mean(x)).unflatten(1, (2, CHANNELS)).softmax(1)[:, 1])
+        return x * gate + m[1](x) * gate
+
+    state = traced(shared, nn.Linear(CHANNELS, 2 * CHANNELS), conv(CHANNELS, CHANNELS))
+    assert len(state.finds) == 1
+    assert list(state.scalings) == [("", Scaling.FOREIGN)]
+
+
+def test_each_branch_is_told_of_the_module_that_scales_it() -> None:
+    class Branch(nn.Module):
+        def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+            return x * spread(gate)
+
+    def selected(x: Tensor, m: nn.ModuleList) -> Tensor:
+        branches = m[0](x), m[1](x)
+        weights = m[2](mean(sum(branches))).unflatten(1, (2, CHANNELS)).softmax(1)
+        return sum(m[3 + k](branch, weights[:, k]) for k, branch in enumerate(branches))
+
+    layers = *(conv(CHANNELS, CHANNELS) for _ in range(2)), nn.Linear(CHANNELS, 2 * CHANNELS), Branch(), Branch()
+    state = traced(selected, *layers)
+    assert list(state.scalings) == [("layers.3", Scaling.SELECTIVE), ("layers.4", Scaling.SELECTIVE)]
+    assert state.finds == []
+
+
+def test_a_factor_of_more_axes_than_the_feature_map_is_no_scaling_of_it() -> None:
+    assert list(traced(lambda x, m: (x * torch.ones(1, 1, 1, 1, 10))[0]).scalings) == []
+
+
 def test_what_leads_to_a_gate_is_not_told_beside_it() -> None:
     """The weights of positions in a squeeze; but those of a product beside it are."""
 
@@ -199,3 +247,15 @@ def test_channels_that_stand_in_the_place_of_rows_are_seen_by_their_number() -> 
     for rows, kind in ((8, Scaling.TURNED), (CHANNELS, Scaling.POOLED)):
         state = traced(turned, conv(2, 1, 7), x=torch.randn(2, CHANNELS, rows, 10))
         assert [each for _, each in state.scalings] == [kind]
+
+
+def test_channels_that_are_last_are_not_taken_for_turned_ones() -> None:
+    """Of square feature maps a spatial gate as in CBAM, in a network that keeps its channels last."""
+
+    def last(x: Tensor, m: nn.ModuleList) -> Tensor:
+        y = m[1](x.permute(0, 2, 3, 1))
+        two = torch.cat([y.mean(3, keepdim=True), y.amax(3, keepdim=True)], 3)
+        return y * m[0](two.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).sigmoid()
+
+    state = traced(last, conv(2, 1, 7), nn.Linear(CHANNELS, CHANNELS), x=torch.randn(2, CHANNELS, 8, 8))
+    assert [kind for _, kind in state.scalings] == [Scaling.POOLED]
