@@ -26,6 +26,7 @@ from PIL import Image
 from torch import nn
 
 from seviz.network.blocks import survey
+from seviz.network.scalings import Scaling
 from tests.made_runs import make_run
 
 ANALYSES = Path(__file__).parents[1] / "analyses"
@@ -197,7 +198,7 @@ def test_zoo_survey_says_where_and_why_it_disagrees() -> None:
     assert declared == 2
     assert set(disagreement.split("; ")) == {
         "1 x SEModule never called",
-        "1 x SqueezeExcite scales by a factor that differs between positions (spatial gate)",
+        f"1 x SqueezeExcite scales {Scaling.SUMMED}",
         "1 x found though called Gate",
     }
 

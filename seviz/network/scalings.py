@@ -195,16 +195,15 @@ def _is_part(scaled: Scaled) -> bool:
     )
 
 
-def weighted(made: Iterable[Origin]) -> list[Origin]:
-    """The products of which sums or means were taken, as a weighted squeeze takes them."""
+def weighted(made: Collection[Origin]) -> list[Origin]:
+    """The products among some origins of which sums or means were taken, as a weighted squeeze takes them."""
     reduced = [_before(origin, {origin.name, *COPIES}) for origin in made if origin.name in ("sum", "mean")]
-    return [origin for origin in reduced if origin.name == "mul"]
+    return [origin for origin in reduced if origin.name == "mul" and origin in made]
 
 
-def weighted_sums(since: Iterable[Origin]) -> tuple[str, ...]:
+def weighted_sums(since: Collection[Origin]) -> tuple[str, ...]:
     """Names of learned tensors that were multiplied by and summed over: matrices, in the way that some write them."""
-    summed = weighted(origin for origin in since if origin.name == "sum")
-    weights = [each.learned for product in summed for each in product.inputs if not each.data]
+    weights = [each.learned for product in weighted(since) for each in product.inputs if not each.data]
     return tuple(dict.fromkeys(name for names in weights for name in names))
 
 

@@ -235,6 +235,19 @@ def test_what_leads_to_a_gate_is_not_told_beside_it() -> None:
     both = traced(lambda x, m: weighted(x, m) * m[0].weight.view(1, 1, 8, 10), *layers)
     assert list(both.scalings) == [("", Scaling.WEIGHTED)]
     assert len(both.finds) == 1
+    behind = traced(lambda x, m: weighted(x * m[0].weight.view(1, 1, 8, 10), m), *layers)
+    assert list(behind.scalings) == [("", Scaling.WEIGHTED)]
+    assert len(behind.finds) == 1
+
+
+def test_a_scaled_feature_map_that_is_squeezed_stays_told() -> None:
+    def spatial_first(x: Tensor, m: nn.ModuleList) -> Tensor:
+        x = x * m[0](x).sigmoid()
+        return x * spread(m[1](mean(x)).sigmoid())
+
+    state = traced(spatial_first, conv(CHANNELS, 1, 3), nn.Linear(CHANNELS, CHANNELS))
+    assert list(state.scalings) == [("", Scaling.SPATIAL)]
+    assert len(state.finds) == 1
 
 
 def test_channels_that_stand_in_the_place_of_rows_are_seen_by_their_number() -> None:
