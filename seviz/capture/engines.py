@@ -3,7 +3,7 @@
 | engine | how |
 |---|---|
 | eager | the network as it is |
-| folded | a copy with its BatchNorms folded into its convolutions, channels last in memory |
+| folded | a copy with its BatchNorms folded into its convolutions, images with channels last in memory |
 | compiled | the folded copy, traced with its gates as outputs, then compiled with its weights as constants |
 
 All give the gates of the plain network but for rounding, which is checked on random images before an engine is used,
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from seviz.errors import EngineError, OptionError, SevizError
+from seviz.network.axes import of_image
 from seviz.network.batchnorm import fold_batchnorms
 from seviz.network.blocks import SEBlock, learned_tensor
 from seviz.network.dtype import dtype_of
@@ -157,7 +158,7 @@ class Forward:
         Parameters
         ----------
         images
-            At least one, (channels, height, width) each, or the inputs of one image as tuples or dicts; the network
+            At least one, (channels, positions...) each, or the inputs of one image as tuples or dicts; the network
             gets floating numbers in its own dtype. Those of one shape are run together, at most as many as the
             engine's batch size; results come in the order given.
         """
@@ -188,7 +189,8 @@ class Forward:
     def _of_one_shape(self, images: Sequence[Inputs]) -> tuple[Tensor, Tensor]:
         run = self._fixed.get(shape_of(images[0]))
         count = len(images) if run is None else self._batch_size
-        batch = stacked(images, lambda tensors: _to_device(tensors, count, self._device, self._dtype))
+        least = 2 if isinstance(images[0], Tensor) else 3  # axes that an input has; beside others, a label may have two
+        batch = stacked(images, lambda tensors: _to_device(tensors, count, self._device, self._dtype, least))
         if run is None:
             return self._run(batch)
         logits, values = run(batch)
@@ -218,7 +220,7 @@ def running(
     signals
         What to read.
     input_size
-        Of an image, (channels, height, width). Images of another size are run too, but not compiled. None where the
+        Of an image, (channels, positions...). Images of another size are run too, but not compiled. None where the
         model takes something else than one tensor; then it is run as it is, by the eager engine.
     outputs
         From what the model returns to logits; None for the rules of `seviz.network.outputs.logits_in`.
@@ -374,12 +376,15 @@ def _malloc(function: str, *arguments: int) -> None:
         getattr(_LIBC, function)(*arguments)
 
 
-def _to_device(images: Sequence[Tensor], count: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _to_device(
+    images: Sequence[Tensor], count: int, device: torch.device, dtype: torch.dtype, least: int = 3
+) -> Tensor:
     """A batch of `count` on the device, zeros after the images; copying from pinned memory is only begun.
 
-    Images and other floating numbers come in the dtype that is given; whole numbers beside images in their own.
+    Images and other floating numbers come in the dtype that is given; whole numbers beside images, of less
+    than `least` axes, in their own.
     """
-    if not images[0].is_floating_point() and images[0].ndim < 3:
+    if not images[0].is_floating_point() and images[0].ndim < least:
         dtype = images[0].dtype
     if images[0].device.type != "cpu":
         return torch.stack(tuple(images)).to(device, dtype)
@@ -427,6 +432,7 @@ def _folded(
     half = torch.finfo(dtype).bits < 32
     place = device if half else home_of(model)  # the CPU cannot run all that a GPU can
     images = random_images((2, *input_size), place, dtype)
+    layout = _layout(blocks, input_size)
     plain = copy_of(model).to(place)
     expected = _outcome(plain, blocks, images)
     for fold in (False,) if half else (True, False):
@@ -434,13 +440,23 @@ def _folded(
         try:
             if fold:
                 fold_batchnorms(network, images)
-            network.to(memory_format=torch.channels_last)
-            outcome = _outcome(network, blocks, images.contiguous(memory_format=torch.channels_last))
+            network.to(memory_format=layout)
+            outcome = _outcome(network, blocks, images.contiguous(memory_format=layout))
         except Exception:  # as where an output is flattened by `view`, which channels-last tensors have not
             continue
         if apart(outcome, expected) <= tolerance_of(dtype):
-            return network, torch.channels_last
+            return network, layout
     return plain, torch.contiguous_format
+
+
+def _layout(blocks: Mapping[str, SEBlock], input_size: Sequence[int]) -> torch.memory_format:
+    """How images lie in memory: channels last, where torch's convolutions are quicker so.
+
+    Those over three axes of positions are not (R3D-18 takes 1.2 times as long on the CPU), and over one axis torch has
+    no such format. A network that has its channels on the last axis has them so already.
+    """
+    images = of_image(input_size) and all(block.layout == "first" for block in blocks.values())
+    return torch.channels_last if images else torch.contiguous_format
 
 
 def _outcome(network: nn.Module, blocks: Mapping[str, SEBlock], images: Tensor) -> list[Tensor]:
