@@ -63,11 +63,6 @@ def markdown_text(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", visible(text))
 
 
-def of_markdown(text: str) -> str:
-    """The text, as it is seen, that `markdown_text` was given."""
-    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
-
-
 def command_line(arguments: Iterable[str]) -> str:
     """A command as it can be typed into a shell, in one line; what is not shown is written as $'...' takes it."""
     if os.name == "nt":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seviz.cli.opening import network_and_run, open_data
-from seviz.cli.printing import print_table, with_remarks
+from seviz.cli.printing import print_table
 from seviz.cli.reporting import Listed, progress, reported, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
@@ -155,7 +155,6 @@ def attribute(
             progress=step,
         )
     table = {"block": found.by_block, "channel": found.by_channel, "image": found.by_image}[by]()
-    table = with_remarks(table, network.remarks)
     if figure is not None:
         _draw(attribution_by_depth(table), figure)
     print_table(table, as_json=as_json, as_csv=as_csv)

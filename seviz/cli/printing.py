@@ -47,12 +47,6 @@ def print_table(table: "pd.DataFrame", *, as_json: bool, as_csv: bool) -> None:
         say(f"note: {remark}")
 
 
-def with_remarks(table: "pd.DataFrame", remarks: Sequence[str]) -> "pd.DataFrame":
-    """A table with remarks before its own."""
-    table.attrs["remarks"] = [*remarks, *table.attrs.get("remarks", [])]
-    return table
-
-
 def print_grid(
     columns: Sequence[object],
     rows: Iterable[Sequence[object]],

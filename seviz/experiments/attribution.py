@@ -76,6 +76,8 @@ class Attributions:
         The class of each image, and the class whose logit it is, (image).
     paths
         Of each image.
+    remarks
+        What there is to say of the network, a sentence each; the tables have them.
     """
 
     method: str
@@ -85,6 +87,7 @@ class Attributions:
     labels: NDArray[np.int64]
     targets: NDArray[np.int64]
     paths: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def by_block(self) -> pd.DataFrame:
         """What the gates of each block add.
@@ -95,7 +98,7 @@ class Attributions:
         """
         absolute = {block: np.abs(values).mean(0, dtype=float) for block, values in self.values.items()}
         everything = sum(float(each.sum()) for each in absolute.values())
-        return pd.DataFrame(
+        rows = (
             {
                 "block": block,
                 "stage": self.stages[block],
@@ -108,6 +111,7 @@ class Attributions:
             }
             for block, values in self.values.items()
         )
+        return self._remarked(pd.DataFrame(rows))
 
     def by_channel(self) -> pd.DataFrame:
         """What each channel adds, the most first in each block.
@@ -129,7 +133,7 @@ class Attributions:
                 }
             )
             frames.append(frame.sort_values("absolute", ascending=False, kind="stable"))
-        return pd.concat(frames, ignore_index=True)
+        return self._remarked(pd.concat(frames, ignore_index=True))
 
     def by_image(self) -> pd.DataFrame:
         """What the gates of each block add for each image.
@@ -164,7 +168,11 @@ class Attributions:
                 )
             )
         table = pd.concat(frames, ignore_index=True)
-        return table.sort_values("image", kind="stable", ignore_index=True).drop(columns="image")
+        return self._remarked(table.sort_values("image", kind="stable", ignore_index=True).drop(columns="image"))
+
+    def _remarked(self, table: pd.DataFrame) -> pd.DataFrame:
+        table.attrs["remarks"] = list(self.remarks)
+        return table
 
 
 def _half(absolute: NDArray[np.float64]) -> int:
@@ -274,6 +282,7 @@ def attribute(
         labels=np.concatenate(labels),
         targets=np.concatenate(targets),
         paths=tuple(paths),
+        remarks=network.remarks,
     )
 
 

@@ -302,3 +302,9 @@ def test_conductance_of_a_gate_whose_channels_are_last() -> None:
     assert expected.shape == (4, 1, 1, 6)
     (block,) = network.blocks
     close(found.values[block], expected[:, 0, 0])
+
+
+def test_tables_say_what_there_is_to_say_of_the_network(tiny_network: Network) -> None:
+    found = attribute(replace(tiny_network, remarks=("Its file was changed.",)), data=BATCHES)
+    for table in (found.by_block(), found.by_channel(), found.by_image()):
+        assert table.attrs["remarks"] == ["Its file was changed."]
