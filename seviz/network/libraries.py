@@ -1,4 +1,4 @@
-"""Networks of timm, torchvision, seviz, the Hugging Face hub, and a person's own file or directory."""
+"""Networks of timm, torchvision, seviz, the Hugging Face hub, an ONNX file, and a person's own file or directory."""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
@@ -26,10 +26,12 @@ from seviz.network.checkpoints import load_checkpoint
 from seviz.network.factories import made_by
 from seviz.network.imagenet import imagenet_classes
 from seviz.network.networks import Network
+from seviz.network.onnx_modules import read_onnx
 from seviz.network.preprocessing import of_timm, of_torchvision
 from seviz.network.settings import Settings
-from seviz.network.specs import LOCAL, MEMORY
+from seviz.network.specs import LOCAL, MEMORY, ONNX
 from seviz.network.trust import HUB, LIBRARIES, told
+from seviz.network.wrapping import NoPreprocess
 
 _WEIGHTS_ON_THE_HUB = ("model.safetensors", "pytorch_model.bin")
 
@@ -41,6 +43,8 @@ def load_base(spec: str, weights: str, settings: Settings) -> Network:
             f"model {spec!r} was a module in memory, which no spec makes again; hand it over in Python:"
             " seviz.wrap(module, example)"
         )
+    if spec.startswith(ONNX):
+        return _from_onnx(spec, weights, settings)
     if spec.startswith(HUB):
         return _from_hub(spec, weights, settings)
     if spec.startswith(LOCAL):
@@ -52,7 +56,7 @@ def load_base(spec: str, weights: str, settings: Settings) -> Network:
         known = ", ".join(f"{library}/NAME" for library in _LIBRARIES)
         raise UnknownModelError(
             f"model {spec!r} is not understood; expected one of {known}, hf-hub:OWNER/NAME, {LOCAL}PATH,"
-            " path/to/file.py:factory, such as timm/seresnet50"
+            f" {ONNX}FILE, path/to/file.py:factory, such as timm/seresnet50"
         )
     return _LIBRARIES[source](spec, name, weights, settings)
 
@@ -156,6 +160,39 @@ def _from_factory(spec: str, weights: str, settings: Settings) -> Network:
     if unsaid:
         assumed.append(f"preprocessing: ImageNet's, since the factory gives none ({', '.join(unsaid)})")
     return replace(network, assumed=tuple(assumed))
+
+
+def _from_onnx(spec: str, weights: str, settings: Settings) -> Network:
+    """A network in an ONNX file, preprocessed as ImageNet's are unless it is said otherwise."""
+    if weights == "none":
+        raise WeightsError(f"{spec} has its weights in the file, and none can be drawn; leave weights out")
+    for name in ("num_classes", "model_kwargs"):
+        if name in settings.given():
+            raise OptionError(f"{name} is given, and {spec} is a network that is made already; leave it out")
+    read = read_onnx(spec, Path(spec.removeprefix(ONNX)).expanduser(), settings)
+    if len(read.size) != 3:
+        name = Path(spec.removeprefix(ONNX)).name
+        return Network(
+            spec=spec,
+            weights=weights,
+            trained=True,
+            model=read.module,
+            preprocess=NoPreprocess(name, f"it takes {len(read.size) - 1}-dimensional data: give arrays, or batches"),
+            preprocessing={"library": "none"},
+            input_size=read.size,  # type: ignore[arg-type]
+            classes=None,
+            example=torch.zeros(2, *read.size),
+            factory_sha256=read.sha256,
+            assumed=read.assumed,
+        )
+    config = timm.data.resolve_data_config({"input_size": read.size, "crop_pct": 1.0})
+    unsaid = [name for name in ("mean", "std") if name not in settings.given()]
+    assumed = read.assumed
+    if unsaid:
+        assumed = (*assumed, f"preprocessing: ImageNet's, since an ONNX file gives none ({', '.join(unsaid)})")
+    return replace(
+        _network(spec, weights, read.module, config, None), factory_sha256=read.sha256, assumed=assumed
+    )
 
 
 def _from_torchvision(spec: str, name: str, weights: str, settings: Settings) -> Network:
