@@ -190,9 +190,7 @@ def _from_onnx(spec: str, weights: str, settings: Settings) -> Network:
     assumed = read.assumed
     if unsaid:
         assumed = (*assumed, f"preprocessing: ImageNet's, since an ONNX file gives none ({', '.join(unsaid)})")
-    return replace(
-        _network(spec, weights, read.module, config, None), factory_sha256=read.sha256, assumed=assumed
-    )
+    return replace(_network(spec, weights, read.module, config, None), factory_sha256=read.sha256, assumed=assumed)
 
 
 def _from_torchvision(spec: str, name: str, weights: str, settings: Settings) -> Network:

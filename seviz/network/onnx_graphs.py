@@ -449,13 +449,9 @@ def _shapes(model: Any, names: list[str], layout: _Layout) -> list[list[Any]]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(
-            probed.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(probed.SerializeToString(), options, providers=["CPUExecutionProvider"])
         source = probed.graph.input[0].name
-        return [
-            session.run(names, {source: np.zeros((images, *layout.size), np.float32)}) for images in _FEW_AND_MANY
-        ]
+        return [session.run(names, {source: np.zeros((images, *layout.size), np.float32)}) for images in _FEW_AND_MANY]
     except Exception:  # whatever onnxruntime raises: then the shapes stay computed
         return [[], []]
 

@@ -14,6 +14,7 @@ from torch import Tensor, fx, nn
 from seviz.errors import ModelError
 from seviz.extras import needing
 from seviz.foreign import line
+from seviz.network.onnx_blocks import POOLING, group_blocks
 from seviz.network.onnx_graphs import OnnxGraph, read_graph
 from seviz.network.products import tensors_in
 from seviz.network.settings import Settings
@@ -75,6 +76,13 @@ def _converted(spec: str, graph: OnnxGraph) -> nn.Module:
             warnings.simplefilter("ignore")
             module = onnx2torch.convert(graph.prepared)
             _repair(module)
+            kinds = {node.name: node.op_type for node in graph.prepared.graph.node}
+            group_blocks(
+                module,
+                {name for name, kind in kinds.items() if kind == "Mul"},
+                {name for name, kind in kinds.items() if kind in POOLING},
+            )
+            _tidy(module)
     except Exception as error:  # whatever the converters raise at what they do not know
         raise ModelError(
             f"model {spec!r} cannot be converted ({type(error).__name__}: {line(error)}); export the network another"
@@ -97,7 +105,10 @@ def _repair(module: fx.GraphModule) -> None:
                 node.kwargs = {name: _number(module, each) for name, each in node.kwargs.items()}
     module.graph.eliminate_dead_code()
     module.recompile()
-    module.delete_all_unused_submodules()
+
+
+def _tidy(module: fx.GraphModule) -> None:
+    """Take out buffers that nothing uses any more, and let every tensor lie in memory as torch lays it."""
     used = {node.target for node in module.graph.nodes if node.op == "get_attr"}
     for name, _ in list(module.named_buffers()):
         place, _, last = name.rpartition(".")
