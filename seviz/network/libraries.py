@@ -1,4 +1,4 @@
-"""Networks of timm, torchvision, seviz, the Hugging Face hub, an ONNX file, and a person's own file or directory."""
+"""Networks of timm, torchvision, seviz, the Hugging Face hub, and a person's own file or directory."""
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from seviz.errors import ModelError
-from seviz.extras import needing
 from seviz.foreign import line
 from seviz.network.onnx_blocks import POOLING, group_blocks
-from seviz.network.onnx_graphs import OnnxGraph, read_graph
+from seviz.network.onnx_files import read_graph
+from seviz.network.onnx_graphs import OnnxGraph, session_of
 from seviz.network.products import tensors_in
 from seviz.network.settings import Settings
 
@@ -88,7 +88,8 @@ def _converted(spec: str, graph: OnnxGraph) -> nn.Module:
             f"model {spec!r} cannot be converted ({type(error).__name__}: {line(error)}); export the network another"
             " way, or hand it over as a torch module: seviz.wrap(module, example)"
         ) from error
-    return module.eval()
+    whole: nn.Module = module.eval()
+    return whole
 
 
 def _repair(module: fx.GraphModule) -> None:
@@ -190,18 +191,11 @@ def _remedy(graph: OnnxGraph) -> str:
 
 
 def _by_onnxruntime(spec: str, graph: OnnxGraph, images: Tensor, at_once: int) -> list[NDArray[Any]]:
-    with needing("onnx", f"model {spec!r}"):
-        import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
     x = images.movedim(1, -1) if graph.channels_last else images
+    batches = x.contiguous().numpy().reshape(-1, at_once, *x.shape[1:])
     try:
-        session = onnxruntime.InferenceSession(
-            graph.given.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        parts = [
-            session.run(list(graph.outputs), {graph.input: some.contiguous().numpy()}) for some in x.split(at_once)
-        ]
+        session = session_of(graph.given)
+        parts = [session.run(list(graph.outputs), {graph.input: batch}) for batch in batches]
     except Exception as error:  # whatever onnxruntime raises
         raise ModelError(f"model {spec!r} is not run by onnxruntime: {line(error)}") from error
     return [np.concatenate([np.atleast_1d(one) for one in outputs]) for outputs in zip(*parts, strict=True)]

@@ -127,7 +127,7 @@ class SavedNetwork:
 
 
 def structural_weights(spec: str) -> str:
-    """The weights to load a network with where only its structure counts: none, but its own where there are no others."""
+    """The weights to load a network with where only its structure counts: none, or its own if it has no others."""
     return "pretrained" if is_saved_network(spec) or spec.startswith(ONNX) else "none"
 
 

@@ -234,8 +234,9 @@ def factory_remark(made: Making, recorded: str | None, *, file: Path) -> str:
         return ""
     if now == recorded:
         return ""
+    kind = "Python" if made.code else "ONNX"
     return (
-        f"The {'Python' if made.code else 'ONNX'} file {shown(made.file)} was changed since {str(file)!r} was written (SHA-256 {now[:12]}, there"
+        f"The {kind} file {shown(made.file)} was changed since {str(file)!r} was written (SHA-256 {now[:12]}, there"
         f" {recorded[:12]}): with the same weights, too, its network may compute something else."
     )
 
