@@ -218,8 +218,9 @@ def _open_batch(graph: Any, layout: Layout, name: str) -> None:
         if node.op_type != "Reshape" or node.input[1] not in tensors or node.input[0] not in data:
             continue
         shape = numpy_helper.to_array(tensors[node.input[1]]).copy()
-        if shape.ndim == 1 and len(shape) and shape[0] == layout.batch:
+        if shape.ndim == 1 and len(shape) and shape[0] == layout.batch and 0 not in shape:
             shape[0] = 0 if -1 in shape else -1
+            del node.attribute[:]
             node.input[1] = f"seviz_shape_of_{node.name}"
             graph.initializer.append(numpy_helper.from_array(shape.astype(np.int64), node.input[1]))
 
