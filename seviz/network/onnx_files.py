@@ -11,7 +11,7 @@ from typing import Any
 from seviz.errors import ModelError, OptionError, UnknownModelError
 from seviz.extras import needing
 from seviz.foreign import line, read_regular, regular, shown
-from seviz.network.onnx_graphs import STANDARD, Layout, OnnxGraph, prepare
+from seviz.network.onnx_graphs import STANDARD, Layout, OnnxGraph, ending_at_logits, prepare, with_outputs
 from seviz.network.settings import Settings
 
 LARGEST = (1 << 31) - 1
@@ -63,10 +63,23 @@ def read_graph(spec: str, file: Path, settings: Settings) -> OnnxGraph:
         _load_tensors(model, place.parent, LARGEST - len(content))
     except Exception as error:  # whatever protobuf, and then a tensor, stumbles over
         raise ModelError(f"model {spec!r} is no ONNX file that can be read: {line(error)}") from error
-    prepared = _readable(spec, model)
+    _checked(spec, model)
     source = _input_of(spec, model.graph)
     layout = _layout(spec, source, model.graph, settings)
-    return prepare(spec, model, prepared, layout, hashlib.sha256(content).hexdigest())
+    ending, outputs, assumed = ending_at_logits(model)
+    prepared = prepare(spec, _readable(spec, ending), layout)
+    given = with_outputs(model, outputs)
+    return OnnxGraph(
+        given=given,
+        prepared=prepared,
+        sha256=hashlib.sha256(content).hexdigest(),
+        input=source.name,
+        size=layout.size,
+        batch=layout.batch,
+        channels_last=layout.channels_last,
+        outputs=outputs,
+        assumed=(*layout.assumed, *assumed),
+    )
 
 
 def _load_tensors(model: Any, directory: Path, most: int) -> None:
@@ -104,36 +117,41 @@ def _tensors(graph: Any) -> Iterator[Any]:
             yield from attribute.tensors
 
 
-def _readable(spec: str, model: Any) -> Any:
-    """The model with operators of versions that can be read; raises ModelError naming those that cannot be."""
+def _checked(spec: str, model: Any) -> None:
+    """Raise ModelError if operators cannot be read in any version, naming all, or the model is no valid ONNX."""
     import onnx
-    from onnx import version_converter
 
-    strange = _unreadable(model)
     try:
         onnx.checker.check_model(model)
     except Exception as error:
-        if not strange:
-            raise ModelError(f"model {spec!r} is damaged, or no valid ONNX: {line(error)}") from error
-    else:
-        version = next((each.version for each in model.opset_import if each.domain in STANDARD), _NEWEST)
-        if strange or not _OLDEST <= version <= _NEWEST:
-            try:
-                other = version_converter.convert_version(model, _NEWEST)
-            except Exception:  # of operators that it does not know either
-                other = model
-            if not (left := _unreadable(other)):
-                return other
-            strange = left if other is not model else strange
+        if strange := _unreadable(model):
+            raise _strange(spec, strange) from error
+        raise ModelError(f"model {spec!r} is damaged, or no valid ONNX: {line(error)}") from error
+
+
+def _readable(spec: str, model: Any) -> Any:
+    """The model with operators of versions that can be read; raises ModelError naming those that cannot be."""
+    from onnx import version_converter
+
+    strange = _unreadable(model)
+    version = next((each.version for each in model.opset_import if each.domain in STANDARD), _NEWEST)
+    if strange or not _OLDEST <= version <= _NEWEST:
+        try:
+            other = version_converter.convert_version(model, _NEWEST)
+        except Exception:  # of operators that it does not know either: some can be read as they are
+            other = model
+        model, strange = other, _unreadable(other)
     if strange:
-        names = ", ".join(strange[:_OPERATORS_SHOWN]) + (", ..." if len(strange) > _OPERATORS_SHOWN else "")
-        raise ModelError(
-            f"model {spec!r} has operators that cannot be read: {names}; export the network in float32 and with an"
-            f" opset from {_OLDEST} to {_NEWEST}, or hand it over as a torch module: seviz.wrap(module, example)"
-        )
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    return copy
+        raise _strange(spec, strange)
+    return model
+
+
+def _strange(spec: str, operators: list[str]) -> ModelError:
+    names = ", ".join(operators[:_OPERATORS_SHOWN]) + (", ..." if len(operators) > _OPERATORS_SHOWN else "")
+    return ModelError(
+        f"model {spec!r} has operators that cannot be read: {names}; export the network in float32 and with an opset"
+        f" from {_OLDEST} to {_NEWEST}, or hand it over as a torch module: seviz.wrap(module, example)"
+    )
 
 
 def _unreadable(model: Any) -> list[str]:

@@ -81,21 +81,17 @@ class Layout:
     assumed: tuple[str, ...]
 
 
-def prepare(spec: str, model: Any, prepared: Any, layout: Layout, sha256: str) -> OnnxGraph:
-    """Bring a graph into the form that can be made a module.
+def prepare(spec: str, model: Any, layout: Layout) -> Any:
+    """Bring a graph into the form that a module can be made of.
 
     Parameters
     ----------
     spec
         For messages.
     model
-        As the file has it.
-    prepared
-        The same, with operators of versions that can be read; is changed.
+        With operators of versions that can be read; is changed.
     layout
         Its input.
-    sha256
-        Of the file.
 
     Raises
     ------
@@ -105,33 +101,27 @@ def prepare(spec: str, model: Any, prepared: Any, layout: Layout, sha256: str) -
     import onnx
 
     name = layout.name
-
-    graph = prepared.graph
-    _rename(graph)
-    _constants_kept(graph)
-    outputs, assumed = _logits(graph)
+    _rename(model.graph)
+    _constants_kept(model.graph)
     if layout.channels_last:
-        first = onnx.helper.make_node("Transpose", ["seviz_images"], [name], "seviz_channels_last", perm=[0, 2, 3, 1])
-        graph.node.insert(0, first)
-    _open_batch(graph, layout, "seviz_images" if layout.channels_last else name)
-    prepared = _inferred(spec, prepared)
-    _shapes_kept(prepared, layout)
-    prepared = _inferred(spec, prepared)
-    given = onnx.ModelProto()
-    given.CopyFrom(model)
-    there = {each.name for each in given.graph.output}
-    given.graph.output.extend(onnx.ValueInfoProto(name=each) for each in outputs if each not in there)
-    return OnnxGraph(
-        given=given,
-        prepared=prepared,
-        sha256=sha256,
-        input=name,
-        size=layout.size,
-        batch=layout.batch,
-        channels_last=layout.channels_last,
-        outputs=outputs,
-        assumed=(*layout.assumed, *assumed),
-    )
+        name = "seviz_images"
+        first = onnx.helper.make_node("Transpose", [name], [layout.name], "seviz_channels_last", perm=[0, 2, 3, 1])
+        model.graph.node.insert(0, first)
+    _open_batch(model.graph, layout, name)
+    model = _inferred(spec, model)
+    _shapes_kept(model, layout)
+    return _inferred(spec, model)
+
+
+def with_outputs(model: Any, names: tuple[str, ...]) -> Any:
+    """A copy of a model whose values of these names are outputs, too."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    there = {output.name for output in model.graph.output}
+    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
+    return copy
 
 
 def _rename(graph: Any) -> None:
@@ -178,22 +168,25 @@ def _constants_kept(graph: Any) -> None:
     _set(graph.node, left)
 
 
-def _logits(graph: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Let the graph end before a last Softmax or Sigmoid; gives its outputs, and what was decided."""
+def ending_at_logits(model: Any) -> tuple[Any, tuple[str, ...], tuple[str, ...]]:
+    """A copy of a model that ends before a last Softmax or Sigmoid; with its outputs, and what was decided."""
     import onnx
 
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    graph = copy.graph
     made_by = {output: node for node in graph.node for output in node.output}
-    (first, *others) = (each.name for each in graph.output)
-    name = first
+    outputs = tuple(each.name for each in graph.output)
+    name = outputs[0] if len(outputs) == 1 else ""
     while name in made_by and made_by[name].op_type == "Identity":
         name = made_by[name].input[0]
     kind = made_by[name].op_type if name in made_by else ""
-    if others or kind not in ("Softmax", "Sigmoid"):
-        return (first, *others), ()
+    if kind not in ("Softmax", "Sigmoid"):
+        return copy, outputs, ()
     name = made_by[name].input[0]
     _set(graph.output, [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)])
     _drop_unused(graph)
-    return (name,), (f"outputs: logits, as they are before the last {kind} of the graph",)
+    return copy, (name,), (f"outputs: logits, as they are before the last {kind} of the graph",)
 
 
 def _open_batch(graph: Any, layout: Layout, name: str) -> None:

@@ -15,7 +15,7 @@ import seviz
 from seviz.errors import PruningError, SevizWarning, TrustError, UnknownModelError
 from seviz.experiments.reopening import reopen_network
 from seviz.network.networks import Network
-from seviz.network.trust import file_sha256, making
+from seviz.network.trust import file_sha256, making, require_trust
 from seviz.run.store import Run
 from tests.cli.commands import error_of
 from tests.network.onnx_graphs import CHANNELS, by_onnxruntime, graph, written
@@ -86,6 +86,8 @@ def test_a_saved_network_is_opened_with_the_file_it_was_made_from(network: Netwo
     other()
     with pytest.raises(TrustError, match=r"'saved/network.json' has base 'onnx:net.onnx', and .*is another file now"):
         seviz.load("saved")
+    with pytest.raises(TrustError, match=r"^'saved/network.json' has base 'onnx:net.onnx'"):
+        require_trust("saved", file=Path("f"), field="x")
     assert seviz.load("saved", trust_code=True).blocks["SE_2_1"].gate == "hard_sigmoid(0.3, 0.5)"
     assert seviz.load("saved", model="onnx:net.onnx").blocks["SE_2_1"].gate == "hard_sigmoid(0.3, 0.5)"
     record = json.loads(Path("saved/network.json").read_text())
@@ -119,3 +121,13 @@ def test_channels_are_masked_or_it_is_told_why_they_cannot_be_cut(network: Netwo
     np.testing.assert_allclose(logits, flat * (np.arange(CHANNELS) % 4 >= 2) @ matrix, rtol=1e-5, atol=1e-5)
     with pytest.raises(PruningError):
         seviz.prune(network, scores, parameters=0.5)
+
+
+def test_weights_of_another_file(network: Network) -> None:
+    state = {name: tensor + 0.5 for name, tensor in network.model.state_dict().items()}
+    torch.save(state, "other.pt")
+    again = seviz.load("onnx:net.onnx", weights="other.pt")
+    assert again.weights_file_sha256 == file_sha256(Path("other.pt"))
+    assert again.factory_sha256 == network.factory_sha256
+    for name, tensor in again.model.state_dict().items():
+        torch.testing.assert_close(tensor, state[name], rtol=0, atol=0)
