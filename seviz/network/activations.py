@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from seviz.network.bounds import UNBOUNDED, Bounds, bounds_of
 from seviz.network.origins import NUMBER_BY_NUMBER, PIECES, Origin
+from seviz.network.positions import Layout
 from seviz.network.products import Form, gate_of, map_tensors
 
 GATES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -33,6 +34,7 @@ def activation(
     louder: Callable[[], Sequence[tuple[Origin, Tensor]]],
     *,
     form: Form = "factor",
+    layout: Layout = "first",
 ) -> tuple[str, Bounds]:
     """The name of the function that makes a gate out of something computed before it, and the function's bounds.
 
@@ -45,8 +47,8 @@ def activation(
         The origin of the factor.
     factor
         Its value, (batch, channels).
-    form
-        What `gate` is of the factor: see `seviz.network.products`.
+    form, layout
+        What `gate` is of the factor, and where its channels stand: see `seviz.network.products`.
     louder
         Gives origin and value of the factor in further passes, of input that is larger.
 
@@ -65,11 +67,11 @@ def activation(
     tolerance = 1e-5 if factor.dtype in (torch.float32, torch.float64) else 2e-2
     curves: list[tuple[Origin, Tensor, Tensor]] = []
     computable = True
-    if _was_edited(gate, factor, form):
+    if _was_edited(gate, factor, form, layout):
         return "other", UNBOUNDED
     for origin in _before(gate, factor):
         try:
-            curves.append((origin, *_curve(gate, origin, form, factor.shape[1])))
+            curves.append((origin, *_curve(gate, origin, form, layout, factor.shape[1])))
         except _NotComputableError:
             computable = False
             break
@@ -99,20 +101,20 @@ class _NotComputableError(Exception):
     """A function on the way was not seen."""
 
 
-def _was_edited(gate: Origin, factor: Tensor, form: Form) -> bool:
+def _was_edited(gate: Origin, factor: Tensor, form: Form, layout: Layout) -> bool:
     """Whether the factor is not what the functions that were seen make of what the gate was computed from."""
     try:
         for start in _before(gate, factor)[:1]:
             assert start.value is not None
             tolerance = 1e-4 if factor.dtype in (torch.float32, torch.float64) else 2e-2
-            again = gate_of(_again(gate, start, start.value), form, factor.shape[1])
+            again = gate_of(_again(gate, start, start.value), form, factor.shape[1], layout)
             return not torch.allclose(again.reshape(factor.shape), factor, rtol=tolerance, atol=tolerance)
     except _NotComputableError:
         pass
     return False
 
 
-def _curve(gate: Origin, start: Origin, form: Form, channels: int) -> tuple[Tensor, Tensor]:
+def _curve(gate: Origin, start: Origin, form: Form, layout: Layout, channels: int) -> tuple[Tensor, Tensor]:
     """The gate as a function of a value before it: arguments from small to large, and what comes of them."""
     assert start.value is not None
     like = start.value
@@ -125,7 +127,7 @@ def _curve(gate: Origin, start: Origin, form: Form, channels: int) -> tuple[Tens
     xs, ys = [], []
     for some in shuffled.reshape(rounds, -1):
         x = some.to(like.dtype).to(like.device).reshape(like.shape)
-        y = gate_of(_again(gate, start, x), form, channels)
+        y = gate_of(_again(gate, start, x), form, channels, layout)
         if y.numel() != x.numel():
             raise _NotComputableError
         xs.append(x.cpu().double().flatten())

@@ -1,8 +1,8 @@
 """Find the Squeeze-and-Excitation blocks of a network by what they do, and name them SE_stage_block.
 
-An SE block is where a feature map `u` (batch, channels, height, width) is multiplied by a factor that is one
-number per image and channel and is computed from `u` through a squeeze and learned weights. Type names decide
-nothing.
+An SE block is where a feature map `u` (batch, channels, positions...) is multiplied by a factor that is one number per
+image and channel and is computed from `u` through a squeeze and learned weights. There are one to three axes of
+positions, and the channels may be last. Type names decide nothing.
 
 References
 ----------
@@ -23,6 +23,7 @@ from seviz.network.activations import activation
 from seviz.network.bounds import UNBOUNDED, Bounds
 from seviz.network.examples import ROWS, Example, Given, larger, random_example, rows_of, run_example
 from seviz.network.modes import buffers_kept, undisturbed
+from seviz.network.positions import Layout
 from seviz.network.products import Form
 from seviz.network.stages import dilations, stage_numbers, stride
 from seviz.network.tracing import Find, Scaling, Trace, outside_torchscript, trace
@@ -57,7 +58,8 @@ class SEBlock:
     stage, block
         The numbers in the name.
     stride
-        Side of the input over side of the feature map.
+        Side of the input over side of the feature map: the d-th root of positions in over positions out, where the
+        input has d axes of positions.
     dilation
         Of the convolutions around the block; the stage is told from stride times dilation.
     weights
@@ -74,6 +76,8 @@ class SEBlock:
         channel.
     operand, form
         Which of the two operands of the product holds the gate, and as what.
+    layout
+        Where the network keeps the channels of the feature map: "first", (batch, channels, positions...), or "last".
     """
 
     name: str
@@ -96,6 +100,7 @@ class SEBlock:
     pieces: tuple[tuple[int, int], ...] = ()
     operand: int = 1
     form: Form = "factor"
+    layout: Layout = "first"
 
 
 def learned_tensor(model: nn.Module, name: str) -> Tensor:
@@ -195,7 +200,7 @@ def find_se_blocks(model: nn.Module, example: Example) -> dict[str, SEBlock]:
     example
         What the model takes, of which only shapes, types and device count: a tensor (batch, ...); its shape, where
         three whole numbers are channels, height and width, and any other shape includes the batch; a tuple of
-        positional arguments; or a dict of keyword arguments.
+        positional arguments; or a dict of keyword arguments. So inputs of one axis of positions are given as a tensor.
 
     Returns
     -------
@@ -295,7 +300,8 @@ def _survey(model: nn.Module, example: Example) -> Survey:
         given = random_example(model, example, rows)  # an exported graph may take that batch only
         state, finds = _watched(model, given)
     single: tuple[str, ...] = ()
-    for enlarged in larger(given) if state.single or not exact(finds, given) else ():
+    layout = state.layout_of_input
+    for enlarged in larger(given, layout) if state.single or not exact(finds, given, layout) else ():
         try:
             more = _watched(model, enlarged)
         except ExampleError:
@@ -304,7 +310,7 @@ def _survey(model: nn.Module, example: Example) -> Survey:
         if len(more[1]) < len(finds):
             break
         (state, finds), given = more, enlarged
-        if not state.single and exact(finds, given):
+        if not state.single and exact(finds, given, layout):
             break
     checked = [(find, verified(model, given, find)) for find in finds]
     holding = [(find, again) for find, again in checked if again is not None]
@@ -367,7 +373,8 @@ def _se_layers(model: nn.Module, outer: str) -> Iterator[str]:
 
 def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: Given, state: Trace) -> dict[str, SEBlock]:
     """The blocks of finds, each with itself as verified, named by stage and order."""
-    strides = [stride(given.images, find.u.shape) for find, _ in finds]
+    sizes = given.sizes(state.layout_of_input)
+    strides = [stride(sizes, find.u.shape) for find, _ in finds]
     around = dilations(model, {find.path: s for (find, _), s in zip(finds, strides, strict=True)})
     stages = stage_numbers(strides, [around[find.path] for find, _ in finds])
     order = Counter[int]()
@@ -375,7 +382,9 @@ def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: Given, state
     for (find, again), reduced, stage in zip(finds, strides, stages, strict=True):
         order[stage] += 1
         name, channels = f"SE_{stage}_{order[stage]}", find.u.shape[1]
-        gate, bounds = activation(again.origin, lead_of(again), partial(louder, model, given, find), form=find.form)
+        gate, bounds = activation(
+            again.origin, lead_of(again), partial(louder, model, given, find), form=find.form, layout=find.layout
+        )
         made_by = find.gate if find.gate is not None and again.gate is not None else None
         blocks[name] = SEBlock(
             name=name,
@@ -398,5 +407,6 @@ def _named(model: nn.Module, finds: list[tuple[Find, Find]], given: Given, state
             pieces=find.pieces,
             operand=find.operand,
             form=find.form,
+            layout=find.layout,
         )
     return blocks

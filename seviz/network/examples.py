@@ -10,15 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from seviz.errors import ExampleError
-from seviz.network.products import batch_of, is_feature_map, map_tensors, tensors_in
+from seviz.network.positions import RANKS, Layout, is_feature_map, position_sizes
+from seviz.network.products import batch_of, map_tensors, tensors_in
 
 Example = Tensor | tuple[Any, ...] | dict[str, Any]
 """What a network takes: a tensor, its shape, a tuple of arguments, or a dict of keyword arguments."""
 
 ROWS = 2
 """Of the batch that is watched."""
-_MULTIPLE = 64  # of the sides of images that every usual stride divides
-_LARGEST = 256  # side that a small image is enlarged to
+_MULTIPLES = {1: 64, 2: 64, 3: 32}
+"""Of sides that every usual stride divides, by the number of axes of positions."""
+_LARGEST = {1: 256, 2: 256, 3: 64}
+"""Side that a small input is enlarged to."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,12 @@ class Given:
 
     @property
     def images(self) -> tuple[int, ...]:
-        """The shape of the first batch of images, or of the first tensor."""
-        tensors = list(tensors_in((self.args, self.kwargs)))
-        return tuple(next((x for x in tensors if x.ndim >= 4), tensors[0]).shape)
+        """The shape of the tensor with the most axes, the first of them where several have as many."""
+        return tuple(max(tensors_in((self.args, self.kwargs)), key=lambda x: x.ndim).shape)
+
+    def sizes(self, layout: Layout) -> tuple[int, ...]:
+        """The lengths of the axes of positions of those images, in a layout."""
+        return position_sizes(self.images, layout)
 
 
 def rows_of(example: Example) -> int:
@@ -81,7 +87,7 @@ def random_example(model: nn.Module, example: Example, rows: int = ROWS) -> Give
             )
         kind = like.dtype if like.is_floating_point() else parameter.dtype
         images = _drawn((rows, *rest), 0).to(device=like.device, dtype=kind)
-        return Given((images,), {}, f"shape {shape}", resizable=len(rest) == 3)
+        return Given((images,), {}, f"shape {shape}", resizable=len(rest) + 1 in RANKS)
     if not isinstance(example, tuple | dict) or next(tensors_in(example), None) is None:
         raise ExampleError(
             f"example is a {type(example).__name__} without tensors,"
@@ -132,16 +138,17 @@ def run_example(model: nn.Module, given: Given) -> Any:
         ) from error
 
 
-def larger(given: Given) -> Iterator[Given]:
-    """The same images at sizes that strides divide, each larger than the one before."""
+def larger(given: Given, layout: Layout) -> Iterator[Given]:
+    """The same images, in a layout, at sizes that strides divide, each larger than the one before."""
     if not given.resizable:
         return
     (images,) = given.args
-    sides = tuple(images.shape[2:])
-    while max(sides) < _LARGEST:
-        sides = tuple(_MULTIPLE * -(-(side + 1) // _MULTIPLE) for side in sides)
-        larger = _drawn((*images.shape[:2], *sides), 0).to(images)
-        yield replace(given, args=(larger,))
+    sides = given.sizes(layout)
+    multiple, largest = _MULTIPLES[len(sides)], _LARGEST[len(sides)]
+    while max(sides) < largest:
+        sides = tuple(multiple * -(-(side + 1) // multiple) for side in sides)
+        shape = (*images.shape[:2], *sides) if layout == "first" else (images.shape[0], *sides, images.shape[-1])
+        yield replace(given, args=(_drawn(shape, 0).to(images),))
 
 
 def random_like(tensor: Tensor, seed: int, scale: float = 1.0) -> Tensor:
@@ -149,6 +156,9 @@ def random_like(tensor: Tensor, seed: int, scale: float = 1.0) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
     values = _drawn(tensor.shape, seed)
-    if is_feature_map(tensor):
-        values += 2 * torch.randn(*tensor.shape[:2], 1, 1, generator=torch.Generator().manual_seed(seed + 1000))
+    if is_feature_map(tensor):  # whichever axis its channels are
+        generator = torch.Generator().manual_seed(seed + 1000)
+        ones = (1,) * (tensor.ndim - 2)
+        values += 2 * torch.randn(*tensor.shape[:2], *ones, generator=generator)
+        values += 2 * torch.randn(tensor.shape[0], *ones, tensor.shape[-1], generator=generator)
     return (scale * values).to(tensor)

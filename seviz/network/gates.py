@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from seviz.errors import CheckpointedError, GatesNotSeenError, OptionError
 from seviz.network.blocks import SEBlock
+from seviz.network.positions import over_positions
 from seviz.network.products import Product
 from seviz.network.reading import Measure, Place, recorded_products, visit_products
 from seviz.network.wrappers import bare, refuse_compiled
@@ -65,15 +66,10 @@ class Gates(Mapping[str, Tensor]):
         return dict(self._values[signal])
 
 
-def _over(u: Tensor) -> tuple[int, ...]:
-    """The axes of the positions."""
-    return tuple(range(2, u.ndim))
-
-
 _MEASURES: dict[Signal, Measure] = {
     "excitation": lambda product, gate: gate,
-    "squeeze": lambda product, gate: product.u.mean(_over(product.u)),
-    "response": lambda product, gate: product.u.abs().mean(_over(product.u)) * gate.abs(),
+    "squeeze": lambda product, gate: over_positions(product.u),
+    "response": lambda product, gate: over_positions(product.u.abs()) * gate.abs(),
 }
 
 

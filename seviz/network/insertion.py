@@ -425,5 +425,5 @@ def _sites(model: nn.Module, position: Position) -> list[_Site]:
         for index, (place, ruler) in enumerate(zip(places, rulers, strict=True))
         if ruler.shape is not None
     ]
-    stages = stage_numbers([stride(shape, at) for _, _, at in seen])
+    stages = stage_numbers([stride(shape[2:], at) for _, _, at in seen])
     return [_Site(index, path, stage, at[1]) for (index, path, at), stage in zip(seen, stages, strict=True)]

@@ -6,10 +6,15 @@ from typing import Any
 
 from torch import Tensor
 
-COPIES = {
-    *("clone", "contiguous", "to", "type", "float", "half", "bfloat16", "double", "detach", "cpu", "cuda"),
+from seviz.network.positions import Layout
+
+FORMING = {
     *("view", "view_as", "reshape", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze"),
-    *("permute", "transpose", "movedim", "type_as", "get"),
+    *("permute", "transpose", "movedim", "get"),
+}
+"""Functions whose result is their argument with other axes."""
+COPIES = FORMING | {
+    *("clone", "contiguous", "to", "type", "float", "half", "bfloat16", "double", "detach", "cpu", "cuda", "type_as"),
 }
 """Functions whose result is their argument, whether or not torch had to copy it."""
 EXPANSIONS = {"expand", "expand_as", "broadcast_to"}
@@ -36,6 +41,13 @@ ELEMENTWISE = {
     *("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine", "quantize_per_tensor", "dequantize"),
 }
 """Functions that treat every number, or every channel, for itself."""
+CHANNELS_FIRST = {
+    *("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution"),
+    *("batch_norm", "instance_norm", "group_norm"),
+}
+"""Functions that take and give channels behind the batch."""
+CHANNELS_LAST = {"linear", "layer_norm", "rms_norm", "embedding"}
+"""Functions that take and give channels at the end."""
 NUMBER_BY_NUMBER = ELEMENTWISE | COPIES | EXPANSIONS
 
 UNREGISTERED = "<unregistered>"
@@ -81,6 +93,10 @@ class Origin:
         The innermost module that gave it as output, and which call of it.
     followed
         Whether every function on the way was seen.
+    layout
+        Where its channels stand, as the functions that it went through have them; None where that is not known.
+    axes
+        Of the input and what is a view or a copy of it: where the axes 1 and -1 of the input are now.
     """
 
     serial: int
@@ -100,6 +116,8 @@ class Origin:
     call: tuple[Callable[..., Any], Any, Any] | None = None
     module: tuple[str, int] | None = None
     followed: bool = True
+    layout: Layout | None = None
+    axes: tuple[int | None, int | None] | None = None
 
     @property
     def is_descriptor(self) -> bool:

@@ -6,12 +6,14 @@ every later pass, and reading it costs no look at values.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+from seviz.network.positions import Layout, channels_first, is_feature_map, spread_over
 
 Form = Literal["factor", "divisor", "diagonal"]
 """What the operand that holds the gate is: the factor itself, its inverse, or a diagonal matrix of it."""
@@ -24,6 +26,8 @@ _SYNONYMS = {
     **dict.fromkeys(("isub", "rsub", "subtract"), "sub"),
     **dict.fromkeys(("ipow", "rpow", "square"), "pow"),
     **dict.fromkeys(("concat", "concatenate"), "cat"),
+    **dict.fromkeys(("swapaxes", "swapdims"), "transpose"),
+    "moveaxis": "movedim",
 }
 
 _FIRST, _SECOND = ("input", "self"), ("other", "mat2", "tensor1", "tensor2")  # keywords of operands
@@ -70,11 +74,6 @@ def map_tensors(function: Callable[[Tensor], Any], value: Any) -> Any:
     return value
 
 
-def is_feature_map(tensor: Tensor) -> bool:
-    """Whether this is (batch, channels, height, width) with more than one position."""
-    return tensor.ndim == 4 and tensor.shape[2] * tensor.shape[3] > 1
-
-
 def batch_of(value: Any) -> int:
     """Images of a batch: the first axis of the first tensor that has one; 0 without such a tensor."""
     return next((len(tensor) for tensor in tensors_in(value) if tensor.ndim), 0)
@@ -83,8 +82,8 @@ def batch_of(value: Any) -> int:
 def operands(func: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Tensor, Tensor] | None:
     """The two tensors that a call multiplies, if it may scale a feature map channel by channel; else None.
 
-    Counted are products and quotients of a tensor (batch, channels, positions...) and one that has its channels, for
-    each image or for all, and contractions of two tensors of at least two axes.
+    Counted are products and quotients of a tensor of at least three axes and one that has its channels, be they first
+    or last, for each image or for all, and contractions of two tensors of at least two axes.
     """
     name = function_name(func)
     if name not in _FAMILY:
@@ -98,7 +97,8 @@ def operands(func: Callable[..., Any], args: Any, kwargs: Any) -> tuple[Tensor, 
     a, b = tensors
     if name in CONTRACTIONS:
         return (a, b) if min(a.ndim, b.ndim) >= 2 and max(a.ndim, b.ndim) >= 3 else None
-    return (a, b) if _channels_agree(a, b) or _channels_agree(b, a) else None
+    agree = _channels_agree(a, b) or _channels_agree(b, a) or _last_agree(a, b) or _last_agree(b, a)
+    return (a, b) if agree else None
 
 
 def _channels_agree(u: Tensor, factor: Tensor) -> bool:
@@ -106,6 +106,13 @@ def _channels_agree(u: Tensor, factor: Tensor) -> bool:
         return False
     shape = (1,) * (u.ndim - factor.ndim) + tuple(factor.shape)
     return shape[1] == u.shape[1] and all(n in (1, m) for n, m in zip(shape, u.shape, strict=True))
+
+
+def _last_agree(u: Tensor, factor: Tensor) -> bool:
+    """Not of factors that differ between positions, since those would be counted in images of some sizes only."""
+    if u.ndim < 3 or u.ndim != factor.ndim or len(factor) not in (1, len(u)):
+        return False
+    return factor.shape[-1] == u.shape[-1] > 1 == factor.shape[1:-1].numel()
 
 
 def is_constant_over_positions(tensor: Tensor) -> bool:
@@ -125,10 +132,11 @@ def _equal(some: Tensor, first: Tensor) -> bool:
     return bool(((some - first).abs() <= 8 * torch.finfo(some.dtype).eps * first.abs()).all())
 
 
-def gate_of(operand: Tensor, form: Form, channels: int) -> Tensor:
+def gate_of(operand: Tensor, form: Form, channels: int, layout: Layout = "first") -> Tensor:
     """The number by which each channel is multiplied, (batch, channels); a view where it can be."""
     if form == "diagonal":
         return operand.diagonal(dim1=-2, dim2=-1)
+    operand = channels_first(operand, layout)
     if operand.ndim > 1 and operand.shape[1] == channels:
         gate = operand if operand.ndim == 2 else operand.flatten(2)[:, :, 0]
     else:
@@ -136,10 +144,10 @@ def gate_of(operand: Tensor, form: Form, channels: int) -> Tensor:
     return gate.reciprocal() if form == "divisor" else gate
 
 
-def gate_of_output(output: Tensor, channels: int) -> Tensor:
+def gate_of_output(output: Tensor, channels: int, layout: Layout = "first") -> Tensor:
     """What the module of a gate returned, (batch, channels), whether or not it expanded it over positions."""
     if is_feature_map(output):
-        output = output[:, :, 0, 0]
+        output = channels_first(output, layout).flatten(2)[:, :, 0]
     return output.reshape(-1, channels)
 
 
@@ -150,16 +158,24 @@ class Product:
     Attributes
     ----------
     u
-        The feature map, (batch, channels, positions...).
+        The feature map, (batch, channels, positions...), in whatever layout the network keeps it.
     factor
         The operand that holds the gate, as it was given.
     form
         What that operand is.
+    layout
+        Of the network's own feature map and factor.
     """
 
     u: Tensor
     factor: Tensor
     form: Form = "factor"
+    layout: Layout = "first"
+
+    @classmethod
+    def seen(cls, u: Tensor, factor: Tensor, form: Form, layout: Layout) -> "Product":
+        """Of operands as the network gives them."""
+        return cls(channels_first(u, layout), factor, form, layout)
 
     @property
     def channels(self) -> int:
@@ -169,23 +185,36 @@ class Product:
     @property
     def is_whole(self) -> bool:
         """Whether the operand has, by its shape, one number for each image and channel of the feature map."""
-        rows, factor = self.u.shape[:2], self.factor
+        rows = self.u.shape[:2]
         if self.form == "diagonal":
-            return factor.shape == (*rows, self.channels)
+            return self.factor.shape == (*rows, self.channels)
+        factor = channels_first(self.factor, self.layout)
         return factor.shape[:2] == rows if factor.shape[1:2] == rows[1:] else factor.numel() == rows.numel()
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the operand holds, by its values, one number per image and channel."""
+        if self.form == "diagonal":
+            return True
+        factor = channels_first(self.factor, self.layout)
+        return is_constant_over_positions(
+            factor if factor.ndim == self.u.ndim else factor.reshape(*self.u.shape[:2], -1)
+        )
 
     def gate(self) -> Tensor:
         """The number by which each channel is multiplied, (batch, channels); a view where it can be."""
-        return gate_of(self.factor, self.form, self.channels)
+        return gate_of(self.factor, self.form, self.channels, self.layout)
 
     def with_gate(self, gate: Tensor) -> "Product":
         """The same product with another gate, (batch, channels), in the form and type of its operand."""
         like = self.factor
         gate = gate.to(like.dtype)
         if self.form == "diagonal":
-            return Product(self.u, torch.diag_embed(gate), self.form)
+            return replace(self, factor=torch.diag_embed(gate))
         if self.form == "divisor":
             gate = gate.reciprocal()
-        if like.ndim > 2 and like.shape[1] == self.channels:
-            gate = gate.reshape(*gate.shape, *(1,) * (like.ndim - 2)).expand_as(like)
-        return Product(self.u, gate.reshape(like.shape), self.form)
+        seen = channels_first(like, self.layout)
+        if seen.ndim > 2 and seen.shape[1] == self.channels:
+            gate = spread_over(gate, seen).expand_as(seen)
+            return replace(self, factor=gate if self.layout == "first" else gate.movedim(1, -1))
+        return replace(self, factor=gate.reshape(like.shape))

@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 
 from seviz.errors import GatesNotSeenError
 from seviz.network.blocks import SEBlock
-from seviz.network.products import Product, batch_of, gate_of_output, is_constant_over_positions, map_tensors, operands
+from seviz.network.products import Product, batch_of, gate_of_output, map_tensors, operands
 from seviz.network.wrappers import bare
 
 
@@ -169,8 +169,9 @@ class _Watcher:
 
     def _at(self, path: str, block: SEBlock, first: int, pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor] | None:
         factor, u = pair[block.operand], pair[1 - block.operand]
-        product = Product(u, factor, block.form)
-        if u.ndim < 3 or first + u.shape[1] > block.channels or (not block.pieces and u.shape[1] != block.channels):
+        product = Product.seen(u, factor, block.form, block.layout)
+        rows, channels = product.u.shape[:2]
+        if u.ndim < 3 or first + channels > block.channels or (not block.pieces and channels != block.channels):
             raise GatesNotSeenError(
                 f"{block.name} has {block.channels} channels, and its product scales something of shape"
                 f" {tuple(u.shape)}; give the blocks that find_se_blocks finds in this network"
@@ -178,23 +179,18 @@ class _Watcher:
         if not product.is_whole:
             raise GatesNotSeenError(
                 f"the product of {block.name} has an operand of shape {tuple(factor.shape)} in this pass, which is not"
-                f" one number for each of {len(u)} images and {u.shape[1]} channels; the network may do something else"
+                f" one number for each of {rows} images and {channels} channels; the network may do something else"
                 " in its place than when blocks were found"
             )
-        if not self._traced and block.form != "diagonal" and not is_constant_over_positions(_over_positions(factor, u)):
+        if not self._traced and not product.is_constant:
             raise GatesNotSeenError(f"what {block.name} multiplies by differs between positions in this pass")
         key = path, block.product if first == 0 else first
-        place = Place(slice(first, first + u.shape[1]), self._rows[key], self._batch)
+        place = Place(slice(first, first + channels), self._rows[key], self._batch)
         gate = self._at_product(block, product, place)
-        self._rows[key] += len(u)
+        self._rows[key] += rows
         if gate is None:
             return None
         return factor, product.with_gate(gate).factor
-
-
-def _over_positions(factor: Tensor, u: Tensor) -> Tensor:
-    """The factor with its positions behind the channels; with none where it has other axes."""
-    return factor if factor.ndim == u.ndim else factor.reshape(*u.shape[:2], -1)
 
 
 class _Products(TorchFunctionMode):
@@ -416,7 +412,7 @@ def module_outputs(model: nn.Module, blocks: Mapping[str, SEBlock], *, strict: b
     def stop(called: nn.Module, args: Any, output: Any) -> None:
         for name, block in blocks.items():
             outputs = calls[str(block.gate_path)]
-            seen = [gate_of_output(each, block.channels) for each in outputs[block.call :: block.calls]]
+            seen = [gate_of_output(each, block.channels, block.layout) for each in outputs[block.call :: block.calls]]
             rows = sum(map(len, seen))
             if len(outputs) != block.calls and (not seen or block.calls > 1 or rows != batch):
                 if not strict:

@@ -5,18 +5,30 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
+from seviz.network.positions import CONVOLUTIONS
 
-def stride(images: Sequence[int], u: Sequence[int]) -> float:
-    """Side of the images over side of the feature map, of two (batch, channels, height, width) shapes.
 
-    Positions of the feature map may lie in a row.
+def stride(sizes: Sequence[int], u: Sequence[int]) -> float:
+    """Side of the input over side of a feature map.
+
+    Parameters
+    ----------
+    sizes
+        Lengths of the input's axes of positions.
+    u
+        The shape (batch, channels, positions...) of the feature map, of which the positions may lie in a row.
+
+    Returns
+    -------
+    float
+        The root, of as many as the input has axes of positions, of positions in over positions out.
     """
-    return math.sqrt(math.prod(images[2:]) / math.prod(u[2:]))
+    return float((math.prod(sizes) / math.prod(u[2:])) ** (1 / len(sizes)))
 
 
-def is_exact(images: Sequence[int], u: Sequence[int]) -> bool:
-    """Whether a feature map is large enough, or divides the images so, that its stride can be told from its size."""
-    for side, reduced in zip(images[2:], u[2:], strict=False):
+def is_exact(sizes: Sequence[int], u: Sequence[int]) -> bool:
+    """Whether a feature map is large enough, or divides the input so, that its stride can be told from its size."""
+    for side, reduced in zip(sizes, u[2:], strict=False):
         power = math.log2(side / reduced)
         if reduced <= 3 and abs(power - round(power)) > 1e-9:
             return False
@@ -67,5 +79,5 @@ def _module_of(model: nn.Module, path: str) -> str:
 
 def _dilations_in(module: nn.Module) -> Iterator[int]:
     for inner in module.modules():
-        if isinstance(inner, nn.Conv2d) and max(inner.kernel_size) > 1:
+        if isinstance(inner, CONVOLUTIONS) and max(inner.kernel_size) > 1:
             yield max(int(n) for n in inner.dilation)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from seviz.network.layouts import place, taken_as, where
 from seviz.network.origins import (
     BY_FORM_OF_OTHERS,
     BY_SHAPE,
@@ -37,6 +38,7 @@ from seviz.network.origins import (
     UNREGISTERED,
     Origin,
 )
+from seviz.network.positions import LAYOUTS, RANKS, Layout, channels_first, is_feature_map
 from seviz.network.products import (
     CONTRACTIONS,
     ELEMENTWISE_PRODUCTS,
@@ -45,7 +47,6 @@ from seviz.network.products import (
     batch_of,
     function_name,
     is_constant_over_positions,
-    is_feature_map,
     map_tensors,
     operands,
     tensors_in,
@@ -68,6 +69,8 @@ class Find:
     """Which of the two operands holds the gate."""
     form: Form
     """What that operand is."""
+    layout: Layout
+    """Where the network keeps the channels of what is scaled."""
     gate: tuple[str, int] | None
     """The module whose output the factor is, and which call of it; none for a plain function call."""
     u: Tensor
@@ -108,7 +111,6 @@ class Scaling(StrEnum):
     NORMALISED = "per channel and image, by no learned matrix (response or instance normalisation)"
     FOREIGN = "per channel and image, by what is not computed from that feature map"
     SEVERAL = "several feature maps at once (split or selective-kernel attention)"
-    LAST = "along the last axis (channels-last gate or normalisation)"
     UNKNOWN = "per channel and image, in a way that is not understood"
     OPAQUE = "perhaps, by what was not looked into (TorchScript)"
 
@@ -147,6 +149,8 @@ class Trace(TorchFunctionMode):
     """Images of the pass."""
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     """Of each feature map seen."""
+    layout_of_input: Layout = "first"
+    """Where the channels of what the network is given stand, as its first layer takes them."""
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -154,6 +158,8 @@ class Trace(TorchFunctionMode):
         self._origins = WeakTensorKeyDictionary()
         self._serial = 0
         self._used: set[int] = set()
+        self._rank = 4
+        self._open = True  # whether no layer has taken the input yet
 
     # Origins
 
@@ -178,7 +184,8 @@ class Trace(TorchFunctionMode):
         """A tensor that the network is given depends on nothing."""
         maps = self._new_map(tensor) if is_feature_map(tensor) else frozenset[int]()
         bits = _bits(maps)
-        self._origins[tensor] = self._new(name="input", data=True, maps=maps, kin=bits, sources=bits)
+        axes = (1, tensor.ndim - 1) if tensor.ndim in RANKS else None
+        self._origins[tensor] = self._new(name="input", data=True, maps=maps, kin=bits, sources=bits, axes=axes)
 
     def _appeared(self, tensor: Tensor) -> Origin:
         """The origin of a tensor that no function was seen to make."""
@@ -207,6 +214,7 @@ class Trace(TorchFunctionMode):
             for tensor in _floats((args, kwargs)):
                 self._given(tensor)
             self.batch = batch_of((args, kwargs))
+            self._rank = max((tensor.ndim for tensor in _floats((args, kwargs))), default=4)
         self._stack.append(_Frame(path, self.calls[path], (args, kwargs)))
         self.calls[path] += 1
 
@@ -256,12 +264,15 @@ class Trace(TorchFunctionMode):
             self._used.update(origin.serial for _, _, origin in before)
         for tensor in (*outputs, *written):
             if _is_number(tensor):
-                self._origins[tensor] = origin = self._derive(name, before, tensor, call)
+                origin = self._derive(name, before, tensor, call)
+                if origin.data and tensor not in self._origins:
+                    origin = self._with_layout(origin, func, name, (args, named), before, tensor)
+                self._origins[tensor] = origin
                 self._stack[-1].made.append(origin)
         if finish is not None:
             finish(output)
         new = {kind for _, kind in self.scalings.keys() - scalings}
-        if name in MULTIPLYING and len(self.finds) == finds and new <= {Scaling.LAST}:
+        if name in MULTIPLYING and len(self.finds) == finds and not new:
             self._not_understood(before, output)
         return output
 
@@ -292,14 +303,35 @@ class Trace(TorchFunctionMode):
         )
         if same is not None and any(output is x for x, _, _ in before) and not changed:
             return same
-        widest = max(x.numel() for x, _, origin in before if origin.data)
         constants = [(x, o) for x, _, o in before if not o.data and x.ndim > 1]
         # A matrix product in the making.
         spread = name in ELEMENTWISE_PRODUCTS and output.numel() > max(x.numel() for x, _, _ in before)
         applied = _joined(o.learned for _, o in constants) if name not in ELEMENTWISE or spread else ()
         return self._computed(
-            name, origins, same, output, changed=changed, call=call, applied=applied, before=before, widest=widest
+            name, origins, same, output, changed=changed, call=call, applied=applied, before=before
         )
+
+    def _with_layout(
+        self,
+        origin: Origin,
+        func: Any,
+        name: str,
+        call: tuple[Any, Any],
+        before: list[tuple[Tensor, int, Origin]],
+        output: Tensor,
+    ) -> Origin:
+        """The origin of an output, with where its channels stand."""
+        inputs = [(x, each) for x, _, each in before if each.data]
+        layout = taken_as(name, call[0], lambda x: not self.origin(x).data)
+        if layout is None:
+            layout, axes = where(func, name, call, inputs, output)
+            return replace(origin, layout=layout, axes=axes) if layout or axes else origin
+        given, of_given = inputs[0]
+        if self._open and of_given.axes is not None:
+            at = place(layout, given.ndim)
+            self.layout_of_input = "last" if of_given.axes[1] == at != of_given.axes[0] else "first"
+            self._open = False
+        return replace(origin, layout=layout)
 
     def _computed(
         self,
@@ -312,16 +344,16 @@ class Trace(TorchFunctionMode):
         call: Any,
         applied: tuple[str, ...],
         before: Iterable[tuple[Tensor, int, Origin]] = (),
-        widest: int = 0,
     ) -> Origin:
         data = [origin for origin in origins if origin.data]
         sources = _union_bits(origin.sources for origin in data)
         squeezed = frozenset[int]().union(*(origin.squeezed for origin in data))
         # A descriptor that is permuted for a normalisation over its last axis is no feature map.
         descriptor = bool(squeezed) and not any(origin.maps for origin in data)
-        is_map = is_feature_map(output) and not (descriptor and output.numel() <= widest)
+        least = min((math.prod(self.shapes[k]) for k in squeezed), default=0)
+        is_map = is_feature_map(output) and not (descriptor and output.numel() < least)
         # Expanded to a feature map's size, whether by copying or not, it is a descriptor still.
-        expanded = is_map and all(o.is_descriptor for o in data) and is_constant_over_positions(output)
+        expanded = is_map and all(o.is_descriptor for o in data) and _is_spread(output)
         maps = same.maps if same is not None else frozenset[int]()
         kin = self._kin(name, data, same, output, before)
         if is_map and not changed:
@@ -343,10 +375,6 @@ class Trace(TorchFunctionMode):
             half = 1 in output.shape[2:] and any(is_feature_map(x) for x, _, _ in before)
             halves = frozenset[int]().union(*(origin.maps for origin in data)) if half else frozenset[int]()
             return self._new(**known, maps=maps, kin=kin, squeezed=halves)
-        if name in PIECES and kin and not is_map and _sides_kept(output, before):
-            # Some images of a feature map, without the axis of the batch.
-            own = self._new_map(output)
-            return self._new(**known, maps=own, kin=kin | _bits(own))
         if not is_map:
             in_a_row = same is not None and bool(same.maps) and not same.squeezed
             if in_a_row or (name in ELEMENTWISE and kin and _positions_kept(output, before)):
@@ -400,7 +428,7 @@ class Trace(TorchFunctionMode):
         for each in self._stack:
             each.products += 1
         a, b = pair
-        if a.ndim == 4 and a.shape == b.shape and a.shape[2:] == (1, 1):
+        if a.ndim == self._rank > 2 and a.shape == b.shape and a.shape[2:].numel() == 1:
             one, other = self.origin(a), self.origin(b)
             if one.computed_from(other) or other.computed_from(one):
                 self.single[frame.path] = None
@@ -410,57 +438,70 @@ class Trace(TorchFunctionMode):
             if name == "div" and operand == 0:
                 break
             if name in CONTRACTIONS:
-                if (form := self._contraction(u, factor)) is not None:
-                    kept = Product(u, factor, form)
-                    return partial(self._contracted, place, operand, kept, kept.gate().clone())
-            elif self._scales(u, factor):
-                form = "divisor" if name == "div" else "factor"
-                self._consider(place, operand, Product(u, factor, form))
+                if kept := self._contraction(u, factor):
+                    return partial(self._contracted, place, operand, [(each, each.gate().clone()) for each in kept])
+            elif (layout := self._scales(u, factor)) is not None:
+                form: Form = "divisor" if name == "div" else "factor"
+                self._consider(place, operand, Product.seen(u, factor, form, layout))
                 return None
         if name in ELEMENTWISE_PRODUCTS:
             self._note(*sorted(pair, key=Tensor.numel))
         return None
 
-    def _scales(self, u: Tensor, factor: Tensor) -> bool:
-        """Whether a product scales each channel of each image of a feature map by one number."""
-        if not self._is_map(u) or not self.origin(u).data or factor.ndim != u.ndim or factor.shape[:2] != u.shape[:2]:
-            return False
-        if any(n not in (1, m) for n, m in zip(factor.shape[2:], u.shape[2:], strict=True)):
-            return False
+    def _scales(self, u: Tensor, factor: Tensor) -> Layout | None:
+        """The layout in which a product scales each channel of each image of a feature map by one number, if any."""
+        if not self._is_map(u) or not self.origin(u).data or factor.ndim != u.ndim or len(factor) != len(u):
+            return None
+        if any(n not in (1, m) for n, m in zip(factor.shape, u.shape, strict=True)):
+            return None
         origin = self.origin(factor)
-        if origin.maps and not origin.squeezed and factor.shape[2:] == u.shape[2:]:
-            return False  # two feature maps
-        return is_constant_over_positions(factor)
+        if origin.maps and not origin.squeezed and factor.shape == u.shape:
+            return None  # two feature maps
+        for layout in self._layouts(u):
+            some, all_ = channels_first(factor, layout), channels_first(u, layout)
+            if some.shape[1] == all_.shape[1] and is_constant_over_positions(some):
+                return layout
+        return None
+
+    def _layouts(self, u: Tensor) -> tuple[Layout, ...]:
+        """The layouts that a feature map may have."""
+        known = self.origin(u).layout
+        return LAYOUTS if known is None else (known,)
 
     def _is_map(self, tensor: Tensor) -> bool:
-        """Whether this is a feature map, or one with its positions in a row."""
-        if is_feature_map(tensor):
-            return True
-        origin = self.origin(tensor)
-        return tensor.ndim == 3 and tensor.shape[2] > 1 and bool(origin.maps) and not origin.squeezed
+        """Whether this is a feature map, and no descriptor of one."""
+        return is_feature_map(tensor) and not self.origin(tensor).is_descriptor
 
-    def _contraction(self, u: Tensor, factor: Tensor) -> Form | None:
+    def _contraction(self, u: Tensor, factor: Tensor) -> list[Product]:
         """As what a contraction may hold a gate, judged by shape and origin."""
         origin = self.origin(factor)
         if not self._is_map(u) or not origin.is_descriptor or not origin.sources & self.origin(u).kin:
-            return None
-        if factor.shape[:2] == u.shape[:2] and factor.numel() == u.shape[0] * u.shape[1]:
-            return "factor"
-        return "diagonal" if factor.shape == (*u.shape[:2], u.shape[1]) else None
+            return []
+        found = []
+        for layout in self._layouts(u):
+            rows = channels_first(u, layout).shape[:2]
+            if channels_first(factor, layout).shape[:2] == rows and factor.numel() == rows.numel():
+                found.append(Product.seen(u, factor, "factor", layout))
+            elif factor.shape == (*rows, rows[1]):
+                found.append(Product.seen(u, factor, "diagonal", layout))
+        return found
 
-    def _contracted(self, place: Any, operand: int, product: Product, gate: Tensor, output: Any) -> None:
+    def _contracted(self, place: Any, operand: int, kept: list[tuple[Product, Tensor]], output: Any) -> None:
         """Consider a contraction if its result is the feature map times the gate."""
-        u = product.u
-        if not isinstance(output, Tensor) or output.numel() != u.numel() or output.shape[:2] != u.shape[:2]:
-            return
-        if product.form == "diagonal":
-            matrix = product.factor
-            if torch.count_nonzero(matrix - torch.diag_embed(gate)):
+        for product, gate in kept:
+            u = product.u
+            if not isinstance(output, Tensor) or output.numel() != u.numel():
+                continue
+            made = channels_first(output, product.layout)
+            if made.shape[:2] != u.shape[:2]:
+                continue
+            if product.form == "diagonal" and torch.count_nonzero(product.factor - torch.diag_embed(gate)):
+                continue
+            expected = u.flatten(2) * gate[:, :, None]
+            tolerance = 1e-5 if u.dtype in (torch.float32, torch.float64) else 2e-2
+            if torch.allclose(made.flatten(2), expected, rtol=tolerance, atol=tolerance):
+                self._consider(place, operand, product)
                 return
-        expected = u.flatten(2) * gate[:, :, None]
-        tolerance = 1e-5 if u.dtype in (torch.float32, torch.float64) else 2e-2
-        if torch.allclose(output.flatten(2), expected, rtol=tolerance, atol=tolerance):
-            self._consider(place, operand, product)
 
     def _consider(self, place: Any, operand: int, product: Product) -> None:
         """Note a channel product: a find, or another scaling."""
@@ -488,6 +529,7 @@ class Trace(TorchFunctionMode):
             place(
                 operand=operand,
                 form=product.form,
+                layout=product.layout,
                 gate=factor.module,
                 u=product.u.clone(),
                 offset=product.u.storage_offset(),
@@ -507,39 +549,45 @@ class Trace(TorchFunctionMode):
             if not of_gate.is_descriptor or of_gate.maps:
                 continue
             for u, _, of_u in before:
-                positions = max((math.prod(self.shapes[k][-2:]) for k in of_u.maps), default=1)
+                counts = {n for k in of_u.maps for n in self._counts_of_positions(self.shapes[k]) if n > 1}
                 if (
-                    positions > 1
-                    and not of_u.squeezed
+                    not of_u.squeezed
                     and of_gate.sources & (of_u.kin | _bits(of_u.maps))
-                    and gate.numel() * positions == u.numel() == output.numel()
+                    and u.numel() == output.numel()
+                    and any(gate.numel() * positions == u.numel() for positions in counts)
                     and any(origin.applied for origin in of_gate.since_squeeze())
                 ):
                     self.scalings[self._stack[-1].path, Scaling.UNKNOWN] = None
 
+    def _counts_of_positions(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """How many positions a feature map has: with its channels before them, with or without a batch, or last."""
+        return math.prod(shape[-(self._rank - 2) :]), math.prod(shape[1:-1])
+
     def _note(self, factor: Tensor, u: Tensor) -> None:
         """Note a scaling that is no channel product, if it scales a feature map by something smaller than it."""
-        if u.ndim < 4 or not 1 < factor.numel() < u.numel() or not self.origin(u).data:
+        origin = self.origin(u)
+        if u.ndim < min(self._rank, 4) or not 1 < factor.numel() < u.numel() or not origin.data:
             return
-        kind = _kind(factor, u)
+        kind = _kind(factor, u, self._rank, origin.layout)
         if kind is not None:
             self.scalings[self._stack[-1].path, kind] = None
 
 
-def _kind(factor: Tensor, u: Tensor) -> Scaling | None:
+def _kind(factor: Tensor, u: Tensor, rank: int, layout: Layout | None) -> Scaling | None:
     shape = (*(1,) * (u.ndim - factor.ndim), *factor.shape)
+    sizes = tuple(u.shape)
+    if layout == "last":
+        shape, sizes = ((*each[:1], *each[-1:], *each[1:-1]) for each in (shape, sizes))
     if shape[0] != u.shape[0]:
         # Windows and heads share the first axis with the batch: then it is anybody's guess.
         return Scaling.LEARNED if shape[0] == 1 and any(n > 1 for n in shape[1:]) else None
-    if u.ndim > 4:
+    if u.ndim > max(rank, 4):
         return Scaling.SEVERAL
     if all(n == 1 for n in shape[1:]):
         return Scaling.IMAGE
-    if shape[1:3] == (1, 1):
-        return Scaling.LAST
     if all(n == 1 for n in shape[2:]):
         return Scaling.UNKNOWN
-    if 1 in shape[2:] and u.shape[2] > 1 and u.shape[3] > 1:
+    if 1 in shape[2:] and sum(n > 1 for n in sizes[2:]) > 1:
         return Scaling.DIRECTIONAL
     return Scaling.SPATIAL if shape[1] == 1 else None
 
@@ -589,10 +637,9 @@ def _positions_kept(output: Tensor, before: Iterable[tuple[Tensor, int, Origin]]
     return any(o.maps and not o.squeezed and x.shape == output.shape for x, _, o in before)
 
 
-def _sides_kept(output: Tensor, before: Iterable[tuple[Tensor, int, Origin]]) -> bool:
-    """Whether a piece of a feature map has all of its positions."""
-    sides = output.shape[-2:]
-    return output.ndim == 3 and sides.numel() > 1 and any(x.ndim == 4 and x.shape[2:] == sides for x, _, _ in before)
+def _is_spread(tensor: Tensor) -> bool:
+    """Whether this holds one number per image and channel, in either layout."""
+    return any(is_constant_over_positions(channels_first(tensor, layout)) for layout in LAYOUTS)
 
 
 def _share_storage(a: Tensor, b: Tensor) -> bool:

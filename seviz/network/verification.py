@@ -15,7 +15,8 @@ from torch.func import functional_call
 from seviz.network.examples import Given, random_like
 from seviz.network.modes import undisturbed
 from seviz.network.origins import Origin
-from seviz.network.products import gate_of_output, is_feature_map, map_tensors
+from seviz.network.positions import Layout, is_feature_map
+from seviz.network.products import gate_of_output, map_tensors
 from seviz.network.stages import is_exact
 from seviz.network.tracing import Find, Trace, trace
 
@@ -51,7 +52,8 @@ def _parts(find: Find, others: list[Find], batch: int) -> list[Find]:
 def _pieces(find: Find, others: list[Find], state: Trace) -> list[Find]:
     """The finds that scale the other channels of the feature map that the first scales some of."""
     for whole, shape in enumerate(state.shapes):
-        if not find.u_origin.kin >> whole & 1 or whole in find.u_origin.maps or shape[1] <= find.u.shape[1]:
+        channels = shape[1 if find.layout == "first" else -1]
+        if not find.u_origin.kin >> whole & 1 or whole in find.u_origin.maps or channels <= find.u.shape[1]:
             continue
         same = [
             other
@@ -60,7 +62,7 @@ def _pieces(find: Find, others: list[Find], state: Trace) -> list[Find]:
             and other.u_origin.kin >> whole & 1
             and not other.u_origin.maps & find.u_origin.maps
         ]
-        if same and find.u.shape[1] + sum(other.u.shape[1] for other in same) == shape[1]:
+        if same and find.u.shape[1] + sum(other.u.shape[1] for other in same) == channels:
             return same
     return []
 
@@ -78,9 +80,10 @@ def _put_together(find: Find, others: list[Find], axis: int) -> Find:
     return replace(first, u=u, factor=factor, lead=first.factor, gate=None, pieces=pieces)
 
 
-def exact(finds: Sequence[Find], given: Given) -> bool:
-    """Whether the stride of each find can be told."""
-    return not given.resizable or all(is_exact(given.images, find.u.shape) for find in finds if find.u.ndim == 4)
+def exact(finds: Sequence[Find], given: Given, layout: Layout) -> bool:
+    """Whether the stride of each find can be told, of an input in a layout."""
+    sizes = given.sizes(layout)
+    return not given.resizable or all(is_exact(sizes, find.u.shape) for find in finds if find.u.ndim == len(sizes) + 2)
 
 
 def _varied(model: nn.Module, seed: int, *, every: bool) -> dict[str, Tensor]:
@@ -171,7 +174,7 @@ def _is_output(find: Find, seen: list[Tensor]) -> bool:
     output, (images, channels) = seen[find.gate[1]], find.factor.shape
     if output.numel() != images * channels and not is_feature_map(output):
         return False
-    gate = gate_of_output(output, channels)
+    gate = gate_of_output(output, channels, find.layout)
     return gate.shape == find.factor.shape and torch.equal(gate.to(find.factor.dtype), find.factor)
 
 

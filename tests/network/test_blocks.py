@@ -285,16 +285,6 @@ class GateOfAnother(nn.Module):
         return self.conv(x) * self.excite(x)[:, :, None, None]
 
 
-class ChannelsLast(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc = nn.Linear(8, 8)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 2, 3, 1)
-        return (x * torch.sigmoid(self.fc(x.mean((1, 2), keepdim=True)))).permute(0, 3, 1, 2)
-
-
 class SplitAttention(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -313,7 +303,6 @@ OTHERS = {
     CoordinateGate: "coordinate attention",
     DropPath: "by one number an image",
     GateOfAnother: "by what is not computed from that feature map",
-    ChannelsLast: "along the last axis",
     SplitAttention: "several feature maps at once",
 }
 
@@ -456,21 +445,3 @@ def test_what_a_network_writes_to_its_buffers_comes_back_as_it_was() -> None:
     observer = Observer()
     assert list(find_se_blocks(Gated(nn.Sequential(observer, SELayer())), (3, 16, 16))) == ["SE_2_1"]
     assert float(observer.largest) == 0
-
-
-@pytest.mark.parametrize("form", ["channels last", "tokens"])
-def test_gates_along_the_last_axis_are_said_to_be_not_understood(form: str) -> None:
-    class Last(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.excite = Excite(nn.Sigmoid())
-
-        def forward(self, x: Tensor) -> Tensor:
-            gate = self.excite(x)
-            if form == "tokens":
-                return (x.flatten(2).transpose(1, 2) * gate[:, None]).transpose(1, 2).unflatten(2, x.shape[2:])
-            return (x.permute(0, 2, 3, 1) * gate[:, None, None]).permute(0, 3, 1, 2)
-
-    found = survey(Gated(Last()), (3, 16, 16))
-    assert found.blocks == {}
-    assert found.remarks() == ["Scaled per channel and image in a way that is not understood: block."]

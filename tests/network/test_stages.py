@@ -13,16 +13,18 @@ from seviz.network.stages import dilations, is_exact, stage_numbers, stride
 
 
 def test_strides_are_of_sides_and_of_positions_in_a_row() -> None:
-    assert stride((2, 3, 224, 224), (2, 64, 56, 56)) == 4
-    assert stride((2, 3, 64, 32), (2, 8, 8, 8)) == pytest.approx(32**0.5)
-    assert stride((2, 3, 32, 32), (2, 8, 64)) == 4
+    assert stride((224, 224), (2, 64, 56, 56)) == 4
+    assert stride((64, 32), (2, 8, 8, 8)) == pytest.approx(32**0.5)
+    assert stride((32, 32), (2, 8, 64)) == 4
+    assert stride((200,), (2, 64, 50)) == 4
+    assert stride((16, 32, 32), (2, 64, 4, 8, 8)) == pytest.approx(4)
 
 
 @pytest.mark.parametrize(
     ("side", "reduced", "exact"), [(224, 7, True), (40, 2, False), (32, 2, True), (33, 2, False), (299, 8, True)]
 )
 def test_a_stride_is_exact_where_the_size_tells_it(side: int, reduced: int, exact: bool) -> None:
-    assert is_exact((2, 3, side, side), (2, 8, reduced, reduced)) == exact
+    assert is_exact((side, side), (2, 8, reduced, reduced)) == exact
 
 
 def test_stages_start_at_2_and_dilation_counts_as_stride() -> None:

@@ -35,11 +35,15 @@ def scalings(form: Callable[..., Tensor], *layers: nn.Module, x: Tensor | None =
         ((2, 3, 1, 2), True),
         ((2, 3, 2, 1), True),
         ((2, 3, 1, 1), False),
-        ((3, 4, 4), False),
-        ((2, 2, 3, 4, 4), False),
+        ((2, 1, 1, 3), False),
+        ((2, 3, 4), True),
+        ((2, 3, 1), False),
+        ((2, 2, 3, 4, 4), True),
+        ((2, 2, 3, 4, 4, 4), False),
+        ((2, 3), False),
     ],
 )
-def test_a_feature_map_has_positions(shape: tuple[int, ...], expected: bool) -> None:
+def test_a_feature_map_has_channels_and_positions(shape: tuple[int, ...], expected: bool) -> None:
     assert is_feature_map(torch.zeros(shape)) == expected
 
 
@@ -113,7 +117,7 @@ def test_a_matrix_is_told_from_a_bias_and_a_norm() -> None:
         ((2, 1, 4, 5), Scaling.SPATIAL),
         ((2, 8, 1, 5), Scaling.DIRECTIONAL),
         ((2, 8, 4, 1), Scaling.DIRECTIONAL),
-        ((2, 1, 1, 5), Scaling.LAST),
+        ((2, 1, 1, 5), Scaling.FOREIGN),
     ],
 )
 def test_the_kinds_of_scaling(shape: tuple[int, ...], kind: Scaling) -> None:
@@ -137,7 +141,7 @@ def test_what_is_scaled_by_something_as_large_or_by_single_numbers_is_not_noted(
 
 
 def test_several_scalings_are_noted_in_order() -> None:
-    assert scalings(lambda x, _: x.repeat(2, 1, 1, 1) * torch.rand(4, 1, 1, 4)) == [("", Scaling.LAST)]
+    assert scalings(lambda x, _: x.repeat(2, 1, 1, 1) * torch.rand(4, 1, 4, 4)) == [("", Scaling.SPATIAL)]
     assert scalings(lambda x, _: x.unflatten(1, (2, 4)) * torch.rand(2, 2, 4, 1, 1)) == [("", Scaling.SEVERAL)]
     assert scalings(lambda x, _: (x * torch.rand(2, 1, 4, 4)) * torch.rand(8, 1, 1)) == [
         ("", Scaling.SPATIAL),
