@@ -96,7 +96,7 @@ class Declared:
             with torch.no_grad():
                 for parameter in model.parameters():
                     if parameter.ndim > 1:
-                        parameter.normal_(0, math.sqrt(2 / parameter[0].numel()))
+                        parameter.normal_(0, math.sqrt(1 / parameter[0].numel()))
                 for module in model.modules():
                     if isinstance(module, nn.modules.batchnorm._BatchNorm):
                         for tensor in (module.running_mean, module.bias):

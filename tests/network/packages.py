@@ -105,7 +105,7 @@ def pp_ocr() -> nn.Module:
     from transformers import PPLCNetV3Config, PPOCRV5MobileDetConfig, PPOCRV5MobileDetForObjectDetection
 
     stages = ["stage2", "stage3", "stage4", "stage5"]
-    backbone = PPLCNetV3Config(scale=0.25, out_features=stages)
+    backbone = PPLCNetV3Config(scale=0.25, conv_symmetric_num=1, out_features=stages)
     return PPOCRV5MobileDetForObjectDetection(PPOCRV5MobileDetConfig(backbone_config=backbone, neck_out_channels=32))
 
 
@@ -235,8 +235,8 @@ PACKAGES: dict[str, Declared] = {
     "smp encoder efficientnet-b0": _declared(
         partial(encoder, "efficientnet-b0"), (2, 3, 3, 4, 4, *(5,) * 6, *(6,) * 5), MBCONV, folds=0
     ),
-    "smp encoder timm-efficientnet-b0": _declared(
-        partial(encoder, "timm-efficientnet-b0"), (2, 3, 3, 4, 4, *(5,) * 6, *(6,) * 5), TIMM_SE, folds=16
+    "smp encoder tu-efficientnet_b0": _declared(
+        partial(encoder, "tu-efficientnet_b0"), (2, 3, 3, 4, 4, *(5,) * 6, *(6,) * 5), TIMM_SE, folds=16
     ),
     "smp encoder mobileone_s4": _declared(
         partial(encoder, "mobileone_s4"),
