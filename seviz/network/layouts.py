@@ -62,7 +62,7 @@ def where(
     layout, axes = origin.layout, origin.axes
     if layout is not None and output.shape[place(layout, output.ndim)] != given.shape[place(layout, given.ndim)]:
         layout = layout if output.ndim == given.ndim else None
-    return layout, axes if output.shape == given.shape else None
+    return layout, axes if output.ndim == given.ndim else None
 
 
 def _moved(func: Callable[..., Any], call: tuple[Any, Any], given: Tensor, axis: int | None) -> int | None:

@@ -38,7 +38,7 @@ from seviz.network.origins import (
     UNREGISTERED,
     Origin,
 )
-from seviz.network.positions import LAYOUTS, RANKS, Layout, channels_first, is_feature_map
+from seviz.network.positions import LAYOUTS, RANKS, Layout, channels_first, is_feature_map, position_sizes
 from seviz.network.products import (
     CONTRACTIONS,
     ELEMENTWISE_PRODUCTS,
@@ -307,9 +307,7 @@ class Trace(TorchFunctionMode):
         # A matrix product in the making.
         spread = name in ELEMENTWISE_PRODUCTS and output.numel() > max(x.numel() for x, _, _ in before)
         applied = _joined(o.learned for _, o in constants) if name not in ELEMENTWISE or spread else ()
-        return self._computed(
-            name, origins, same, output, changed=changed, call=call, applied=applied, before=before
-        )
+        return self._computed(name, origins, same, output, changed=changed, call=call, applied=applied, before=before)
 
     def _with_layout(
         self,
@@ -428,7 +426,7 @@ class Trace(TorchFunctionMode):
         for each in self._stack:
             each.products += 1
         a, b = pair
-        if a.ndim == self._rank > 2 and a.shape == b.shape and a.shape[2:].numel() == 1:
+        if a.ndim == self._rank > 2 and a.shape == b.shape and _is_single(a):
             one, other = self.origin(a), self.origin(b)
             if one.computed_from(other) or other.computed_from(one):
                 self.single[frame.path] = None
@@ -439,10 +437,11 @@ class Trace(TorchFunctionMode):
                 break
             if name in CONTRACTIONS:
                 if kept := self._contraction(u, factor):
-                    return partial(self._contracted, place, operand, [(each, each.gate().clone()) for each in kept])
+                    gates = [each.gate().clone() for each in kept]
+                    return partial(self._contracted, place, operand, kept, gates, self.origin(u))
             elif (layout := self._scales(u, factor)) is not None:
                 form: Form = "divisor" if name == "div" else "factor"
-                self._consider(place, operand, Product.seen(u, factor, form, layout))
+                self._consider(place, operand, Product.seen(u, factor, form, layout), self.origin(u))
                 return None
         if name in ELEMENTWISE_PRODUCTS:
             self._note(*sorted(pair, key=Tensor.numel))
@@ -486,9 +485,11 @@ class Trace(TorchFunctionMode):
                 found.append(Product.seen(u, factor, "diagonal", layout))
         return found
 
-    def _contracted(self, place: Any, operand: int, kept: list[tuple[Product, Tensor]], output: Any) -> None:
+    def _contracted(
+        self, place: Any, operand: int, kept: list[Product], gates: list[Tensor], of_u: Origin, output: Any
+    ) -> None:
         """Consider a contraction if its result is the feature map times the gate."""
-        for product, gate in kept:
+        for product, gate in zip(kept, gates, strict=True):
             u = product.u
             if not isinstance(output, Tensor) or output.numel() != u.numel():
                 continue
@@ -500,12 +501,12 @@ class Trace(TorchFunctionMode):
             expected = u.flatten(2) * gate[:, :, None]
             tolerance = 1e-5 if u.dtype in (torch.float32, torch.float64) else 2e-2
             if torch.allclose(made.flatten(2), expected, rtol=tolerance, atol=tolerance):
-                self._consider(place, operand, product)
+                self._consider(place, operand, product, of_u)
                 return
 
-    def _consider(self, place: Any, operand: int, product: Product) -> None:
-        """Note a channel product: a find, or another scaling."""
-        factor, u = self.origin(product.factor), self.origin(product.u)
+    def _consider(self, place: Any, operand: int, product: Product, u: Origin) -> None:
+        """Note a channel product, of a feature map of an origin: a find, or another scaling."""
+        factor = self.origin(product.factor)
         path = place.keywords["path"]
         weights: tuple[str, ...] = ()
         if not factor.data:
@@ -635,6 +636,11 @@ def _joined(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 def _positions_kept(output: Tensor, before: Iterable[tuple[Tensor, int, Origin]]) -> bool:
     return any(o.maps and not o.squeezed and x.shape == output.shape for x, _, o in before)
+
+
+def _is_single(tensor: Tensor) -> bool:
+    """Whether this has one position, in either layout."""
+    return 1 in (math.prod(position_sizes(tensor.shape, layout)) for layout in LAYOUTS)
 
 
 def _is_spread(tensor: Tensor) -> bool:

@@ -307,6 +307,10 @@ class Manifest:
         """
         pairs = {
             "model": (self.model.spec, other.model.spec),
+            "factory's file": (
+                (self.model.factory_sha256 or "nothing")[:12],
+                (other.model.factory_sha256 or "nothing")[:12],
+            ),
             "weights": (self.model.weights_sha256[:12], other.model.weights_sha256[:12]),
             "settings": (self.model.settings, other.model.settings),
             "changed in Python": (_what(self.model), _what(other.model)),

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from seviz.network.positions import CONVOLUTIONS, Layout
+from seviz.network.positions import CONVOLUTIONS, LAYOUTS, Layout
 
-KINDS: tuple[tuple[int, Layout], ...] = ((1, "first"), (2, "first"), (3, "first"), (1, "last"), (2, "last"), (3, "last"))
+KINDS: tuple[tuple[int, Layout], ...] = tuple((d, layout) for layout in LAYOUTS for d in (1, 2, 3))
 """Axes of positions, and layout."""
 SIDE = 8
 

@@ -339,7 +339,7 @@ def test_layers_that_are_never_called_are_reported() -> None:
 
 
 class ChannelOfTokens(nn.Module):
-    """Gates of a transformer's tokens are no gates of the feature map they were cut from."""
+    """An SE block over the tokens of a transformer, which are channels last at positions in a row."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -351,8 +351,9 @@ class ChannelOfTokens(nn.Module):
         return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
 
 
-def test_tokens_are_no_feature_map() -> None:
-    assert survey(Gated(ChannelOfTokens()), (1, 3, 16, 16)).blocks == {}
+def test_tokens_are_a_feature_map_with_channels_last() -> None:
+    (block,) = find_se_blocks(Gated(ChannelOfTokens()), (1, 3, 16, 16)).values()
+    assert (block.name, block.path, block.layout, block.stride) == ("SE_2_1", "block", "last", 2)
 
 
 def test_a_block_called_twice_is_two_blocks() -> None:

@@ -117,7 +117,7 @@ def test_a_matrix_is_told_from_a_bias_and_a_norm() -> None:
         ((2, 1, 4, 5), Scaling.SPATIAL),
         ((2, 8, 1, 5), Scaling.DIRECTIONAL),
         ((2, 8, 4, 1), Scaling.DIRECTIONAL),
-        ((2, 1, 1, 5), Scaling.FOREIGN),
+        ((2, 1, 1, 5), Scaling.UNKNOWN),
     ],
 )
 def test_the_kinds_of_scaling(shape: tuple[int, ...], kind: Scaling) -> None:

@@ -30,6 +30,8 @@ def test_what_was_changed_and_older_manifests(tiny_run: Run) -> None:
     changed = dataclasses.replace(mine, model=dataclasses.replace(mine.model, changed=record))
     assert Manifest.from_json(changed.to_json(), HERE) == changed
     assert mine.differences(changed) == ["changed in Python: nothing there, other weights now"]
+    other_file = dataclasses.replace(mine, model=dataclasses.replace(mine.model, factory_sha256="ab" * 32))
+    assert mine.differences(other_file) == ["factory's file: nothing there, abababababab now"]
     raw = json.loads(mine.to_json())
     for field in ("changed", "factory_sha256", "weights_file_sha256", "assumed"):
         del raw["model"][field]

@@ -20,7 +20,8 @@ from seviz.capture.indexed import Dataset, in_order
 from seviz.capture.labels import indexed_labels, several_labels
 from seviz.capture.layouts.splits import choose_split, default_split, said
 from seviz.classes import Classes
-from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError, MissingPackageError
+from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError
+from seviz.extras import needing
 
 _LABELS = ("label", "labels")
 _IMAGES = ("image", "img", "images")
@@ -110,14 +111,9 @@ def open_hugging_face(spec: str, name: str, *, split: str | None) -> Rows:
     EmptyDataError
         If no row has a label.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import datasets
-    except ImportError as error:
-        raise MissingPackageError(
-            f'data sets of Hugging Face are read by datasets ({error}): pip install "seviz[hf]"'
-        ) from error
+    with needing("hf", "a Hugging Face data set"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import datasets
     parts: Mapping[str, Any] = _parts(datasets, spec, name)
     chosen = choose_split(spec, split, default_split(list(parts)), parts)
     table = parts[chosen]
