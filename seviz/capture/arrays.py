@@ -6,14 +6,15 @@ is taken that has one of the names in `NAMES`.
 
 import zipfile
 from collections.abc import Collection
+from functools import partial
 from io import BytesIO
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seviz.capture.images import LARGEST_FILE, Decoded
+from seviz.capture.images import LARGEST_FILE, Decoded, decoded, read_file
 
 EXTENSIONS = frozenset({".npy", ".npz", ".pt"})
 """What a file must be called to count as an array, whatever its case."""
@@ -22,6 +23,17 @@ NAMES = ("image", "x", "input", "inputs", "data", "array")
 """What the array may be called where a file holds several, the first that is there."""
 
 _RANKS = (2, 3, 4)  # (channels, length), (channels, height, width), (channels, depth, height, width)
+
+
+def read_array(file: Path) -> Decoded:
+    """The array that a file holds. Never raises: what is wrong with the file is in the result.
+
+    Parameters
+    ----------
+    file
+        Called by one of `EXTENSIONS`.
+    """
+    return decoded(partial(read_file, file), partial(decode_array, extension=file.suffix.lower()))
 
 
 def decode_array(data: bytes, extension: str) -> Decoded:

@@ -11,6 +11,7 @@ from torch import nn
 from seviz.capture.engines import copy_of, home_of, random_images
 from seviz.errors import EngineError, OptionError
 from seviz.network.dtype import dtype_of
+from seviz.network.layers import LAYERS
 from seviz.network.modes import undisturbed
 
 # On the careful side of what analyses/benchmarks/capture.py shows on two cores: seconds to compile anything, and more
@@ -76,7 +77,7 @@ def choose_engine(
         return "folded", "how many images there are is not known"
     if device == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
         return "folded", "there is no C++ compiler"
-    layers = sum(isinstance(module, nn.Conv2d | nn.Linear) for module in model.modules())
+    layers = sum(isinstance(module, LAYERS) for module in model.modules())
     cost = _COMPILE + _COMPILE_LAYER * layers
     saved = _SAVED * images * _seconds_per_image(model, device, min(batch_size, 8), input_size)
     verdict = "repay" if saved > _MARGIN * cost else "do not repay"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import timm.data
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -36,7 +35,8 @@ from seviz.capture.workers import refuse_while_importing
 from seviz.classes import Classes
 from seviz.errors import EngineError, OptionError, RunExistsError, TooManyFailuresError
 from seviz.network.gates import SIGNALS, Signal
-from seviz.network.networks import Network, classes_named, logits_of_example
+from seviz.network.libraries import input_size_of
+from seviz.network.networks import Network, classes_named, example_of_size, logits_of_example
 from seviz.network.wrapping import NoPreprocess, wrap
 from seviz.run.chunks import FIRST, Chunk, Samples
 from seviz.run.files import sweep
@@ -94,7 +94,7 @@ def collect(
         A data set, as `seviz.capture.datasets.open_dataset` opens it or by its spec ("path/to/folder",
         "imagenet:ROOT", "coco:ROOT", ...). Or what is in memory: a DataLoader, a map-style data set, or any iterable,
         once through, of (inputs, labels) or of dicts with "labels", batches or single images. Inputs are as the model
-        takes them, on any device: a tensor (batch, channels, height, width), a tuple of positional or a dict of
+        takes them, on any device: a tensor (batch, channels, positions...), a tuple of positional or a dict of
         keyword arguments; or PIL images, which go through `network.preprocess`. Labels are indices or names of the
         network's classes.
     out
@@ -167,11 +167,6 @@ def collect(
     selection: dict[str, Any] = {}
     handed = None if isinstance(data, Dataset | str | Path) else Handed(data)
     network = _network(network, handed, class_names)
-    if handed is None and isinstance(network.preprocess, NoPreprocess):
-        raise OptionError(
-            f"data is a data set of files, and {network.spec} was wrapped without preprocessing; give seviz.wrap"
-            " preprocess, or mean and std"
-        )
     chosen = {"split": split, "root": root, "preprocess": preprocess, "label_separator": label_separator}
     if isinstance(data, str | Path):
         options: dict[str, Any] = {**chosen, "class_names": class_names}
@@ -184,6 +179,11 @@ def collect(
             " spec; none was given"
         )
     if isinstance(data, Dataset):
+        if isinstance(network.preprocess, NoPreprocess) and data.preprocess == "model":
+            raise OptionError(
+                f"data is a data set of files, and {network.spec} was wrapped without preprocessing; give seviz.wrap"
+                " preprocess, or mean and std"
+            )
         check_inputs(data, network)
         selection = dict(data.selection)
         selection |= {} if data.split is None else {"split": data.split}
@@ -269,8 +269,8 @@ def _network(network: Network | nn.Module, handed: Handed | None, class_names: C
             f"data is a data set of files, and how images become tensors is not known of a {type(network).__name__};"
             " hand over seviz.wrap(module, example, preprocess=...) in its place"
         )
-    size = timm.data.resolve_model_data_config(network)["input_size"]
-    return wrap(network, (1, *size))
+    size = input_size_of(type(network).__name__, network)
+    return wrap(network, example_of_size(network, size))
 
 
 def _check(*, batch_size: int, chunk_size: int, max_failures: float, signals: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from seviz.capture.datasets import Dataset
 from seviz.capture.images import MODES, holds_bands, too_long
 from seviz.capture.indexed import Preprocess
 from seviz.errors import OptionError
+from seviz.network.axes import axes_in_words, of_image
 from seviz.network.dtype import dtype_of
 from seviz.network.networks import Network
 
@@ -33,6 +34,11 @@ def check_inputs(data: Dataset, network: Network) -> None:
     if data.arrays:
         if data.preprocess == "model":
             _try_out(data, network)
+    elif not network.of_images:
+        raise OptionError(
+            f"{network.spec} takes inputs of shape {network.input_size}, but data {data.spec!r} holds images. Give"
+            " arrays:ROOT."
+        )
     elif channels not in MODES and not any(holds_bands(path) for path in data.paths):
         raise OptionError(
             f"{network.spec} takes {channels} channels, but data {data.spec!r} holds images, which are read in"
@@ -42,9 +48,12 @@ def check_inputs(data: Dataset, network: Network) -> None:
 
 
 def _try_out(data: Dataset, network: Network) -> None:
-    side = 2 * math.ceil(max(network.input_size[1:]))
+    size = network.input_size
+    if network.of_images:
+        side = 2 * math.ceil(max(size[1:]))
+        size = (size[0], side, side)
     try:
-        taken = network.preprocess(torch.zeros(network.input_size[0], side, side))  # type: ignore[arg-type]
+        taken = network.preprocess(torch.zeros(size))
         if taken.shape[0] != network.input_size[0]:
             raise ValueError(f"it gives {tuple(taken.shape)}")
     except Exception as error:  # whatever a person's own preprocessing raises
@@ -62,7 +71,7 @@ class Taking:
     Attributes
     ----------
     preprocess
-        From a PIL image, or a tensor (channels, height, width) in [0, 1], to what the network takes.
+        From a PIL image, or a tensor (channels, positions...) in [0, 1], to what the network takes.
     input_size
         (channels, positions...) of what the network takes.
     fixed_size
@@ -100,14 +109,15 @@ class Taking:
             return too_long(read.size, self.side)
         shape = tuple(read.shape)
         if len(shape) != len(self.input_size):
-            return f"{len(shape)} axes, the network takes {len(self.input_size)}: {self._axes()}"
+            names = axes_in_words(self.input_size)
+            return f"{len(shape)} axes, the network takes {len(self.input_size)}: {names} of {self.input_size}"
         if shape[0] != self.input_size[0]:
             return f"{shape[0]} channels, the network takes {self.input_size[0]}"
+        image = of_image(shape)
         if self.how == "model":
-            return too_long((shape[-1], shape[-2]), self.side)
-        if self.fixed_size and shape != self.input_size:
-            return f"shape {shape}, the network takes {self.input_size}; preprocess 'model' resizes"
-        return ""
+            return too_long((shape[-1], shape[-2]), self.side) if image else ""
+        resizes = "; preprocess 'model' resizes" if image else ""
+        return self._other(shape) + resizes if self._other(shape) else ""
 
     def __call__(self, read: Image.Image | NDArray[Any]) -> Tensor:
         """The input; raises ValueError for numbers that are too great for it, and what the preprocessing raises."""
@@ -119,12 +129,17 @@ class Taking:
             if read.dtype.kind in "ui":
                 values /= np.iinfo(read.dtype).max
             values = self.preprocess(values.float())
+            if not of_image(self.input_size) and (other := self._other(tuple(values.shape))):
+                raise ValueError(other)
         if not bool(values.isfinite().all()):
             raise ValueError(f"numbers beyond the range of {str(values.dtype).removeprefix('torch.')}")
         return values
 
-    def _axes(self) -> str:
-        return f"({', '.join(['channels', *('positions' for _ in self.input_size[1:])])}) of {self.input_size}"
+    def _other(self, shape: tuple[int, ...]) -> str:
+        """What of a shape is other than the network takes; empty if nothing is."""
+        if not self.fixed_size and shape[0] == self.input_size[0] and len(shape) == len(self.input_size):
+            return ""
+        return "" if shape == self.input_size else f"shape {shape}, the network takes {self.input_size}"
 
 
 def _shorter_side(network: Network) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seviz.classes import Classes
 from seviz.errors import EmptyDataError, OptionError
+from seviz.network.axes import axes_in_words
 from seviz.network.networks import Network
 from seviz.network.outputs import Inputs, one_by_one, takes_keywords
 from seviz.network.products import tensors_in
@@ -220,5 +221,5 @@ def _check(item: Item, batch: Any, network: Network) -> None:
     if network.takes_images:
         axes = len(network.input_size) + 1
         if isinstance(batch, Tensor) and batch.ndim != axes:
-            names = "images (batch, channels, height, width)" if axes == 4 else f"{axes} axes, the batch first"
-            raise OptionError(f"batch {item.number} is {tuple(batch.shape)}, expected {names}")
+            names = axes_in_words(network.input_size, batch=True)
+            raise OptionError(f"batch {item.number} is {tuple(batch.shape)}, expected inputs {names}")

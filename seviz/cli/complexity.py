@@ -21,7 +21,7 @@ def complexity(
     model: Annotated[list[str], typer.Argument(help="timm/NAME, torchvision/NAME or seviz/NAME; several, if wanted")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     input_size: Annotated[
-        int | None, typer.Option(min=1, help="Side of the image in pixels.", show_default="that of the network")
+        int | None, typer.Option(min=1, help="Side of the image, along each axis.", show_default="that of the network")
     ] = None,
     *,
     settings: "Settings",
@@ -40,14 +40,14 @@ def complexity(
     counts = {}
     for spec in model:
         network = load(spec, structural_weights(spec), settings, trust)
-        size = network.input_size if input_size is None else (network.input_size[0], input_size, input_size)
+        size = network.input_size if input_size is None else _sided(network.input_size, input_size)
         counts[spec] = complexity(network.model, size, blocks=network.blocks)
     if as_json:
         typer.echo(json.dumps([_record(spec, count) for spec, count in counts.items()], indent=1))
         return
 
     for spec, count in counts.items():
-        title = f"{spec} at {count.input_size[1]}x{count.input_size[2]}"
+        title = f"{spec} at {'x'.join(map(str, count.input_size[1:]))}"
         columns = ("", "parameters", "multiply-adds", "pooled", "scaled", "pointwise")
         rows = [("without SE", *_numbers(count.without_se))]
         rows += [(f"SE stage {stage}", *_numbers(cost)) for stage, cost in count.stages.items()]
@@ -58,6 +58,10 @@ def complexity(
         else:
             say(f"{spec} has no SE block")
         print_grid(columns, rows, right=range(1, 6), whole=range(1, 6), title=title)
+
+
+def _sided(size: tuple[int, ...], side: int) -> tuple[int, ...]:
+    return (size[0], *[side] * len(size[1:]))
 
 
 def _numbers(cost: "Cost") -> list[str]:

@@ -1,6 +1,6 @@
 """Residual branches that add to some channels of the stream only.
 
-The last convolution of the branch, its BatchNorm and the SE block lose channels; what is left is added into the
+The last layer of the branch, its BatchNorm and the SE block lose channels; what is left is added into the
 stream by index.
 """
 
@@ -20,12 +20,14 @@ from seviz.compression.coupling import Coupled, Graph, Layer
 from seviz.errors import PruningError
 from seviz.network.blocks import SEBlock
 from seviz.network.flow import Producer
+from seviz.network.layers import LAYERS, channels_out, groups_of, is_depthwise
 from seviz.network.modes import undisturbed
+from seviz.network.positions import CONVOLUTIONS, RANKS, position_sizes
 from seviz.network.spread import Spread
 
 
 def block_shapes(model: nn.Module, images: Tensor, blocks: Mapping[str, SEBlock]) -> dict[str, tuple[int, ...]]:
-    """The shape of what goes into and comes out of the module of each SE block, (1, channels, height, width).
+    """The shape of what goes into and comes out of the module of each SE block, as the network has it.
 
     Modules that take or give something else, such as whole residual units, are left out.
     """
@@ -34,7 +36,8 @@ def block_shapes(model: nn.Module, images: Tensor, blocks: Mapping[str, SEBlock]
     def note(name: str, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
         if len(given) == 1 and isinstance(given[0], Tensor) and isinstance(output, Tensor):
             shape = tuple(given[0].shape)
-            if len(shape) == 4 and shape == tuple(output.shape) and shape[1] == blocks[name].channels:
+            block = blocks[name]
+            if len(shape) in RANKS and shape == tuple(output.shape) and shape[_axis(block)] == block.channels:
                 seen[name] = shape
 
     with ExitStack() as stack:
@@ -44,6 +47,10 @@ def block_shapes(model: nn.Module, images: Tensor, blocks: Mapping[str, SEBlock]
             stack.callback(module.register_forward_hook(partial(note, name)).remove)
         model(images)
     return seen
+
+
+def _axis(block: SEBlock) -> int:
+    return 1 if block.layout == "first" else -1
 
 
 def branch(model: nn.Module, block: SEBlock, shape: tuple[int, ...] | None, pieces: tuple[Producer, ...]) -> Coupled:
@@ -68,13 +75,9 @@ def branch(model: nn.Module, block: SEBlock, shape: tuple[int, ...] | None, piec
     if shape is None or block.products > 1:
         raise PruningError(f"{block.name} is no module of its own, from feature map to feature map")
     if len(pieces) != 1:
-        raise PruningError(f"not one convolution alone makes what {block.name} scales")
-    convolution = model.get_submodule(pieces[0].convolution)
-    if (
-        not isinstance(convolution, nn.Conv2d)
-        or convolution.out_channels != block.channels
-        or convolution.groups == convolution.out_channels
-    ):
+        raise PruningError(f"not one layer alone makes what {block.name} scales")
+    layer = model.get_submodule(pieces[0].convolution)
+    if not isinstance(layer, LAYERS) or channels_out(layer) != block.channels or is_depthwise(layer):
         raise PruningError(f"{pieces[0].convolution!r} cannot lose outputs for {block.name} alone")
     every = np.arange(block.channels)
     layers: dict[Layer, NDArray[np.int64]] = {(pieces[0].convolution, "out"): np.array([every, every])}
@@ -85,7 +88,7 @@ def branch(model: nn.Module, block: SEBlock, shape: tuple[int, ...] | None, piec
         root=pieces[0].convolution,
         rows=block.channels,
         layers=layers,
-        groups={(pieces[0].convolution, "out"): convolution.groups} if convolution.groups > 1 else {},
+        groups={(pieces[0].convolution, "out"): groups_of(layer)} if groups_of(layer) > 1 else {},
         widths=dict.fromkeys(layers, block.channels),
         summed=True,
     )
@@ -93,11 +96,13 @@ def branch(model: nn.Module, block: SEBlock, shape: tuple[int, ...] | None, piec
 
 def _layers_within(model: nn.Module, block: SEBlock, shape: tuple[int, ...]) -> dict[Layer, NDArray[np.int64]]:
     """The layers of the SE block that have a channel for each of its own."""
+    sides = position_sizes(shape, block.layout)
+    layer: Any = nn.Linear if block.layout == "last" else partial(CONVOLUTIONS[len(sides) - 1], kernel_size=1)
+    images = torch.zeros(1, *sides, 2) if block.layout == "last" else torch.zeros(1, 2, *sides)
+    within = copy.deepcopy(model.get_submodule(block.path))
+    closed = nn.Sequential(layer(2, block.channels), within, layer(block.channels, 2))
     like = next(model.parameters())
-    closed = nn.Sequential(
-        nn.Conv2d(1, shape[1], 1), copy.deepcopy(model.get_submodule(block.path)), nn.Conv2d(shape[1], 1, 1)
-    ).to(like)
-    coupled = Graph(closed, torch.zeros(1, 1, *shape[2:]).to(like)).coupled("0")
+    coupled = Graph(closed.to(like), images.to(like)).coupled("0")
     return {
         (f"{block.path}{path.removeprefix('1')}", side): pairs
         for (path, side), pairs in coupled.layers.items()
@@ -121,7 +126,9 @@ def narrow(model: nn.Module, block: SEBlock, kept: NDArray[np.int64]) -> None:
     parent = model.get_submodule(parent_path)
     device = next(model.parameters()).device
     if name == "block" and isinstance(spread := getattr(parent, "spread", None), Spread):
-        setattr(parent, "spread", Spread(spread.kept[kept.tolist()].tolist(), spread.channels).to(device))  # noqa: B010
+        fewer = Spread(spread.kept[kept.tolist()].tolist(), spread.channels, layout=spread.layout)
+        setattr(parent, "spread", fewer.to(device))  # noqa: B010
         return
-    parts = OrderedDict(block=parent.get_submodule(name), spread=Spread(kept.tolist(), block.channels).to(device))
+    spread = Spread(kept.tolist(), block.channels, layout=block.layout)
+    parts = OrderedDict(block=parent.get_submodule(name), spread=spread.to(device))
     setattr(parent, name, nn.Sequential(parts).train(parent.training))

@@ -14,6 +14,7 @@ from seviz.network.examples import Given, random_example, run_example
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.networks import Network
+from seviz.network.positions import Layout, channels_first, spread_over
 from seviz.network.products import tensors_in
 
 _IMAGES = 4
@@ -160,7 +161,8 @@ def _forced(
     try:
         with undisturbed(model), force_gates(model, blocks, {name: gate}):
             same = _numbers(run_example(model, given))
-        scaled = len(seen) == 1 and _close(seen[0][1], _times(seen[0][0], gate))
+        layout = blocks[name].layout
+        scaled = len(seen) == 1 and _close(seen[0][1], _times(seen[0][0], gate, layout))
         seen.clear()
         with (
             undisturbed(model),
@@ -174,14 +176,16 @@ def _forced(
         hook.remove()
     constant = torch.full_like(gate, _CONSTANT)
     set_ = torch.equal(inside[name], constant) and any(not torch.equal(a, b) for a, b in zip(plain, other, strict=True))
-    formula = _close(seen[0][1], _times(seen[0][0], constant)) if scaled and len(seen) == 1 else None
+    formula = _close(seen[0][1], _times(seen[0][0], constant, layout)) if scaled and len(seen) == 1 else None
     return all(_close(a, b) for a, b in zip(same, plain, strict=True)), set_, formula
 
 
-def _times(u: Tensor, gate: Tensor) -> Tensor:
-    if u.ndim < 3 or u.shape[:2] != gate.shape:
+def _times(u: Tensor, gate: Tensor, layout: Layout) -> Tensor:
+    seen = channels_first(u, layout)
+    if seen.ndim < 3 or seen.shape[:2] != gate.shape:
         return torch.empty(0)
-    return u * gate.reshape(*gate.shape, *(1,) * (u.ndim - 2))
+    scaled = seen * spread_over(gate, seen)
+    return scaled if layout == "first" else scaled.movedim(1, -1)
 
 
 def _numbers(output: object) -> list[Tensor]:

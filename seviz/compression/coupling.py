@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from seviz.errors import PruningError
 from seviz.extras import needing, require_extra
+from seviz.network.layers import LAYERS, is_depthwise
+from seviz.network.positions import CONVOLUTIONS, BatchNorm, Convolution
 
 Side = Literal["in", "out"]
 Layer = tuple[str, Side]
@@ -29,7 +31,7 @@ Layer = tuple[str, Side]
 Cuts = Mapping[Layer, Collection[int]]
 """Which channels of each layer go."""
 
-_CUTTABLE = (nn.Conv1d, nn.Conv2d, nn.Linear, nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.PReLU)
+_CUTTABLE = (*LAYERS, BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.PReLU)
 
 
 def torch_pruning() -> Any:
@@ -57,7 +59,7 @@ class Coupled:
     Attributes
     ----------
     root
-        The convolution whose output channels are the rows.
+        The convolution or linear layer whose output channels are the rows.
     rows
         How many.
     layers
@@ -122,7 +124,7 @@ class Graph:
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         package = torch_pruning()
         for path, module in model.named_modules():
-            if isinstance(module, nn.Conv1d) and module.in_channels == 1:  # Torch-Pruning would never end
+            if isinstance(module, nn.Conv1d) and module.in_channels == module.out_channels == 1:  # it would never end
                 raise PruningError(
                     f"{type(model).__name__} cannot be pruned: {path!r} slides over channels, as in ECA, so that they"
                     " depend on their neighbours"
@@ -164,18 +166,18 @@ class Graph:
                 yield (self._paths[module], side), module, item
 
     def maker(self, path: str) -> str | None:
-        """The nearest convolution whose output channels, one by one, are the inputs of a layer; None if none is."""
+        """The nearest layer of its kind whose outputs, one by one, are the inputs of a layer; None if none is."""
         group = self.group(path, "in")
         if _summed(group):
             return None
+        kind = _kind(self._model.get_submodule(path))
         for (other, side), module, item in self.members(group):
-            depthwise = isinstance(module, nn.Conv2d) and module.groups == module.out_channels
-            if side == "out" and other != path and isinstance(module, nn.Conv2d) and not depthwise:
+            if side == "out" and other != path and isinstance(module, kind) and not is_depthwise(module):
                 return other if list(item.idxs) == list(group[0].idxs) else None
         return None
 
     def coupled(self, path: str) -> Coupled:
-        """What goes with the output channels of a convolution.
+        """What goes with the output channels of a convolution or a linear layer.
 
         Raises
         ------
@@ -183,9 +185,10 @@ class Graph:
             If they cannot be removed; the message says why.
         """
         group = self.group(path)
-        # What is concatenated with what is computed from it: the rows are those of the narrowest convolution.
+        # What is concatenated with what is computed from it: the rows are those of the narrowest layer.
+        kind = _kind(self._model.get_submodule(path))
         for (_, side), module, item in self.members(group):
-            if side == "out" and isinstance(module, nn.Conv2d) and len(item.idxs) < len(group[0].idxs):
+            if side == "out" and isinstance(module, kind) and len(item.idxs) < len(group[0].idxs):
                 group = self.group(self._paths[module])
         layers: dict[Layer, NDArray[np.int64]] = {}
         groups, widths = {}, {}
@@ -209,6 +212,11 @@ class Graph:
     def _width(self, layer: Layer, module: nn.Module) -> int:
         pruner = self._graph.get_pruner_of_module(module)
         return int(pruner.get_out_channels(module) if layer[1] == "out" else pruner.get_in_channels(module))
+
+
+def _kind(module: nn.Module) -> tuple[type[nn.Module], ...]:
+    """The layers among which a layer's like are sought, so that those of an SE block beside it are passed over."""
+    return CONVOLUTIONS if isinstance(module, CONVOLUTIONS) else (nn.Linear,)
 
 
 def _refuse(layer: Layer, module: nn.Module, item: Any) -> None:
@@ -245,7 +253,7 @@ def _groups(module: nn.Module) -> int:
     """How many groups channels fall into; 1 where each can go by itself."""
     if isinstance(module, nn.GroupNorm):
         return module.num_groups
-    if isinstance(module, nn.Conv2d) and module.groups != module.out_channels:
+    if isinstance(module, CONVOLUTIONS) and not is_depthwise(module):
         return module.groups
     return 1
 
@@ -276,14 +284,14 @@ def _cut_layer(module: nn.Module, side: Side, channels: list[int]) -> None:
     from torch_pruning import ops
     from torch_pruning.pruner.function import PrunerBox
 
-    if side == "in" and isinstance(module, nn.Conv2d) and 1 < module.groups != module.out_channels:
+    if side == "in" and isinstance(module, CONVOLUTIONS) and module.groups > 1 and not is_depthwise(module):
         _cut_grouped_inputs(module, channels)
         return
     pruner = PrunerBox[ops.module2type(module)]
     (pruner.prune_out_channels if side == "out" else pruner.prune_in_channels)(module, channels)
 
 
-def _cut_grouped_inputs(module: nn.Conv2d, channels: list[int]) -> None:
+def _cut_grouped_inputs(module: Convolution, channels: list[int]) -> None:
     # Torch-Pruning's own function takes the same places out of every group.
     kept = np.setdiff1d(np.arange(module.in_channels), channels)
     width, outputs = module.in_channels // module.groups, module.out_channels // module.groups

@@ -4,7 +4,7 @@ What is written was read back first and gave the outputs of the network on rando
 program runs by torch alone:
 
     network = torch.export.load("network.pt2").module()
-    logits = network(images)  # (batch, channels, height, width) float32, preprocessed
+    logits = network(images)  # (batch, channels, positions...) float32, preprocessed
 
 and an ONNX file by any runtime, its input called "images", its output "logits".
 """

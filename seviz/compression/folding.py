@@ -19,6 +19,7 @@ from seviz.errors import FoldingError, OptionError
 from seviz.network.blocks import SEBlock
 from seviz.network.complexity import complexity
 from seviz.network.gates import force_gates
+from seviz.network.layers import channels_in, groups_of
 from seviz.network.modes import undisturbed
 from seviz.network.networks import Network
 from seviz.network.products import tensors_in
@@ -249,27 +250,22 @@ def _constant(block: SEBlock, gate: ArrayLike) -> NDArray[np.float64]:
 
 
 def _scale(module: Any, layer: Scaled, gate: NDArray[np.float64]) -> None:
-    """Multiply some channels of a convolution or BatchNorm by gates, computed in float64."""
-    factor = torch.ones(_width(module, layer), dtype=torch.float64)
+    """Multiply some channels of a layer or normalisation by gates, computed in float64."""
+    width = len(module.weight) if layer.axis == "outputs" else channels_in(module)
+    factor = torch.ones(width, dtype=torch.float64)
     factor[layer.first : layer.first + layer.stop - layer.start] = torch.from_numpy(
         gate[layer.start : layer.stop].copy()
     )
     weight: Tensor = module.weight
     if layer.axis == "inputs":
-        groups, (outputs, inputs) = getattr(module, "groups", 1), weight.shape[:2]
-        # (outputs, inputs of the output's group, 1, 1)
+        groups, (outputs, inputs) = groups_of(module), weight.shape[:2]
+        # (outputs, inputs of the output's group, 1...)
         factor = factor.reshape(groups, 1, inputs).expand(groups, outputs // groups, inputs)
         _multiply(weight, factor.reshape(outputs, inputs, *(1,) * (weight.ndim - 2)))
         return
     _multiply(weight, factor.reshape(-1, *(1,) * (weight.ndim - 1)))
     if module.bias is not None:
         _multiply(module.bias, factor)
-
-
-def _width(module: Any, layer: Scaled) -> int:
-    if layer.axis == "outputs":
-        return len(module.weight)
-    return int(module.in_features if isinstance(module, nn.Linear) else module.in_channels)
 
 
 def _multiply(tensor: Tensor, factor: Tensor) -> None:

@@ -43,8 +43,6 @@ from seviz.network.reading import recorded_products
 from seviz.run.parts import Part, mean_over_images
 from seviz.run.store import Run
 
-_SMALL = (3, 224, 224)  # of a network that takes any size
-
 Scores = dict[str, NDArray[np.float64]]
 """By the name of a block, (channel)."""
 
@@ -242,8 +240,7 @@ def _given(value: Any, criterion: str, what: str) -> Any:
 def example_of(network: Network) -> Tensor:
     """What the model takes, of zeros."""
     like = next(network.model.parameters())
-    shape = network.input_size if network.fixed_size else _SMALL
-    return torch.zeros(2, *shape, device=like.device, dtype=like.dtype)
+    return torch.zeros(2, *network.example_size, device=like.device, dtype=like.dtype)
 
 
 def _layers(block: SEBlock, pieces: tuple[Producer, ...]) -> list[str]:

@@ -17,7 +17,9 @@ from seviz.errors import OptionError, PruningError
 from seviz.experiments.evaluation import Images, labelled_batches, logits_of, on_device
 from seviz.network.flow import Producer, input_producers
 from seviz.network.gates import layer_inputs
+from seviz.network.layers import LAYERS, Layer, channels_in, groups_of
 from seviz.network.networks import Network
+from seviz.network.positions import Layout, channels_first
 from seviz.run.parts import Part
 from seviz.run.store import Run
 
@@ -43,16 +45,16 @@ def inner_scores(
     device: str = "auto",
     **reading: Any,
 ) -> pd.DataFrame:
-    """Score the inputs of the convolution before each SE block.
+    """Score the inputs of the layer before each SE block: a convolution, or with channels last a linear layer.
 
     By "gate_mean" the score of input j is the sum over outputs c of mean gate_c · |gamma_c / sigma_c| · ||W[c, j]||,
-    with W the convolution that makes what the block scales, and gamma and sigma the scale and standard deviation (with
+    with W the layer that makes what the block scales, and gamma and sigma the scale and standard deviation (with
     eps) of the BatchNorm behind it, 1 where there is none.
 
     Parameters
     ----------
     network
-        Whose inner channels are made by convolutions; comes back as it was given.
+        Whose inner channels are made by convolutions or linear layers; comes back as it was given.
     run
         Of the same network, or a part of one; for "gate_mean" and "gate_class".
     criterion
@@ -65,8 +67,8 @@ def inner_scores(
     Returns
     -------
     pandas.DataFrame
-        Columns block, layer, channel, score; `layer` is the convolution whose outputs the channels are. Blocks whose
-        convolution takes channels that are summed with others, as those of a residual stream, are left out.
+        Columns block, layer, channel, score; `layer` is the one whose outputs the channels are. Blocks before which
+        the inputs are channels that are summed with others, as those of a residual stream, are left out.
 
     Raises
     ------
@@ -110,7 +112,7 @@ def inner_scores(
         elif name == "taylor":
             score = by_layer[piece.convolution]
         elif name == "random":
-            score = random.random(_inputs(network.model, piece.convolution))
+            score = random.random(channels_in(_layer(network.model, piece.convolution)))
         elif name == "bn_gamma":
             score = _gamma(network.model, behind[piece.convolution], piece.convolution)
         else:
@@ -127,7 +129,7 @@ def inner_scores(
 
 
 def _places(network: Network) -> list[tuple[str, Producer, str]]:
-    """Of each block, the convolutions that make what it scales, each with the one that makes its inputs."""
+    """Of each block, the layers that make what it scales, each with the one that makes its inputs."""
     graph = Graph(network.model, blank_image(network))
     places = [
         (block, piece, layer)
@@ -140,13 +142,14 @@ def _places(network: Network) -> list[tuple[str, Producer, str]]:
     return places
 
 
-def _inputs(model: nn.Module, path: str) -> int:
-    convolution: Any = model.get_submodule(path)
-    return int(convolution.in_channels)
+def _layer(model: nn.Module, path: str) -> Layer:
+    layer = model.get_submodule(path)
+    assert isinstance(layer, LAYERS)  # as `producers` promises
+    return layer
 
 
 def _gamma(model: nn.Module, pieces: tuple[Producer, ...], path: str) -> NDArray[np.float64]:
-    """|gamma| of the BatchNorm before a convolution, (inputs)."""
+    """|gamma| of the BatchNorm before a layer, (inputs)."""
     if len(pieces) != 1 or pieces[0].norm is None:
         raise OptionError(
             f"criterion 'bn_gamma' needs one BatchNorm with a scale before {path!r}, and there is none; take l1 or l2"
@@ -157,7 +160,7 @@ def _gamma(model: nn.Module, pieces: tuple[Producer, ...], path: str) -> NDArray
 def _taylor(
     network: Network, paths: set[str], data: Images | None, device: str, reading: Mapping[str, Any]
 ) -> dict[str, NDArray[np.float64]]:
-    """|sum over positions of a · dL/da|, mean over images, of the inputs a of convolutions, (inputs) by path."""
+    """|sum over positions of a · dL/da|, mean over images, of the inputs a of layers, (inputs) by path."""
     assert data is not None  # as is checked
     total: dict[str, Tensor] = {}
     images = 0
@@ -172,24 +175,26 @@ def _taylor(
                 loss = nn.functional.cross_entropy(logits, target, reduction="sum")
                 slopes = torch.autograd.grad(loss, list(given.values()))
             for (path, a), slope in zip(given.items(), slopes, strict=True):
-                score = (a.detach() * slope).sum((2, 3)).abs().cpu().double().sum(0)
+                layout: Layout = "last" if isinstance(_layer(network.model, path), nn.Linear) else "first"
+                effect = channels_first(a.detach() * slope, layout)
+                score = effect.reshape(*effect.shape[:2], -1).sum(2).abs().cpu().double().sum(0)
                 total[path] = total.get(path, torch.zeros_like(score)) + score
             images += len(batch)
     return {path: (score / images).numpy() for path, score in total.items()}
 
 
 def _scores(model: nn.Module, piece: Producer, gates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The score of each input of a convolution, (inputs)."""
-    convolution = model.get_submodule(piece.convolution)
-    assert isinstance(convolution, nn.Conv2d)  # as `producers` promises
+    """The score of each input of a layer, (inputs)."""
+    layer = _layer(model, piece.convolution)
     reach = gates * _scale(model, piece)  # (outputs)
-    sizes = convolution.weight.detach().cpu().double().flatten(2).norm(dim=2).numpy()  # (outputs, inputs of a group)
-    by_group = (reach[:, None] * sizes).reshape(convolution.groups, -1, sizes.shape[1]).sum(1)
+    weight = layer.weight.detach().cpu().double()
+    sizes = weight.reshape(*weight.shape[:2], -1).norm(dim=2).numpy()  # (outputs, inputs of a group)
+    by_group = (reach[:, None] * sizes).reshape(groups_of(layer), -1, sizes.shape[1]).sum(1)
     return np.asarray(by_group.reshape(-1), np.float64)  # (groups, inputs of a group) to (inputs)
 
 
 def _scale(model: nn.Module, piece: Producer) -> NDArray[np.float64]:
-    """|gamma / sigma| of the BatchNorm behind a convolution, (outputs); 1 where there is none."""
+    """|gamma / sigma| of the BatchNorm behind a layer, (outputs); 1 where there is none."""
     channels = piece.stop - piece.start
     if piece.norm is None:
         return np.ones(channels)

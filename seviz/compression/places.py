@@ -2,7 +2,7 @@
 
 A factor of a channel goes into the layer that makes the channel, if nothing between that layer and the block would
 treat the scaled channel otherwise: a ReLU passes a factor of at least 0 on, SiLU and hard swish pass none. Else it
-goes into the convolutions that use the channel next, all of them. What lies between is seen in a forward pass.
+goes into the layers that use the channel next, all of them. What lies between is seen in a forward pass.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Scaled:
     Attributes
     ----------
     path
-        Of the convolution or BatchNorm.
+        Of the convolution, linear layer, BatchNorm or LayerNorm.
     axis
         Whether they are outputs of the layer, or inputs.
     first
@@ -93,7 +93,8 @@ def _place(model: nn.Module, flow: Flow, block: SEBlock) -> Place:
     reasons = []
     for walk in (_Before(model, flow, block.path), _After(model, flow)):
         try:
-            walk.go(u if walk.side == "before" else y, 0, block.channels)
+            value = u if walk.side == "before" else y
+            walk.go(value, flow.channels_of(block, value), 0, block.channels)
         except _NoPlaceError as error:
             reasons.append(f"{walk.side} it {error}")
         else:
@@ -123,12 +124,16 @@ class _Walk:
         self.layers: list[Scaled] = []
         self.positive = False
 
-    def _pass(self, call: Call) -> None:
-        """Go through a call that hands factors on."""
+    def _pass(self, call: Call, axis: int) -> int:
+        """Go through a call that hands factors on; the axis of the channels on the other side of it."""
         passed = self._flow.passes(call)
-        if passed == "no":
+        other = None
+        if passed != "no":
+            other = (self._flow.back if self.side == "before" else self._flow.onward)(call, axis)
+        if other is None:
             raise _NoPlaceError(f"{_words(call)} does not pass a factor on")
         self.positive |= passed == "positive"
+        return other
 
     def _layer(self, name: object, call: Call) -> str:
         """The path of the layer that a call uses a parameter of, if that is used there only."""
@@ -155,8 +160,8 @@ class _Before(_Walk):
         super().__init__(model, flow)
         self._path = path
 
-    def go(self, value: Value, start: int, stop: int, user: Call | None = None) -> None:
-        """Scale a value, used by the block or by one call."""
+    def go(self, value: Value, axis: int, start: int, stop: int, user: Call | None = None) -> None:
+        """Scale the channels on an axis of a value, used by the block or by one call."""
         users = self._flow.users.get(value, [])
         inside = all(call is user if user is not None else self._path in call.inside for call in users)
         call = self._flow.makers.get(value)
@@ -164,18 +169,25 @@ class _Before(_Walk):
             raise _NoPlaceError("stand the images themselves")
         if not inside or value in self._flow.given_back:
             raise _NoPlaceError(f"what {_words(call)} gives is also used elsewhere, as by a shortcut")
-        if call.name == "conv2d":
+        if self._flow.makes(call, axis):
             self._outputs(call.argument(1, "weight"), call, start, stop)
-        elif call.name == "batch_norm" and call.argument(3, "weight") is not None:
-            self._outputs(call.argument(3, "weight"), call, start, stop)
-        elif inputs := self._flow.side_by_side(call):
+        elif (scale := self._norm_scale(call, value, axis)) is not None:
+            self._outputs(scale, call, start, stop)
+        elif inputs := self._flow.side_by_side(call, axis):
             for each in inputs:
-                channels = self._flow.shapes[each][1]
-                self.go(each, start, start + channels, call)
+                channels = self._flow.shapes[each][axis]
+                self.go(each, axis, start, start + channels, call)
                 start += channels
         else:
-            self._pass(call)
-            self.go(call.inputs[0], start, stop, call)
+            self.go(call.inputs[0], self._pass(call, axis), start, stop, call)
+
+    def _norm_scale(self, call: Call, value: Value, axis: int) -> object:
+        """The scale of a normalisation that has one for each of the channels on an axis; None for any other call."""
+        if call.name == "batch_norm" and axis == 1:
+            return call.argument(3, "weight")
+        if call.name == "layer_norm" and len(call.argument(1, "normalized_shape")) == 1:
+            return call.argument(2, "weight") if axis == len(self._flow.shapes[value]) - 1 else None
+        return None
 
     def _outputs(self, name: object, call: Call, start: int, stop: int) -> None:
         path = self._layer(name, call)
@@ -187,32 +199,31 @@ class _After(_Walk):
 
     side: Side = "after"
 
-    def go(self, value: Value, start: int, stop: int, first: int = 0) -> None:
-        """Scale the channels of a value from `first` on by the gates from `start` to `stop`."""
+    def go(self, value: Value, axis: int, start: int, stop: int, first: int = 0) -> None:
+        """Scale the channels on an axis of a value, from `first` on, by the gates from `start` to `stop`."""
         users = self._flow.users.get(value, [])
         if value in self._flow.given_back or not users:
             raise _NoPlaceError("comes the network's output")
         for call in users:
-            if call.name in ("conv2d", "linear") and call.inputs[:1] == (value,):
+            if self._flow.takes(call, value, axis):
                 path = self._layer(call.argument(1, "weight"), call)
                 self.layers.append(Scaled(path=path, axis="inputs", first=first, start=start, stop=stop))
-            elif inputs := self._flow.side_by_side(call):
+            elif inputs := self._flow.side_by_side(call, axis):
                 before = 0
                 for each in inputs:
                     if each == value:
-                        self.go(call.outputs[0], start, stop, first + before)
-                    before += self._flow.shapes[each][1]
-            elif self._flow.splits(call):
+                        self.go(call.outputs[0], axis, start, stop, first + before)
+                    before += self._flow.shapes[each][axis]
+            elif self._flow.splits(call, axis):
                 offset = start - first  # from a channel's number to its gate's
                 before = 0
                 for each in call.outputs:
-                    low, high = max(first, before), min(first + stop - start, before + self._flow.shapes[each][1])
+                    low, high = max(first, before), min(first + stop - start, before + self._flow.shapes[each][axis])
                     if low < high:
-                        self.go(each, low + offset, high + offset, low - before)
-                    before += self._flow.shapes[each][1]
+                        self.go(each, axis, low + offset, high + offset, low - before)
+                    before += self._flow.shapes[each][axis]
             else:
-                self._pass(call)
-                self.go(call.outputs[0], start, stop, first)
+                self.go(call.outputs[0], self._pass(call, axis), start, stop, first)
 
 
 def _words(call: Call) -> str:

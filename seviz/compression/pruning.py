@@ -3,7 +3,7 @@
 | kind | what goes | where it fits |
 |---|---|---|
 | gated | the channels that SE blocks scale, in all layers | RegNet, EfficientNet, MobileNetV3, GhostNet |
-| inner | the inputs of the convolution before an SE block | SE-ResNet, SE-ResNeXt, inserted blocks |
+| inner | the inputs of the layer before an SE block | SE-ResNet, SE-ResNeXt, inserted blocks |
 | stream | channels of a stage's residual stream, in all its blocks | SE-ResNet, SE-ResNeXt, inserted blocks |
 | branch | what a residual branch adds to some channels of the stream | SE-ResNet, SE-ResNeXt, inserted blocks |
 
@@ -31,13 +31,13 @@ from seviz.compression.sites import (
     Scope,
     Site,
     blank_image,
-    input_size,
     producers_of,
     scored_channels,
     sites_of,
 )
 from seviz.errors import OptionError, PruningError
 from seviz.network.complexity import Cost, complexity
+from seviz.network.layers import channels_in, channels_out
 from seviz.network.modes import undisturbed
 from seviz.network.networks import Network
 from seviz.network.products import tensors_in
@@ -90,7 +90,7 @@ def prune(
         What each channel is worth, more is better, with columns channel, score and
 
         - kind "gated" and "branch": block. The channels are those of the block's gates.
-        - kind "inner": block, layer. The channels are the outputs of the convolution `layer`; see `inner_scores`.
+        - kind "inner": block, layer. The channels are the outputs of the module `layer`; see `inner_scores`.
         - kind "stream": stage.
 
         Blocks that are not in it keep their channels, and so do blocks of kind "gated" and "inner" whose channels
@@ -173,8 +173,8 @@ def pruning_table(before: Network, after: Network) -> pd.DataFrame:
     """What was removed, block by block.
 
     Columns: block, stage; channels_before and channels_after, of the feature map that the SE block scales, as far as
-    its convolutions make it; inner_before and inner_after, the inputs of these convolutions. Blocks whose feature map
-    is not made by convolutions alone are left out.
+    its layers make it; inner_before and inner_after, the inputs of these layers. Blocks whose feature map is not made
+    by convolutions or linear layers alone are left out.
 
     Parameters
     ----------
@@ -194,10 +194,10 @@ def pruning_table(before: Network, after: Network) -> pd.DataFrame:
             {
                 "block": name,
                 "stage": before.blocks[name].stage,
-                "channels_before": sum(module.out_channels for module in was),
-                "channels_after": sum(module.out_channels for module in now),
-                "inner_before": was[0].in_channels,
-                "inner_after": now[0].in_channels,
+                "channels_before": sum(map(channels_out, was)),
+                "channels_after": sum(map(channels_out, now)),
+                "inner_before": channels_in(was[0]),
+                "inner_after": channels_in(now[0]),
             }
         )
     columns = ["block", "stage", "channels_before", "channels_after", "inner_before", "inner_after"]
@@ -226,7 +226,7 @@ def _without(model: nn.Module, sites: Sequence[Site], rows: Sequence[NDArray[np.
 
 def _cost(model: nn.Module, network: Network) -> Cost:
     try:
-        return complexity(model, input_size(network), blocks={}).with_se
+        return complexity(model, network.example_size, blocks={}).with_se
     except OptionError as error:
         raise PruningError(f"{network.spec} does not run with fewer channels: {error}") from error
 

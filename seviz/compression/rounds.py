@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 
 from seviz.compression.budget import Budget, budget_of
 from seviz.compression.pruning import prune_with_record
-from seviz.compression.sites import KEYS, Kind, Scope, input_size
+from seviz.compression.sites import KEYS, Kind, Scope
 from seviz.errors import OptionError
 from seviz.network.complexity import complexity
 from seviz.network.networks import Network
@@ -111,7 +111,7 @@ def prune_in_steps(
 def _amount(network: Network, scores: pd.DataFrame, budget: Budget) -> int:
     if budget.quantity == "channels":
         return len(scores)
-    cost = complexity(network.model, input_size(network), blocks={}).with_se
+    cost = complexity(network.model, network.example_size, blocks={}).with_se
     return cost.multiply_adds if budget.quantity == "flops" else cost.parameters
 
 

@@ -15,6 +15,7 @@ from seviz.compression.coupling import Coupled, Graph
 from seviz.errors import OptionError, PruningError
 from seviz.network.blocks import SEBlock
 from seviz.network.flow import Producer, producers
+from seviz.network.layers import LAYERS, Layer, channels_out
 from seviz.network.networks import Network
 
 Kind = Literal["gated", "inner", "stream", "branch"]
@@ -29,8 +30,6 @@ KEYS: dict[Kind, list[str]] = {
     "branch": ["block"],
 }
 """The columns of a table of scores that make the key."""
-
-_SMALL = (3, 224, 224)  # of networks that take any size
 
 
 def scored_channels(scores: pd.DataFrame, kind: Kind) -> dict[Key, NDArray[np.float64]]:
@@ -127,15 +126,10 @@ class Site:
         return np.stack([rows[: min(map(len, by_part))] for rows in by_part], axis=1)
 
 
-def input_size(network: Network) -> tuple[int, int, int]:
-    """(channels, height, width) of an image that the network takes."""
-    return network.input_size if network.fixed_size else _SMALL
-
-
 def blank_image(network: Network) -> Tensor:
-    """An image of zeros, (1, channels, height, width), where the network is."""
+    """An image of zeros, as a batch of one, where the network is."""
     like = next(network.model.parameters())
-    return torch.zeros(1, *input_size(network), device=like.device, dtype=like.dtype)
+    return torch.zeros(1, *network.example_size, device=like.device, dtype=like.dtype)
 
 
 def producers_of(network: Network) -> dict[str, tuple[Producer, ...]]:
@@ -187,7 +181,7 @@ def _layers(network: Network, scored: Mapping[Key, NDArray[np.float64]], kind: K
     reasons = []
     for key, (stage, pieces) in _pieces(network, scored, kind).items():
         if not pieces:
-            reasons.append(f"no convolutions alone make the feature map of {key[-1]}")
+            reasons.append(f"no layers alone make the feature map of {key[-1]}")
         for piece in pieces:
             layer = (piece.convolution, "out")
             coupled = next((known for known, _, _ in found if layer in known.layers), None)
@@ -208,13 +202,13 @@ def _layers(network: Network, scored: Mapping[Key, NDArray[np.float64]], kind: K
 def _pieces(
     network: Network, scored: Mapping[Key, NDArray[np.float64]], kind: Kind
 ) -> dict[Key, tuple[int, tuple[Producer, ...]]]:
-    """Of each key its stage, and the convolutions whose outputs its channels are."""
+    """Of each key its stage, and the layers whose outputs its channels are."""
     blocks = network.blocks
     found: dict[Key, tuple[int, tuple[Producer, ...]]] = {}
     if kind == "inner":
         for key, score in scored.items():
             path = str(key[1])
-            _check_count(path, _convolution(network.model, path).out_channels, score)
+            _check_count(path, channels_out(_layer(network.model, path)), score)
             piece = Producer(start=0, stop=len(score), convolution=path, norm=None)
             found[key] = (blocks[str(key[0])].stage, (piece,))
         return found
@@ -233,13 +227,13 @@ def _pieces(
     return found
 
 
-def _convolution(model: nn.Module, path: str) -> nn.Conv2d:
+def _layer(model: nn.Module, path: str) -> Layer:
     try:
         module = model.get_submodule(path)
     except AttributeError:
         module = nn.Identity()
-    if not isinstance(module, nn.Conv2d):
-        raise OptionError(f"scores have the layer {path!r}, expected a convolution of the network")
+    if not isinstance(module, LAYERS):
+        raise OptionError(f"scores have the layer {path!r}, expected a convolution or linear layer of the network")
     return module
 
 

@@ -77,15 +77,15 @@ def stage_importance(scores: pd.DataFrame, network: Network) -> pd.DataFrame:
 def _added(flow: Flow, block: SEBlock) -> bool:
     """Whether s · u of a block is, channel by channel, added to another feature map."""
     product = flow.product(block)
-    values = list(product.outputs) if product is not None else []
-    for value in values:
+    values = [(value, flow.channels_of(block, value)) for value in product.outputs] if product is not None else []
+    for value, axis in values:
         for call in flow.users.get(value, []):
             if call.name in _SUMS and len(call.inputs) == 2:
                 one, other = call.inputs
                 if flow.shapes[one] == flow.shapes[other]:
                     return True
-            if len(call.inputs) == 1 and flow.channelwise(call):
-                values.extend(call.outputs)
+            if len(call.inputs) == 1 and flow.channelwise(call) and (onward := flow.onward(call, axis)) is not None:
+                values.extend((output, onward) for output in call.outputs)
     return False
 
 

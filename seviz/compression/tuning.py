@@ -32,6 +32,7 @@ from seviz.capture.engines import home_of
 from seviz.errors import EmptyDataError, OptionError, WeightsError
 from seviz.experiments.evaluation import Images, Labelled, labelled_batches, logits_of
 from seviz.network.networks import Network
+from seviz.network.positions import Layout, channels_first, spread_over
 from seviz.network.wrappers import refuse_compiled
 from seviz.run.files import write_atomically
 
@@ -62,9 +63,9 @@ class Recipe:
     label_smoothing
         In [0, 1).
     padding
-        By how many pixels at most the random crop moves, at least 0; 0 for no crop.
+        By how many positions at most the random crop moves along each axis, at least 0; 0 for no crop.
     flip
-        Whether half of the images are mirrored.
+        Whether half of the images are mirrored, along the last axis of positions. What has a single axis never is.
     distillation
         The share of the loss that is the divergence from the teacher, in [0, 1]; used where there is a teacher.
     temperature
@@ -236,7 +237,7 @@ class _Training:
         steps: int,
     ) -> None:
         self.model, self._guide, self._recipe, self._steps = model, guide, recipe, steps
-        self._network, self._teacher = network, teacher
+        self._network, self._teacher, self._layout = network, teacher, network.input_layout
         options: dict[str, Any] = {"momentum": 0.9} if recipe.optimizer == "sgd" else {}
         self._optimizer = timm.optim.create_optimizer_v2(
             _parameter_groups(network, model, recipe.weight_decay),
@@ -263,7 +264,7 @@ class _Training:
         for step, batch in enumerate(batches):
             if len(batch) < 2:
                 continue
-            x = _augmented(batch.images.to(place), self._recipe)
+            x = _augmented(batch.images.to(place), self._recipe, self._layout)
             target = torch.as_tensor(batch.labels, device=place)
             logits = logits_of(self._network, x, batch.labels, model=self.model)
             loss = self._loss(logits, target, x)
@@ -408,17 +409,17 @@ def _drawing(seed: int, epoch: int, place: torch.device) -> Iterator[None]:
         yield
 
 
-def _augmented(images: Tensor, recipe: Recipe) -> Tensor:
-    """Images moved and mirrored at random, (batch, channels, height, width)."""
-    height, width = images.shape[2:]
-    reach = min(recipe.padding, height - 1, width - 1)
+def _augmented(images: Tensor, recipe: Recipe, layout: Layout) -> Tensor:
+    """Images moved and mirrored at random, in the layout that they have."""
+    x = channels_first(images, layout)
+    sides = x.shape[2:]
+    reach = min(recipe.padding, min(sides) - 1)
     if reach > 0:
-        padded = F.pad(images, (reach,) * 4, mode="reflect")
-        corners = torch.randint(2 * reach + 1, (len(images), 2)).tolist()
-        images = torch.stack(
-            [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, corners, strict=True)]
-        )
-    if recipe.flip:
-        mirrored = torch.rand(len(images)) < 0.5
-        images = torch.where(mirrored.to(images.device)[:, None, None, None], images.flip(3), images)
-    return images
+        padded = F.pad(x, (reach,) * (2 * len(sides)), mode="reflect")
+        corners = torch.randint(2 * reach + 1, (len(x), len(sides))).tolist()
+        crops = [[slice(at, at + side) for at, side in zip(corner, sides, strict=True)] for corner in corners]
+        x = torch.stack([image[(slice(None), *crop)] for image, crop in zip(padded, crops, strict=True)])
+    if recipe.flip and len(sides) > 1:
+        mirrored = torch.rand(len(x)) < 0.5
+        x = torch.where(spread_over(mirrored.to(x.device)[:, None], x), x.flip(-1), x)
+    return x if layout == "first" else x.movedim(1, -1)

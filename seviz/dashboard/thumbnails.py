@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seviz.capture.datasets import BUNDLED, Dataset, fetched, open_dataset, packed
-from seviz.capture.images import decode
+from seviz.capture.pictures import read_picture
 from seviz.dashboard.caching import BY_BYTES
 from seviz.errors import DataNotFoundError, SevizError
 from seviz.run.inside import OUTSIDE, image_path
@@ -136,7 +136,7 @@ def _of_packed(run: Run, path: str) -> Thumbnail:
 @st.cache_data(hash_funcs=BY_BYTES, max_entries=KEPT, show_spinner=False)
 def _of_file(file: Path, changed: int, rotate: bool) -> Thumbnail:
     with TURN:
-        decoded = decode(file, rotate=rotate)
+        decoded = read_picture(file, rotate=rotate)
     return Thumbnail(small(decoded.image), "") if isinstance(decoded.image, Image.Image) else grey(decoded.reason)
 
 

@@ -1,7 +1,7 @@
 """How well a network tells classes apart: accuracy, in all and by class, of any network on any images."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from seviz.capture.sources import read_batches
 from seviz.classes import Classes
 from seviz.errors import EmptyDataError, OptionError, SevizWarning
 from seviz.experiments.shares import share_interval
+from seviz.network.axes import axes_in_words
 from seviz.network.dtype import as_taken
 from seviz.network.modes import undisturbed
 from seviz.network.networks import Network
@@ -140,18 +141,30 @@ def _of_dataset(network: Network, data: Dataset, batch_size: int, rotate: bool, 
     cut = [range(k, min(k + batch_size, len(data))) for k in range(0, len(data), batch_size)]
     for rows, batch in zip(cut, read_batches(data, network, cut, rotate=rotate, workers=workers), strict=True):
         good = [row for row, status in zip(rows, batch.statuses, strict=True) if status != "failed"]
-        images = torch.stack(tuple(batch.images)) if good else torch.empty(0, *network.input_size)
-        yield Labelled(images, labels[good], tuple(path_text(data.paths[row]) for row in good), len(rows) - len(good))
+        paths = tuple(path_text(data.paths[row]) for row in good)
+        images = _together(batch.images, paths) if good else torch.empty(0, *network.input_size)
+        yield Labelled(images, labels[good], paths, len(rows) - len(good))
+
+
+def _together(inputs: Sequence[Tensor], paths: Sequence[str]) -> Tensor:
+    """Inputs as one batch; raises OptionError, naming two of their files, where they differ in shape."""
+    for path, each in zip(paths, inputs, strict=True):
+        if each.shape != inputs[0].shape:
+            raise OptionError(
+                f"{paths[0]!r} gives an input of shape {tuple(inputs[0].shape)} and {path!r} one of"
+                f" {tuple(each.shape)}, expected one shape in a batch; give batch_size 1, or files of one size"
+            )
+    return torch.stack(tuple(inputs))
 
 
 def _of_memory(network: Network, data: Iterable[tuple[Tensor, Any]]) -> Iterator[Labelled]:
     done = 0
     for number, (x, y) in enumerate(data):
         images, labels = torch.as_tensor(x), torch.as_tensor(y)
-        if images.ndim != 4 or labels.shape != images.shape[:1] or labels.is_floating_point():
+        if images.ndim != len(network.input_size) + 1 or labels.shape != images.shape[:1] or labels.is_floating_point():
             raise OptionError(
                 f"batch {number} is {tuple(images.shape)} with labels {tuple(labels.shape)} of {labels.dtype}, expected"
-                " images (batch, channels, height, width) and whole numbers (batch)"
+                f" inputs {axes_in_words(network.input_size, batch=True)} and whole numbers (batch)"
             )
         if len(labels) and int(labels.min()) < 0:
             raise OptionError(f"batch {number} has the label {int(labels.min())}, expected 0 or more")

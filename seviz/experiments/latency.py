@@ -31,6 +31,7 @@ from seviz.capture.collect import usable_device
 from seviz.capture.engines import apart, copy_of, frozen, random_images, tolerance_of
 from seviz.errors import EngineError, OptionError
 from seviz.experiments.evaluation import Progress
+from seviz.network.axes import is_input_size, of_image, sizes_in_words
 from seviz.network.dtype import as_taken, dtype_of
 from seviz.network.networks import Network
 from seviz.network.products import tensors_in
@@ -68,7 +69,7 @@ def latency(
     rounds: int = 15,
     seconds: float = 0.2,
     device: str = "auto",
-    memory_format: torch.memory_format = torch.channels_last,
+    memory_format: torch.memory_format | None = None,
     confidence: float = 0.95,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -82,7 +83,7 @@ def latency(
     networks
         By name. The first, the original, is what the others are compared with.
     input_size
-        Of an image, (channels, height, width).
+        Of an image, (channels, positions...), or with the channels last, as the networks take it.
     batch_sizes
         Images a batch, each at least 1.
     modes
@@ -95,7 +96,7 @@ def latency(
     device
         "auto" (CUDA, else MPS, else CPU) or what torch calls it. A pass ends when the device is done.
     memory_format
-        Of weights and images.
+        Of weights and images; None for channels last of images, and contiguous for inputs of other axes.
     confidence
         Of the intervals, in (0, 1).
     progress
@@ -126,6 +127,8 @@ def latency(
     """
     _check(networks, input_size, batch_sizes, modes, rounds, seconds, confidence)
     place = torch.device(usable_device(device))
+    if memory_format is None:
+        memory_format = torch.channels_last if of_image(input_size) else torch.contiguous_format
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(place.type, enabled=False):
         models = {name: _ready(given, place, memory_format) for name, given in networks.items()}
         rows: list[dict[str, Any]] = []
@@ -177,8 +180,8 @@ def _check(
 ) -> None:
     if not networks:
         raise OptionError("networks is empty, expected at least one network by its name")
-    if len(input_size) != 3 or min(input_size) < 1:
-        raise OptionError(f"input_size is {input_size!r}, expected (channels, height, width) such as (3, 224, 224)")
+    if not is_input_size(input_size):
+        raise OptionError(f"input_size is {input_size!r}, expected {sizes_in_words()}")
     if not modes or (unknown := [mode for mode in modes if mode not in MODES]):
         given = repr(unknown[0]) if modes else "empty"
         raise OptionError(f"modes has {given}, expected some of {', '.join(MODES)}")

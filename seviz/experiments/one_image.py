@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,18 @@ from PIL import Image
 from torch import Tensor
 
 from seviz.analysis.embedding import Metric
+from seviz.capture.arrays import EXTENSIONS as ARRAYS
 from seviz.capture.datasets import Dataset
+from seviz.capture.images import EXTENSIONS
+from seviz.capture.indexed import Preprocess
+from seviz.capture.layouts.arrays import Arrays
+from seviz.capture.pictures import described, picture_of
 from seviz.capture.sources import read_batches
 from seviz.classes import Classes
-from seviz.errors import ImageFormatError, OptionError
+from seviz.errors import ImageFormatError
 from seviz.experiments.attribution import Attributions, Baseline, Method, attribute
 from seviz.experiments.evaluation import classes_of, on_device
+from seviz.network.axes import of_image
 from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates
 from seviz.network.networks import Network
@@ -41,13 +48,16 @@ class OneImage:
     Attributes
     ----------
     picture
-        The image as it was decoded, in RGB, no larger than `SHOWN`.
+        The image as it was decoded, in RGB, or an array as `seviz.capture.pictures.picture_of` shows it; no larger
+        than `SHOWN`.
     size
         Width and height that it had.
+    described
+        What it is, in words: "24 x 20 pixels", "a signal of shape (2, 64), its channels as lines".
     reason
         What was done to it when it was decoded, or is to be known of it; mostly empty.
     pixels
-        What the network was given, (channel, height, width) float32.
+        What the network was given, (channel, positions...) float32.
     gates
         By the name of the block, (channel) float32.
     logits
@@ -58,6 +68,7 @@ class OneImage:
 
     picture: Image.Image
     size: tuple[int, int]
+    described: str
     reason: str
     pixels: NDArray[np.float32]
     gates: dict[str, NDArray[np.float32]]
@@ -92,11 +103,24 @@ class OneImage:
 
 
 @contextmanager
-def image_file(content: bytes) -> Iterator[Dataset]:
-    """The bytes of an image file as a data set of one image; they lie in a temporary file inside the context."""
+def image_file(content: bytes, name: str = "", preprocess: Preprocess = "none") -> Iterator[Dataset]:
+    """The bytes of a file as a data set of one image or array; they lie in a temporary file inside the context.
+
+    Parameters
+    ----------
+    content
+        The bytes.
+    name
+        What the file is called: its ending tells arrays, and TIFF files with a page for each channel.
+    preprocess
+        What becomes of an array, as of `seviz.capture.datasets.open_dataset`.
+    """
+    ending = Path(name).suffix.lower()
+    file = f"image{ending if ending in EXTENSIONS | ARRAYS else ''}"
     with TemporaryDirectory(prefix="seviz-image-") as folder:
-        (Path(folder) / "image").write_bytes(content)
-        yield Dataset("one image", Path(folder), _ONE, ("image",), np.zeros(1, np.int64))
+        (Path(folder) / file).write_bytes(content)
+        one = (Path(folder), _ONE, (file,), np.zeros(1, np.int64))
+        yield Arrays("one array", *one, preprocess=preprocess) if ending in ARRAYS else Dataset("one image", *one)
 
 
 def run_image(network: Network, data: Dataset, index: int = 0, *, rotate: bool = False) -> OneImage:
@@ -116,28 +140,25 @@ def run_image(network: Network, data: Dataset, index: int = 0, *, rotate: bool =
     ImageFormatError
         If it cannot be read, or not be made into what the network takes.
     OptionError
-        If the network takes something else than images in colour.
+        If the network takes no such images, as where the data are images and it takes signals.
     """
-    if network.input_size[0] != 3:
-        raise OptionError(
-            f"{network.spec} takes {network.input_size[0]} channels, an image has 3: there is no image that it could be"
-            " run on"
-        )
-    decoded = data.read(index, rotate=rotate)
-    if not isinstance(decoded.image, Image.Image):
-        raise ImageFormatError(
-            f"the image cannot be read: {decoded.reason or 'it is an array and no picture'}. Give a file that an image"
-            " viewer can open."
-        )
     batch = next(read_batches(data, network, [[index]], rotate=rotate, workers=0))
     if batch.statuses[0] == "failed":
         raise ImageFormatError(f"the image cannot be read: {batch.reasons[0]}. Give another.")
-    picture = decoded.image.copy()
+    decoded = data.read(index, rotate=rotate, channels=network.input_size[0])
+    if isinstance(decoded.image, Image.Image):
+        whole = decoded.image
+        told = f"{whole.width:,} × {whole.height:,} pixels"
+    else:
+        values = np.asarray(decoded.image)
+        whole, told = picture_of(values), described(values.shape)
+    picture = whole.convert("RGB")
     picture.thumbnail((SHOWN, SHOWN))
     gates, logits = _pass(network, batch.images[0])
     return OneImage(
         picture=picture,
-        size=decoded.image.size,
+        size=whole.size,
+        described=told,
         reason=decoded.reason,
         pixels=batch.images[0].numpy().astype(np.float32),
         gates=gates,
@@ -160,23 +181,23 @@ def _pass(network: Network, image: Tensor) -> tuple[dict[str, NDArray[np.float32
     )
 
 
-def as_seen(pixels: NDArray[np.float32], preprocessing: Mapping[str, object]) -> NDArray[np.uint8]:
+def as_seen(pixels: NDArray[Any], preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
     """What a network was given, as a picture, (height, width, 3).
 
     Parameters
     ----------
     pixels
-        (channel, height, width).
+        (channel, positions...).
     preprocessing
-        Of the network. Its mean and std are undone; where it has none, the least value is black and the greatest white.
+        Of the network. Of an image its mean and std are undone; where it has none, and of signals and volumes, the
+        least value is black and the greatest white.
     """
-    image = np.moveaxis(np.asarray(pixels, np.float64), 0, -1)
-    mean, std = preprocessing.get("mean"), preprocessing.get("std")
-    if isinstance(mean, Sequence) and isinstance(std, Sequence) and len(mean) == len(std) == image.shape[2]:
-        image = image * np.array(std) + np.array(mean)
-    elif np.ptp(image) > 0:
-        image = (image - image.min()) / np.ptp(image)
-    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    if of_image(pixels.shape) and len(preprocessing.get("mean", ())) == len(preprocessing.get("std", ())) == len(
+        pixels
+    ):
+        mean, std = (np.reshape(preprocessing[each], (-1, 1, 1)) for each in ("mean", "std"))
+        pixels = np.rint(np.clip(pixels * std + mean, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(picture_of(pixels).convert("RGB"))
 
 
 def attribute_image(

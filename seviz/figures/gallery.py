@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from seviz.capture.images import Decoded, decode
+from seviz.capture.images import Decoded
+from seviz.capture.pictures import read_picture
 from seviz.errors import DataNotFoundError, OptionError
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
@@ -100,7 +101,7 @@ def _tile(axes: Axes, image: pd.Series, root: Path | None, rotate: bool, inches:
         axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=4.5, color=FAINT)
     else:
         decoded.image.thumbnail((_SIDE, _SIDE))
-        axes.imshow(np.asarray(decoded.image), interpolation="nearest")
+        axes.imshow(np.asarray(decoded.image.convert("RGB")), interpolation="nearest")
     length = max(int(inches / 0.055), 6)
     axes.set_xlabel(
         f"{shortened(str(image['class_name']), length)}\n{decimals(image['value'], 3)}", fontsize=5.5, labelpad=1.5
@@ -113,7 +114,7 @@ def _read(root: Path | None, path: str, rotate: bool) -> Decoded:
         return Decoded(None, "failed", "not a file")
     try:
         file = image_path(root, path)
-        return decode(file, rotate=rotate) if file.exists() else Decoded(None, "failed", "file not found")
+        return read_picture(file, rotate=rotate) if file.exists() else Decoded(None, "failed", "file not found")
     except DataNotFoundError:
         return Decoded(None, "failed", OUTSIDE)
     except OSError as error:  # such as a name that is too long

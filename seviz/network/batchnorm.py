@@ -18,7 +18,10 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from seviz.network.flow import FORM
 from seviz.network.modes import undisturbed
+from seviz.network.positions import CONVOLUTIONS, Convolution
 from seviz.network.products import tensors_in
+
+_CALLED = (F.conv1d, F.conv2d, F.conv3d)
 
 
 class _Uses(TorchFunctionMode):
@@ -30,13 +33,13 @@ class _Uses(TorchFunctionMode):
         self._convolutions = {
             id(module.weight): module
             for module in model.modules()
-            if isinstance(module, nn.Conv2d) and owners[id(module.weight)] == 1
+            if isinstance(module, CONVOLUTIONS) and owners[id(module.weight)] == 1
         }
         self._outputs = WeakTensorKeyDictionary()
         self.of_weight = Counter[nn.Module]()
         self.of_output = Counter[nn.Module]()
 
-    def convolution(self, tensor: Any) -> nn.Conv2d | None:
+    def convolution(self, tensor: Any) -> Convolution | None:
         """The convolution whose output a tensor is."""
         return self._outputs.get(tensor) if isinstance(tensor, Tensor) else None
 
@@ -48,7 +51,8 @@ class _Uses(TorchFunctionMode):
         if func.__name__ not in FORM or any(True for _ in tensors_in(result)):
             self.of_weight.update(module for module in used if module is not None)
             self.of_output.update(module for module in map(self.convolution, inputs) if module is not None)
-        if func is F.conv2d and len(inputs) > 1 and used[1] is not None:
+        # Without an axis of the batch, a BatchNorm would take the channels for it.
+        if func in _CALLED and len(inputs) > 1 and used[1] is not None and result.ndim == inputs[1].ndim:
             self._outputs[result] = used[1]
         return result
 
@@ -82,9 +86,9 @@ def fold_batchnorms(model: nn.Module, images: Tensor) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _foldable(model: nn.Module, images: Tensor) -> dict[str, tuple[nn.Conv2d, nn.Module]]:
+def _foldable(model: nn.Module, images: Tensor) -> dict[str, tuple[Convolution, nn.Module]]:
     """By path of the BatchNorm, in the order of the forward pass: the convolution and the BatchNorm."""
-    pairs: dict[str, tuple[nn.Conv2d, nn.Module]] = {}
+    pairs: dict[str, tuple[Convolution, nn.Module]] = {}
     calls = Counter[nn.Module]()
     with ExitStack() as stack:
         stack.enter_context(undisturbed(model))
@@ -125,7 +129,7 @@ def _rest(norm: nn.Module) -> nn.Module | None:
     return None
 
 
-def _fold(convolution: nn.Conv2d, norm: Any) -> None:
+def _fold(convolution: Convolution, norm: Any) -> None:
     """Give a convolution the scale and shift of a BatchNorm, computed in float64."""
     weight = convolution.weight.detach()
     mean, variance = norm.running_mean.cpu().double(), norm.running_var.cpu().double()
@@ -136,6 +140,6 @@ def _fold(convolution: nn.Conv2d, norm: Any) -> None:
     shift = shift * scale
     if norm.bias is not None:
         shift = shift + norm.bias.detach().cpu().double()
-    scaled = weight.cpu().double() * scale[:, None, None, None]
+    scaled = weight.cpu().double() * scale.reshape(-1, *(1,) * (weight.ndim - 1))
     convolution.weight = nn.Parameter(scaled.to(weight), requires_grad=False)
     convolution.bias = nn.Parameter(shift.to(weight), requires_grad=False)

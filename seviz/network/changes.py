@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from seviz.errors import SavedNetworkError
+from seviz.network.positions import CONVOLUTIONS, Layout
 from seviz.network.spread import Spread, is_spread
 
 _FORMS: tuple[tuple[type[nn.Module], tuple[str, ...]], ...] = (
-    (nn.Conv1d, ("in_channels", "out_channels", "groups")),
-    (nn.Conv2d, ("in_channels", "out_channels", "groups")),
+    *((kind, ("in_channels", "out_channels", "groups")) for kind in CONVOLUTIONS),
     (nn.Linear, ("in_features", "out_features")),
     (nn.modules.batchnorm._BatchNorm, ("num_features",)),
     (nn.LayerNorm, ("normalized_shape",)),
@@ -33,6 +33,8 @@ class Changes:
         Paths of modules that an identity stands for.
     spread
         By the path of a module whose outputs are fewer: where each belongs, and of how many channels in all.
+    last
+        Those of these paths whose outputs have the channels last.
     widths
         By the path of a layer: its attributes that changed, such as in_channels.
     shapes
@@ -41,6 +43,7 @@ class Changes:
 
     removed: tuple[str, ...] = ()
     spread: Mapping[str, tuple[tuple[int, ...], int]] = field(default_factory=dict)
+    last: tuple[str, ...] = ()
     widths: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -63,8 +66,11 @@ class Changes:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As what JSON holds."""
-        return asdict(self)
+        """As what JSON holds; without `last` where that is empty, as versions wrote it that did not know of it."""
+        record = asdict(self)
+        if not self.last:
+            del record["last"]
+        return record
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Changes":
@@ -74,6 +80,7 @@ class Changes:
             spread={
                 path: (tuple(map(int, kept)), int(channels)) for path, (kept, channels) in record["spread"].items()
             },
+            last=tuple(map(str, record.get("last", ()))),  # files of older versions have none
             widths={
                 path: {name: tuple(value) if isinstance(value, list) else int(value) for name, value in widths.items()}
                 for path, widths in record["widths"].items()
@@ -95,6 +102,7 @@ def changes_between(base: nn.Module, model: nn.Module) -> Changes:
     widths: dict[str, dict[str, Any]] = {}
     mine = dict(model.named_modules(remove_duplicate=False))
     wrapped: list[str] = []
+    last: list[str] = []
     for path, was in base.named_modules(remove_duplicate=False):
         if any(path.startswith(f"{outer}.") for outer in removed):
             continue
@@ -105,6 +113,8 @@ def changes_between(base: nn.Module, model: nn.Module) -> Changes:
             wrapped.append(path)
             kept: Spread = now.get_submodule("spread")
             spread[path] = tuple(kept.kept.tolist()), kept.channels
+            if kept.layout == "last":
+                last.append(path)
             now = now.get_submodule("block")
         if isinstance(now, nn.Identity) and not isinstance(was, nn.Identity):
             removed.append(path)
@@ -125,7 +135,7 @@ def changes_between(base: nn.Module, model: nn.Module) -> Changes:
     expected = {_inner(name, wrapped) for name in plain} | {f"{path}.spread.kept" for path in wrapped}
     if more := sorted(state.keys() - expected):
         raise SavedNetworkError(f"the network cannot be written down: {more[0]!r} is not in what its spec gives")
-    return Changes(removed=tuple(removed), spread=spread, widths=widths, shapes=shapes)
+    return Changes(removed=tuple(removed), spread=spread, last=tuple(last), widths=widths, shapes=shapes)
 
 
 def apply_changes(model: nn.Module, changes: Changes) -> None:
@@ -155,7 +165,8 @@ def apply_changes(model: nn.Module, changes: Changes) -> None:
         for path, (kept, channels) in changes.spread.items():
             wrapper = nn.Sequential()
             wrapper.add_module("block", model.get_submodule(path))
-            wrapper.add_module("spread", Spread(kept, channels))
+            layout: Layout = "last" if path in changes.last else "first"
+            wrapper.add_module("spread", Spread(kept, channels, layout=layout))
             model.set_submodule(path, wrapper)
     except (AttributeError, ValueError) as error:
         raise SavedNetworkError(f"the changes do not fit this {type(model).__name__}: {error}") from error

@@ -20,13 +20,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from seviz.errors import ExampleError, NoSEBlocksError, OptionError, SevizError
+from seviz.network.axes import is_input_size, sizes_in_words
 from seviz.network.blocks import SEBlock, find_se_blocks
 from seviz.network.modes import undisturbed
 from seviz.network.products import tensors_in
@@ -35,10 +36,14 @@ from seviz.network.wrappers import uncompiled
 
 aten = torch.ops.aten
 
-_WINDOWED = {aten.max_pool2d_with_indices, aten.avg_pool2d}
+_WINDOWED = {
+    **dict.fromkeys((aten.max_pool2d_with_indices, aten.avg_pool2d), 2),  # over one axis too
+    **dict.fromkeys((aten.max_pool3d_with_indices, aten.avg_pool3d), 3),
+}
+"""Pooling over windows, by its number of axes."""
 _REDUCTIONS = {
     *(aten.mean, aten.sum, aten.max, aten.amax, aten.std, aten.var, aten.var_mean, aten.linalg_vector_norm),
-    *(aten._adaptive_avg_pool2d, aten.adaptive_max_pool2d),
+    *(aten._adaptive_avg_pool2d, aten.adaptive_max_pool2d, aten._adaptive_avg_pool3d, aten.adaptive_max_pool3d),
 }
 _SCALINGS = {aten.mul, aten.mul_, aten.addcmul, aten.addcmul_}
 # Pointwise in what they write, but not tagged so.
@@ -94,7 +99,7 @@ class Complexity:
     Attributes
     ----------
     input_size
-        (channels, height, width) of the image.
+        Of the image, (channels, positions...).
     with_se
         The network as it is.
     blocks
@@ -105,7 +110,7 @@ class Complexity:
         The same, added up by the number of the stage.
     """
 
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     with_se: Cost
     blocks: Mapping[str, Cost]
     stages: Mapping[int, Cost]
@@ -127,7 +132,7 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 def complexity(
-    model: nn.Module, input_size: tuple[int, int, int], *, blocks: Mapping[str, SEBlock] | None = None
+    model: nn.Module, input_size: tuple[int, ...], *, blocks: Mapping[str, SEBlock] | None = None
 ) -> Complexity:
     """Count parameters, multiply-adds and element-wise work of a network, and the share of its SE blocks.
 
@@ -137,9 +142,10 @@ def complexity(
     Parameters
     ----------
     model
-        Any module that takes one (batch, channels, height, width) tensor, with SE blocks or without.
+        Any module that takes one tensor, with SE blocks or without.
     input_size
-        (channels, height, width) of the image.
+        Of the image, without the batch: (channels, positions...), with one to three axes of positions, such as
+        (80, 200), (3, 224, 224) or (3, 4, 32, 32); or the channels last, where the module takes them so.
     blocks
         Its SE blocks, where they are known already; they are searched for otherwise. Where only the whole network is
         of interest, none (`{}`), which is the quickest.
@@ -162,8 +168,8 @@ def complexity(
     >>> counted.se.parameters
     2530992
     """
-    if len(input_size) != 3 or not all(isinstance(n, int) and n > 0 for n in input_size):
-        raise OptionError(f"input_size is {input_size!r}, expected (channels, height, width) such as (3, 224, 224)")
+    if not is_input_size(input_size):
+        raise OptionError(f"input_size is {input_size!r}, expected {sizes_in_words()}")
     model = uncompiled(model)
     try:
         if blocks is None:
@@ -195,24 +201,28 @@ def complexity(
     )
 
 
-def _does_not_run(model: nn.Module, input_size: tuple[int, int, int], error: BaseException) -> OptionError:
+def _does_not_run(model: nn.Module, input_size: tuple[int, ...], error: BaseException) -> OptionError:
     return OptionError(
         f"{type(model).__name__} does not run on an image of input_size {input_size} ({type(error).__name__}: {error});"
         " give the size it was made for"
     )
 
 
-def _blocks(model: nn.Module, input_size: tuple[int, int, int]) -> dict[str, SEBlock]:
+def _blocks(model: nn.Module, input_size: tuple[int, ...]) -> dict[str, SEBlock]:
     try:
-        return find_se_blocks(model, input_size)
+        return find_se_blocks(model, _image(model, input_size))
     except NoSEBlocksError:
         return {}
 
 
-def _record(model: nn.Module, input_size: tuple[int, int, int], *, attributed: bool) -> tuple[Cost, "_Recorder | None"]:
-    """What the whole network costs, parameters aside, and, if asked for, what each call of it does."""
+def _image(model: nn.Module, input_size: tuple[int, ...]) -> Tensor:
     like = next(model.parameters(), torch.empty(0))
-    image = torch.zeros(1, *input_size, device=like.device, dtype=like.dtype)
+    return torch.zeros(1, *input_size, device=like.device, dtype=like.dtype)
+
+
+def _record(model: nn.Module, input_size: tuple[int, ...], *, attributed: bool) -> tuple[Cost, "_Recorder | None"]:
+    """What the whole network costs, parameters aside, and, if asked for, what each call of it does."""
+    image = _image(model, input_size)
     with ExitStack() as stack:
         stack.enter_context(undisturbed(model))
         state = stack.enter_context(trace(model)) if attributed else None
@@ -257,8 +267,8 @@ class _Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         operation = func.overloadpacket
         written = next((x.numel() for x in tensors_in(output)), 0)
         if operation in _WINDOWED:
-            kernel = args[1] if len(args[1]) == 2 else args[1] * 2
-            self._pooled += written * math.prod(kernel)
+            axes, kernel = _WINDOWED[operation], args[1]
+            self._pooled += written * math.prod(kernel if len(kernel) == axes else kernel * axes)
         elif operation in _REDUCTIONS:
             self._pooled += args[0].numel()
         elif operation in _SCALINGS:

@@ -1,21 +1,26 @@
 """What is computed from what in a forward pass, and which layers make, and use, the feature maps of SE blocks.
 
 Channels are followed through what treats each of them for itself: normalisations, activations, pooling, and
-concatenations, which set them side by side. Where they are mixed, at a convolution, the way ends.
+concatenations, which set them side by side. Where they are mixed, at a convolution or a linear layer, the way ends.
+With each value goes the axis that its channels are on: convolutions, pooling and BatchNorm have them on axis 1, linear
+layers on the last axis, and permutations and reshapes carry them from one to the other.
 """
 
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from seviz.network.blocks import SEBlock
 from seviz.network.modes import buffers_kept, undisturbed
+from seviz.network.positions import CONVOLUTIONS
 from seviz.network.products import function_name, map_tensors, operands, tensors_in
 from seviz.network.wrappers import bare
 
@@ -25,13 +30,18 @@ FORM = {
     *("is_contiguous", "is_floating_point", "is_complex", "get_device"),
 }
 
-_LINEAR = {
-    *("contiguous", "clone", "dropout", "dropout2d", "alpha_dropout", "feature_dropout", "to", "float", "detach"),
-    *("avg_pool2d", "adaptive_avg_pool2d", "interpolate"),
-}
-_RECTIFIED = {
-    *("relu", "relu_", "leaky_relu", "leaky_relu_", "max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d"),
-}
+_AXES = range(1, 1 + len(CONVOLUTIONS))  # of positions
+_CONVOLUTIONS = {f"conv{d}d": d for d in _AXES}
+_AVERAGES = {f"{kind}_pool{d}d": d for d in _AXES for kind in ("avg", "adaptive_avg")}
+_MAXIMA = {f"{kind}{d}d": d for d in _AXES for kind in ("max_pool", "adaptive_max_pool")}
+_MAXIMA |= {f"max_pool{d}d_with_indices": d for d in _AXES}
+_WINDOWED = _CONVOLUTIONS | _AVERAGES | _MAXIMA
+"""Functions that take (batch, channels, positions...), with their number of axes of positions."""
+_DROPOUTS = {"dropout", *(f"dropout{d}d" for d in _AXES), "alpha_dropout", "feature_dropout", "feature_alpha_dropout"}
+_RESHAPES = {"flatten", "unflatten", "view", "reshape", "squeeze", "unsqueeze"}
+_TURNS = {"permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis"}
+_LINEAR = {"contiguous", "clone", "to", "float", "detach", "interpolate", "__getitem__", *_DROPOUTS, *_AVERAGES}
+_RECTIFIED = {"relu", "relu_", "leaky_relu", "leaky_relu_", *_MAXIMA}
 _ACTIVATIONS = {
     *("relu6", "silu", "silu_", "hardswish", "hardswish_", "gelu", "mish", "elu", "elu_", "celu", "selu", "prelu"),
     *("hardtanh", "hardtanh_", "sigmoid", "sigmoid_", "hardsigmoid", "tanh", "softplus", "clamp", "clamp_"),
@@ -171,39 +181,105 @@ class Flow(TorchFunctionMode):
         assert call.operands is not None
         return replace(call, scaled=(call.operands[1 - block.operand], call.operands[block.operand]))
 
+    def channels_of(self, block: SEBlock, value: Value) -> int:
+        """The axis of a block's channels in the feature map that it scales."""
+        return 1 if block.layout == "first" else len(self.shapes[value]) - 1
+
     def passes(self, call: Call) -> Literal["any", "positive", "no"]:
-        """Which factors of its input's channels a call hands on to its result: any, those from 0, or none."""
-        if call.name in _LINEAR or self._unchanged(call):
+        """Which factors of its input's channels a call hands on to its result: any, those from 0, or none.
+
+        That is so only where the call keeps the channels apart: see `onward`.
+        """
+        if call.name in _LINEAR or call.name in _RESHAPES or call.name in _TURNS:
             return "any"
-        if call.name == "flatten" and self.shapes[call.inputs[0]][1:2] == self.shapes[call.outputs[0]][1:]:
-            return "any"  # one position
         if call.name == "pad" and (call.argument(2, "mode", "constant") != "constant" or not call.argument(3, "value")):
             return "any"
         return "positive" if call.name in _RECTIFIED else "no"
 
-    def side_by_side(self, call: Call) -> tuple[Value, ...]:
-        """The feature maps whose channels a call sets side by side; empty if it does not."""
-        if call.name in _CONCATENATIONS and call.argument(1, "dim", 0) in (1, -3):
+    def onward(self, call: Call, axis: int) -> int | None:
+        """The axis of a call's result that holds the channels on an axis of its first input; None if they are mixed.
+
+        Only of calls that treat each channel for itself: see `passes` and `channelwise`.
+        """
+        given, gave = (self.shapes[values[0]] for values in (call.inputs, call.outputs))
+        if call.name in _TURNS:
+            return _turned(call, len(given), axis)
+        if call.name in _RESHAPES:
+            return _kept(given, gave, axis)
+        if call.name in _WINDOWED and len(given) != _WINDOWED[call.name] + 2:
+            return None  # without an axis of the batch
+        if call.name in {*_WINDOWED, "interpolate", "batch_norm"} and axis != 1:
+            return None
+        if call.name == "pad" and axis >= len(given) - len(call.argument(1, "pad")) // 2:
+            return None
+        if call.name == "__getitem__" and not _is_slices(call.args[1]):
+            return None
+        return axis if len(given) == len(gave) and given[axis] == gave[axis] else None
+
+    def back(self, call: Call, axis: int) -> int | None:
+        """The axis of a call's first input that holds the channels on an axis of its result: undoes `onward`."""
+        axes = range(len(self.shapes[call.inputs[0]]))
+        return next((before for before in axes if self.onward(call, before) == axis), None)
+
+    def side_by_side(self, call: Call, axis: int) -> tuple[Value, ...]:
+        """The feature maps whose channels, on an axis, a call sets side by side; empty if it does not."""
+        if call.name in _CONCATENATIONS and self._is_axis(call, call.argument(1, "dim", 0), axis):
             return call.inputs
         return ()
 
-    def splits(self, call: Call) -> bool:
+    def splits(self, call: Call, axis: int) -> bool:
         """Whether a call parts a feature map into some of its channels each, in their order, all of them."""
-        if call.name not in ("split", "chunk", "tensor_split") or call.argument(2, "dim", 0) not in (1, -3):
+        if call.name not in ("split", "chunk", "tensor_split"):
             return False
-        return self.shapes[call.inputs[0]][1] == sum(self.shapes[value][1] for value in call.outputs)
+        if not self._is_axis(call, call.argument(2, "dim", 0), axis):
+            return False
+        return self.shapes[call.inputs[0]][axis] == sum(self.shapes[value][axis] for value in call.outputs)
+
+    def _is_axis(self, call: Call, dim: Any, axis: int) -> bool:
+        return isinstance(dim, int) and dim % len(self.shapes[call.inputs[0]]) == axis
 
     def channelwise(self, call: Call) -> bool:
-        """Whether each channel of the result is made of the same channel of the one feature map that goes in."""
+        """Whether each channel of the result is made of the same channel of the one feature map that goes in.
+
+        That is so only where the call keeps the channels apart: see `onward`.
+        """
         if self.passes(call) != "no" or call.name in _ACTIVATIONS or call.name == "batch_norm":
             return True
         return call.name in _BY_NUMBERS and len(call.inputs) == 1
 
-    def _unchanged(self, call: Call) -> bool:
-        """Whether a call takes all of a tensor, such as the first so many channels of so many."""
-        if call.name != "__getitem__" or len(call.inputs) != 1 or len(call.outputs) != 1:
-            return False
-        return self.shapes[call.inputs[0]] == self.shapes[call.outputs[0]]
+    def makes(self, call: Call, axis: int) -> bool:
+        """Whether a call makes the channels on an axis of its result anew, as the outputs of a layer."""
+        return self._mixes(call, axis, self.shapes[call.outputs[0]])
+
+    def takes(self, call: Call, value: Value, axis: int) -> bool:
+        """Whether a call takes the channels on an axis of a value as the inputs of a layer."""
+        return call.inputs[:1] == (value,) and self._mixes(call, axis, self.shapes[value])
+
+    def _mixes(self, call: Call, axis: int, shape: Sequence[int]) -> bool:
+        if call.name == "linear":
+            return axis == len(shape) - 1
+        return axis == 1 and len(shape) == _CONVOLUTIONS.get(call.name, -1) + 2
+
+
+def _turned(call: Call, axes: int, axis: int) -> int | None:
+    """Where a permutation puts an axis."""
+    sizes = range(1, axes + 1)  # all different, so that each can be told
+    try:
+        turned = getattr(torch.empty(*sizes, device="meta"), call.name)(*call.args[1:], **call.kwargs)
+    except (TypeError, RuntimeError, IndexError):  # as where the tensor is given by keyword
+        return None
+    return list(turned.shape).index(sizes[axis])
+
+
+def _kept(given: Sequence[int], gave: Sequence[int], axis: int) -> int | None:
+    """Where a reshape puts an axis; None if it is merged with others, or parted."""
+    before = math.prod(given[:axis])
+    return next((k for k, n in enumerate(gave) if n == given[axis] and math.prod(gave[:k]) == before), None)
+
+
+def _is_slices(index: Any) -> bool:
+    """Whether what is taken out of a tensor is said by slices alone."""
+    return all(isinstance(each, slice) or each is ... for each in (index if isinstance(index, tuple) else (index,)))
 
 
 def flow_of(model: nn.Module, images: Tensor) -> Flow:
@@ -247,7 +323,7 @@ class Producer:
     start, stop
         Which channels of the feature map.
     convolution
-        The path of the convolution that makes them. They are all its outputs, in their order.
+        The path of the convolution, or linear layer, that makes them. They are all its outputs, in their order.
     norm
         The path of the BatchNorm behind it; None if there is none with scale and shift.
     norm_first
@@ -277,19 +353,20 @@ def producers(model: nn.Module, images: Tensor, blocks: Mapping[str, SEBlock]) -
     -------
     dict of str to tuple of Producer
         By the name of the block, in the order of the channels; several where feature maps are concatenated. Empty
-        where a channel is not made by one convolution alone, as behind a sum with a shortcut.
+        where a channel is not made by one layer alone, as behind a sum with a shortcut.
     """
     flow = flow_of(model, images)
-    found = {}
+    found: dict[str, tuple[Producer, ...]] = dict.fromkeys(blocks, ())
     for name, block in blocks.items():
         product = flow.product(block)
-        pieces = _pieces(flow, product.scaled[0], 0) if product is not None and product.scaled is not None else None
-        found[name] = tuple(pieces or ())
+        if product is not None and product.scaled is not None:
+            u = product.scaled[0]
+            found[name] = tuple(made_of(flow, u, flow.channels_of(block, u)) or ())
     return found
 
 
-def input_producers(model: nn.Module, images: Tensor, convolutions: Collection[str]) -> dict[str, tuple[Producer, ...]]:
-    """The layers that make the inputs of convolutions, as `producers` does for SE blocks.
+def input_producers(model: nn.Module, images: Tensor, layers: Collection[str]) -> dict[str, tuple[Producer, ...]]:
+    """The layers that make the inputs of convolutions and linear layers, as `producers` does for SE blocks.
 
     Parameters
     ----------
@@ -297,42 +374,45 @@ def input_producers(model: nn.Module, images: Tensor, convolutions: Collection[s
         Comes back as it was given.
     images
         What it takes; only shape, dtype and device count.
-    convolutions
+    layers
         Their paths.
     """
     flow = flow_of(model, images)
-    found: dict[str, tuple[Producer, ...]] = dict.fromkeys(convolutions, ())
+    found: dict[str, tuple[Producer, ...]] = dict.fromkeys(layers, ())
     for call in flow.calls:
-        weight = call.argument(1, "weight") if call.name == "conv2d" else None
-        path = weight.rpartition(".")[0] if isinstance(weight, str) else ""
+        path = _layer(call)
         if path in found and call.inputs:
-            found[path] = tuple(_pieces(flow, call.inputs[0], 0) or ())
+            axis = len(flow.shapes[call.inputs[0]]) - 1 if call.name == "linear" else 1
+            found[path] = tuple(made_of(flow, call.inputs[0], axis) or ())
     return found
 
 
-def _pieces(flow: Flow, value: Value, start: int) -> list[Producer] | None:
-    """What makes a value, whose channels begin at `start` of the whole; None if a part of it is made otherwise."""
+def _layer(call: Call) -> str | None:
+    """The path of the layer that a convolution or a linear map is; None for another call, or other weights."""
+    weight = call.argument(1, "weight") if call.name == "linear" or call.name in _CONVOLUTIONS else None
+    return weight.rpartition(".")[0] if isinstance(weight, str) else None
+
+
+def made_of(flow: Flow, value: Value, axis: int, start: int = 0) -> list[Producer] | None:
+    """What makes the channels on an axis of a value, from `start` on; None if some of them are made otherwise."""
     call = flow.makers.get(value)
     if call is None:
         return None
-    if call.name == "conv2d":
-        weight = call.argument(1, "weight")
-        if not isinstance(weight, str):
-            return None
-        stop = start + flow.shapes[value][1]
-        return [Producer(start=start, stop=stop, convolution=weight.rpartition(".")[0], norm=None)]
-    if inputs := flow.side_by_side(call):
+    if flow.makes(call, axis):
+        path, stop = _layer(call), start + flow.shapes[value][axis]
+        return None if path is None else [Producer(start=start, stop=stop, convolution=path, norm=None)]
+    if inputs := flow.side_by_side(call, axis):
         pieces: list[Producer] = []
         for each in inputs:
-            made = _pieces(flow, each, start)
+            made = made_of(flow, each, axis, start)
             if made is None:
                 return None
             pieces += made
-            start += flow.shapes[each][1]
+            start += flow.shapes[each][axis]
         return pieces
-    if not flow.channelwise(call) or len(call.inputs) != 1:
+    if not flow.channelwise(call) or len(call.inputs) != 1 or (before := flow.back(call, axis)) is None:
         return None
-    made = _pieces(flow, call.inputs[0], start)
+    made = made_of(flow, call.inputs[0], before, start)
     scale = call.argument(3, "weight") if call.name == "batch_norm" else None
     if made is None or not isinstance(scale, str):
         return made

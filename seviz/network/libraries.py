@@ -21,12 +21,14 @@ from torch import nn
 from seviz.classes import CIFAR10, Classes
 from seviz.errors import OptionError, SevizError, UnknownModelError, WeightsError
 from seviz.network import reference
+from seviz.network.axes import RANKS, axes_in_words, of_image
 from seviz.network.backbones import DetectionPreprocess, SegmentationPreprocess, Task, whole_network
 from seviz.network.checkpoints import load_checkpoint
 from seviz.network.factories import made_by
 from seviz.network.imagenet import imagenet_classes
 from seviz.network.networks import Network
-from seviz.network.preprocessing import of_timm, of_torchvision
+from seviz.network.positions import CONVOLUTIONS
+from seviz.network.preprocessing import Preprocessing, of_arrays, of_timm, of_torchvision
 from seviz.network.settings import Settings
 from seviz.network.specs import LOCAL, MEMORY
 from seviz.network.trust import HUB, LIBRARIES, told
@@ -143,6 +145,7 @@ def _from_factory(spec: str, weights: str, settings: Settings) -> Network:
     network = replace(_like_timm(spec, weights, model), factory_sha256=made.sha256)
     if hasattr(model, "pretrained_cfg"):
         return network
+    _refuse_unknown_size(spec, model)
     first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = settings.in_chans or (3 if first is None else first.in_channels)
     network = replace(network, input_size=(channels, *network.input_size[1:]))
@@ -156,6 +159,21 @@ def _from_factory(spec: str, weights: str, settings: Settings) -> Network:
     if unsaid:
         assumed.append(f"preprocessing: ImageNet's, since the factory gives none ({', '.join(unsaid)})")
     return replace(network, assumed=tuple(assumed))
+
+
+def _refuse_unknown_size(spec: str, model: nn.Module) -> None:
+    """Raise OptionError if the convolutions of a factory's network are of signals or of volumes, whose size is unknown.
+
+    Images have a usual size; the others have none that could be assumed.
+    """
+    ranks = {len(module.kernel_size) for module in model.modules() if isinstance(module, CONVOLUTIONS)}
+    if ranks in ({1}, {3}):
+        first = next(module for module in model.modules() if isinstance(module, CONVOLUTIONS))
+        axes = axes_in_words((1, *first.kernel_size))
+        raise OptionError(
+            f"{spec} gives a network of {type(first).__name__}, and the size of its input is not known; in the factory"
+            f' give the module pretrained_cfg = {{"input_size": {axes}}} with its numbers'
+        )
 
 
 def _from_torchvision(spec: str, name: str, weights: str, settings: Settings) -> Network:
@@ -246,7 +264,7 @@ def _from_seviz(spec: str, name: str, weights: str, settings: Settings) -> Netwo
         "crop_pct": 1.0,
         "crop_mode": "center",
     }
-    return _network(spec, weights, model, config, CIFAR10)
+    return _network(spec, weights, model, of_timm(config), CIFAR10)
 
 
 _TASKS: dict[Task, ModuleType] = {
@@ -263,19 +281,37 @@ _LIBRARIES: dict[str, Callable[[str, str, str, Settings], Network]] = dict(
 
 def _like_timm(spec: str, weights: str, model: nn.Module) -> Network:
     """A network whose preprocessing and classes are those that timm knows of the model."""
-    config = timm.data.resolve_model_data_config(model)
+    size = input_size_of(spec, model)
     subset = timm.data.infer_imagenet_subset(model) if hasattr(model, "pretrained_cfg") else None
     classes = imagenet_classes(subset) if subset else None
     if classes is not None and getattr(model, "num_classes", len(classes)) != len(classes):
         classes = None
     if (names := getattr(model, "class_names", None)) is not None:
         classes = Classes(tuple(names), tuple(names))
-    return _network(spec, weights, model, config, classes)
+    if of_image(size):
+        return _network(spec, weights, model, of_timm(timm.data.resolve_model_data_config(model)), classes)
+    known: Any = model.pretrained_cfg
+    network = _network(spec, weights, model, of_arrays(spec, size, known.get("mean"), known.get("std")), classes)
+    return replace(network, fixed_size=known.get("fixed_input_size", True))
 
 
-def _network(spec: str, weights: str, model: nn.Module, config: dict[str, Any], classes: Classes | None) -> Network:
-    """A network whose preprocessing is timm's, by a timm data config."""
-    seen = of_timm(config)
+def input_size_of(spec: str, model: nn.Module) -> tuple[int, ...]:
+    """The size of a model's input by its `pretrained_cfg`, as timm has it; that of ImageNet's images without one.
+
+    Raises
+    ------
+    OptionError
+        If it is no size of a signal, an image or a volume.
+    """
+    size: Any = timm.data.resolve_model_data_config(model)["input_size"]
+    if not isinstance(size, tuple | list) or len(size) not in RANKS or not all(type(n) is int and n > 0 for n in size):
+        known = ", ".join(axes_in_words((1,) * rank) for rank in RANKS)
+        raise OptionError(f"{spec}: pretrained_cfg has input_size {size!r}, expected whole numbers, one of {known}")
+    return tuple(size)
+
+
+def _network(spec: str, weights: str, model: nn.Module, seen: Preprocessing, classes: Classes | None) -> Network:
+    """A network with its preprocessing."""
     return Network(
         spec=spec,
         weights=weights,

@@ -52,7 +52,8 @@ def load(
         - "path/to/directory" of a network that `seviz.save` or a compression wrote
         - "path/to/file.py:factory": a function that returns a module. Of the settings below it is given those that
           were said and that are arguments of a model. If the module has a `pretrained_cfg` as timm's have
-          (input_size, mean, std, ...), preprocessing follows it; if it has `class_names`, the classes are called so.
+          (input_size, mean, std, ...), preprocessing follows it; an input_size (channels, length) is that of signals,
+          (channels, depth, height, width) that of volumes. If it has `class_names`, the classes are called so.
           The file's directory can be imported from.
 
         and "+se" after any of them but a directory: with SE blocks inserted (where there is a backbone, into it), see
@@ -287,7 +288,7 @@ def _seen_otherwise(network: Network, settings: Settings) -> Network:
     channels = network.input_size[0]
     if not settings.given().keys() & set(SEEN) and len(network.preprocessing.get("mean", ())) in (0, channels):
         return network
-    seen = otherwise(network.preprocessing, settings, network.input_size)
+    seen = otherwise(network.spec, network.preprocessing, settings, network.input_size)
     return replace(
         network,
         preprocess=seen.preprocess,

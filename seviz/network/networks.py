@@ -6,20 +6,23 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from PIL import Image
+import torch
 from torch import Tensor, nn
 
 from seviz.classes import Classes
 from seviz.errors import NoSEBlocksError, OptionError
+from seviz.network.axes import of_image
 from seviz.network.backbones import Task
 from seviz.network.blocks import SEBlock, Survey, survey, why_none
-from seviz.network.examples import Example, Given, is_shape, random_example, run_example
+from seviz.network.examples import ROWS, Example, Given, is_shape, random_example, run_example
 from seviz.network.identity import Identity, identity_of, weights_sha256
-from seviz.network.modes import undisturbed
+from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.naming import Place, moved_names, names_of, with_names
 from seviz.network.outputs import Outputs, logits_in
+from seviz.network.positions import Layout
 from seviz.network.settings import Settings
 from seviz.network.specs import MEMORY
+from seviz.network.tracing import trace
 from seviz.network.wrappers import uncompiled
 
 _SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
@@ -38,16 +41,16 @@ class Network:
     trained
         Whether the weights of the SE blocks are other than freshly drawn.
     model
-        Parallel wrappers and `torch.compile` are taken off. Takes (batch, 3, height, width), gives logits (batch,
-        classes); one that was wrapped takes what its `example` is, and gives what `outputs` reads. Of a network that
-        detects or segments it is the backbone, which gives feature maps, (batch, channels, height, width) each, in a
-        dict.
+        Parallel wrappers and `torch.compile` are taken off. Takes (batch, *input_size), gives logits (batch, classes);
+        one that was wrapped takes what its `example` is, and gives what `outputs` reads. Of a network that detects or
+        segments it is the backbone, which gives feature maps, (batch, channels, height, width) each, in a dict.
     preprocess
-        From a PIL image to what the model takes, (channels, height, width) float32.
+        From a PIL image, or a tensor of `input_size`'s axes, to what the model takes, float32.
     preprocessing
         What `preprocess` does, in words and numbers.
     input_size
-        (channels, height, width) of what `preprocess` gives; where sizes differ, of a square image's.
+        (channels, positions...) of what `preprocess` gives: (channels, length) of signals, (channels, height, width)
+        of images, (channels, depth, height, width) of volumes. Where sizes differ, an example of them.
     classes
         None where they are not known, and of a backbone: they tell what the logits mean, and it gives none.
     task
@@ -82,9 +85,9 @@ class Network:
     weights: str
     trained: bool
     model: nn.Module
-    preprocess: Callable[[Image.Image], Tensor]
+    preprocess: Callable[[Any], Tensor]
     preprocessing: dict[str, Any]
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     classes: Classes | None
     task: Task = "classification"
     fixed_size: bool = True
@@ -113,9 +116,14 @@ class Network:
         return with_names(self.survey.blocks, self.names)
 
     @property
-    def example_size(self) -> tuple[int, int, int]:
-        """(channels, height, width) of an image that shows the blocks."""
-        return self.input_size if self.fixed_size else _SMALL
+    def example_size(self) -> tuple[int, ...]:
+        """(channels, positions...) of an input that shows the blocks."""
+        return self.input_size if self.fixed_size or not self.of_images else _SMALL
+
+    @property
+    def of_images(self) -> bool:
+        """Whether an input has the axes of an image, (channels, height, width), not of a signal or a volume."""
+        return of_image(self.input_size)
 
     @property
     def takes_images(self) -> bool:
@@ -128,9 +136,17 @@ class Network:
         return self.spec.startswith(MEMORY)
 
     @cached_property
+    def input_layout(self) -> Layout:
+        """Where the channels of what the model takes stand, as its first layer takes them."""
+        given = random_example(self.model, _example_of(self))
+        with undisturbed(self.model), buffers_kept(self.model), trace(self.model) as state:
+            run_example(self.model, given)
+        return state.layout_of_input
+
+    @cached_property
     def survey(self) -> Survey:
         """How the network scales its feature maps; its blocks go by the names that the search gives."""
-        return survey(self.model, self.example_size if self.example is None else self.example)
+        return survey(self.model, _example_of(self))
 
     def require_blocks(self) -> dict[str, SEBlock]:
         """The SE blocks by name, for what cannot go on without; raises NoSEBlocksError if there is none."""
@@ -206,8 +222,23 @@ class Loaded:
 
 def logits_of_example(network: Network) -> int | None:
     """How many logits a network gives for an example; None if it gives none."""
-    example = network.example_size if network.example is None else network.example
-    return count_logits(network.model, random_example(network.model, example), network.outputs)
+    return count_logits(network.model, random_example(network.model, _example_of(network)), network.outputs)
+
+
+def example_of_size(model: nn.Module, size: Sequence[int]) -> Example:
+    """An example of a model's input of a size, (channels, positions...), of any number of axes.
+
+    The shape of an image stands for itself; of another number of axes a shape could be read in two ways, so it is a
+    batch of zeros, of the model's dtype and on its device.
+    """
+    if of_image(size):
+        return tuple(size)
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
+    return torch.zeros(ROWS, *size, dtype=like.dtype, device=like.device)
+
+
+def _example_of(network: Network) -> Example:
+    return example_of_size(network.model, network.example_size) if network.example is None else network.example
 
 
 def count_logits(module: nn.Module, given: Given, outputs: Outputs | None) -> int | None:

@@ -1,16 +1,20 @@
-"""How images become what a network takes: what is known of the network, and what a person says otherwise."""
+"""How images become what a network takes: what is known of the network, and what a person says otherwise.
 
-from collections.abc import Callable, Mapping
+Images are resized, cropped and normalised. Signals and volumes are never resized: they are normalised, if at all.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import timm.data
-from PIL import Image
+import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
 from seviz.errors import OptionError
+from seviz.network.axes import of_image
 from seviz.network.settings import Settings
 
 SEEN = ("in_chans", "img_size", "mean", "std", "interpolation", "crop_pct")
@@ -24,19 +28,89 @@ class Preprocessing:
     Attributes
     ----------
     preprocess
-        From a PIL image to what the network takes, (channels, height, width) float32.
+        From a PIL image, or a tensor of the input's axes in [0, 1], to what the network takes, float32.
     told
         In words and numbers: the library whose transform it is, and its arguments.
     input_size
-        (channels, height, width) of what it gives.
+        (channels, positions...) of what it gives.
     assumed
         What was assumed, a sentence each.
     """
 
-    preprocess: Callable[[Image.Image], Tensor]
+    preprocess: Callable[[Any], Tensor]
     told: dict[str, Any]
-    input_size: tuple[int, int, int]
+    input_size: tuple[int, ...]
     assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Takes the mean off each channel of a signal or a volume and divides by its standard deviation.
+
+    Attributes
+    ----------
+    spec
+        Of the network, for what is said.
+    input_size
+        (channels, positions...) of its input.
+    mean, std
+        Of each channel; empty where they are not known.
+    """
+
+    spec: str
+    input_size: tuple[int, ...]
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __call__(self, values: Any) -> Tensor:
+        """Normalise a tensor (channels, positions...); raises OptionError for a picture, and without mean and std."""
+        if not isinstance(values, Tensor):
+            raise OptionError(
+                f"{self.spec} takes inputs of shape {self.input_size}, and a picture is none. Give tensors, or"
+                " arrays:ROOT."
+            )
+        if not self.mean:
+            raise OptionError(
+                f"{self.spec} has no preprocessing; give mean and std, or leave preprocess out for arrays as they are"
+            )
+        shape = (-1, *(1,) * (values.ndim - 1))
+        mean, std = (torch.tensor(each, dtype=values.dtype).reshape(shape) for each in (self.mean, self.std))
+        return (values - mean) / std
+
+
+def of_arrays(
+    spec: str, size: Sequence[int], mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> Preprocessing:
+    """That of signals and volumes.
+
+    Parameters
+    ----------
+    spec
+        Of the network.
+    size
+        (channels, positions...) of its input.
+    mean, std
+        Of each channel; None where they are not known: then arrays are taken as they are.
+
+    Raises
+    ------
+    OptionError
+        If one of mean and std is given without the other, they are of another number of channels, or a std is not
+        greater than 0.
+    """
+    if (mean is None) != (std is None):
+        given, other = ("mean", "std") if std is None else ("std", "mean")
+        raise OptionError(f"{given} is given and {other} is not; give both, or neither")
+    size = tuple(size)
+    if mean is None or std is None:
+        return Preprocessing(Normalisation(spec, size), {"library": "none"}, size)
+    for name, values in (("mean", mean), ("std", std)):
+        _check_number(name, values, size[0])
+    means, stds = tuple(map(float, mean)), tuple(map(float, std))
+    if min(stds) <= 0:
+        raise OptionError(f"std is {stds}, expected numbers greater than 0")
+    told = {"library": "seviz", "mean": list(means), "std": list(stds)}
+    return Preprocessing(Normalisation(spec, size, means, stds), told, size)
 
 
 def of_timm(config: Mapping[str, Any]) -> Preprocessing:
@@ -66,24 +140,28 @@ def of_torchvision(preset: ImageClassification) -> Preprocessing:
     )
 
 
-def otherwise(known: Mapping[str, Any], settings: Settings, size: tuple[int, int, int]) -> Preprocessing:
+def otherwise(spec: str, known: Mapping[str, Any], settings: Settings, size: tuple[int, ...]) -> Preprocessing:
     """What is known of a network, with what a person says otherwise.
 
     Parameters
     ----------
+    spec
+        Of the network.
     known
         As `Preprocessing.told`.
     settings
         What is said.
     size
-        (channels, height, width) of the network's input, as far as is known.
+        (channels, positions...) of the network's input, as far as is known.
 
     Raises
     ------
     OptionError
-        If mean or std have a number of values other than the channels, or the preprocessing is neither timm's nor
-        torchvision's and cannot be changed.
+        If mean or std have a number of values other than the channels, if signals or volumes are to be resized, or the
+        preprocessing is neither timm's nor torchvision's and cannot be changed.
     """
+    if not of_image(size):
+        return _arrays_otherwise(spec, known, settings, size)
     library = known.get("library")
     if library not in ("timm", "torchvision") or known.keys().isdisjoint({"crop", "crop_pct"}):
         said = next(name for name in SEEN if name in settings.given())
@@ -104,17 +182,23 @@ def otherwise(known: Mapping[str, Any], settings: Settings, size: tuple[int, int
     return Preprocessing(made.preprocess, made.told, made.input_size, assumed)
 
 
+def _arrays_otherwise(spec: str, known: Mapping[str, Any], settings: Settings, size: tuple[int, ...]) -> Preprocessing:
+    if said := [name for name in ("img_size", "interpolation", "crop_pct") if name in settings.given()]:
+        raise OptionError(
+            f"{said[0]} is given, and {spec} takes inputs of shape {size}, which are not resized; leave it out"
+        )
+    size = (settings.in_chans or size[0], *size[1:])
+    return of_arrays(spec, size, settings.mean or known.get("mean"), settings.std or known.get("std"))
+
+
 def _normalisation(
     known: Mapping[str, Any], settings: Settings, channels: int
 ) -> tuple[tuple[float, ...], tuple[float, ...], tuple[str, ...]]:
     """Mean and std of each channel, and what was assumed of them."""
     for name in ("mean", "std"):
         values = getattr(settings, name)
-        if values is not None and len(values) != channels:
-            raise OptionError(
-                f"{name} has {len(values)} number{'s' if len(values) > 1 else ''}, and the network takes {channels}"
-                f" channel{'s' if channels > 1 else ''}; give {channels}"
-            )
+        if values is not None:
+            _check_number(name, values, channels)
     mean, std = settings.mean or tuple(known["mean"]), settings.std or tuple(known["std"])
     if len(mean) == len(std) == channels:
         return mean, std, ()
@@ -124,6 +208,14 @@ def _normalisation(
         return settings.mean or values[:1], settings.std or values[1:], (f"{sentence} (mean, std)",)
     sentence = f"preprocessing: {channels} channels as they are, since their mean and std are not known (mean, std)"
     return settings.mean or (0.0,) * channels, settings.std or (1.0,) * channels, (sentence,)
+
+
+def _check_number(name: str, values: Sequence[float], channels: int) -> None:
+    if len(values) != channels:
+        raise OptionError(
+            f"{name} has {len(values)} number{'s' if len(values) > 1 else ''}, and the network takes {channels}"
+            f" channel{'s' if channels > 1 else ''}; give {channels}"
+        )
 
 
 def _torchvision_otherwise(

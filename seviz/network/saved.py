@@ -47,6 +47,7 @@ class _Changes:
     spread: dict[Text, tuple[_Widths, Annotated[int, Meta(ge=1, le=1 << 16)]]]
     widths: dict[Text, dict[Text, _Width | _Shape]]
     shapes: dict[Text, _Shape]
+    last: Annotated[tuple[Text, ...], Meta(max_length=10_000)] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +195,8 @@ def _check_spread(changes: _Changes) -> None:
             raise ValueError(
                 f"changes.spread of {shown(path)} has {shown(kept)}, expected ascending channels below {channels}"
             )
+    if unknown := [path for path in changes.last if path not in changes.spread]:
+        raise ValueError(f"changes.last has {shown(unknown[0])}, expected paths of changes.spread")
 
 
 def _names(entries: tuple[_Name, ...]) -> dict[Place, str]:

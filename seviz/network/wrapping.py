@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from seviz.classes import Classes
 from seviz.errors import OptionError
+from seviz.network.axes import RANKS, of_image
 from seviz.network.examples import Example, random_example
 from seviz.network.networks import Network, classes_named, count_logits
 from seviz.network.outputs import Outputs
+from seviz.network.preprocessing import Preprocessing, of_arrays, of_timm
 from seviz.network.specs import MEMORY
 from seviz.network.wrappers import refuse_compiled, uncompiled
 
@@ -37,7 +39,7 @@ def wrap(
     module: nn.Module,
     example: Example,
     *,
-    preprocess: Callable[[Image.Image], Tensor] | None = None,
+    preprocess: Callable[[Any], Tensor] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     class_names: Sequence[str] | None = None,
@@ -57,10 +59,11 @@ def wrap(
         Of its input: a batch as it takes it, the shape of one, a tuple of positional arguments, or a dict of keyword
         arguments. Shapes and dtypes count, values do not.
     preprocess
-        From a PIL image to what the module takes for one image. By default that of the module's `pretrained_cfg`,
-        where it has one as timm's have, or of `mean` and `std`; else only tensors are taken.
+        From a PIL image, or a tensor of one input, to what the module takes for one. By default that of the module's
+        `pretrained_cfg`, where it has one as timm's have, or of `mean` and `std`; else only tensors are taken.
     mean, std
-        Of each channel, on a scale of 0 to 1: images are resized and cropped to the example's size, and normalised.
+        Of each channel, on a scale of 0 to 1: images are resized and cropped to the example's size, and normalised;
+        signals (channels, length) and volumes (channels, depth, height, width) are normalised.
     class_names
         In the order of the logits.
     outputs
@@ -102,15 +105,16 @@ def wrap(
     count = count_logits(module, given, outputs)
     one_tensor = len(given.args) == 1 and not given.kwargs and isinstance(given.args[0], Tensor)
     size = tuple(given.images[1:])
-    config = _config(module, size if one_tensor else (), mean, std)
+    known = _known(f"{MEMORY}{name}", module, size if one_tensor else (), mean, std)
+    taken, told = _seen(name, preprocess, known)
     return Network(
         spec=f"{MEMORY}{name}",
         weights="in memory",
         trained=trained,
         model=module,
-        preprocess=_preprocess(name, preprocess, config),
-        preprocessing=_told(preprocess, config),
-        input_size=size,  # type: ignore[arg-type]
+        preprocess=taken,
+        preprocessing=told,
+        input_size=size,
         classes=_classes(module, class_names, count),
         example=example,
         outputs=outputs,
@@ -123,44 +127,42 @@ def _classes(module: nn.Module, names: Sequence[str] | None, count: int | None) 
     return None if names is None else classes_named(names, count, type(module).__name__)
 
 
-def _config(
-    module: nn.Module, size: Sequence[int], mean: Sequence[float] | None, std: Sequence[float] | None
-) -> dict[str, Any] | None:
-    """How images are preprocessed, as timm tells it; None where it is not told."""
+def _known(
+    spec: str, module: nn.Module, size: tuple[int, ...], mean: Sequence[float] | None, std: Sequence[float] | None
+) -> Preprocessing | None:
+    """How inputs of a size are preprocessed; None where it is not told, or where there are several inputs."""
     if (mean is None) != (std is None):
         given, other = ("mean", "std") if std is None else ("std", "mean")
         raise OptionError(f"{given} is given and {other} is not; give both, or neither")
-    own = hasattr(module, "pretrained_cfg")
-    if mean is None and not own:
-        return None
-    if len(size) != 3:
+    if len(size) not in RANKS:
         if mean is None:
             return None
-        raise OptionError(f"mean and std are of images, and the example has the shape {(1, *size)}; leave them out")
-    config: dict[str, Any] = timm.data.resolve_model_data_config(module) if own else {"crop_pct": 1.0}
-    config |= {"input_size": tuple(size)}
+        raise OptionError(
+            "mean and std are of one input with channels, and the example is none such a tensor; leave them out"
+        )
+    own = getattr(module, "pretrained_cfg", None)
+    if not of_image(size):
+        if mean is None and own is not None and len(own.get("input_size") or ()) == len(size):
+            mean, std = own.get("mean"), own.get("std")
+        return None if mean is None else of_arrays(spec, size, mean, std)
+    if mean is None and own is None:
+        return None
+    config: dict[str, Any] = {"crop_pct": 1.0} if own is None else timm.data.resolve_model_data_config(module)
+    config |= {"input_size": size}
     if mean is not None and std is not None:
         for what, values in (("mean", mean), ("std", std)):
             if len(values) != size[0]:
                 raise OptionError(f"{what} has {len(values)} numbers, and the example {size[0]} channels")
         config |= {"mean": tuple(map(float, mean)), "std": tuple(map(float, std))}
-    return config
+    return of_timm(config)
 
 
-def _preprocess(
-    name: str, given: Callable[[Image.Image], Tensor] | None, config: dict[str, Any] | None
-) -> Callable[[Image.Image], Tensor]:
+def _seen(
+    name: str, given: Callable[[Any], Tensor] | None, known: Preprocessing | None
+) -> tuple[Callable[[Any], Tensor], dict[str, Any]]:
+    """The preprocessing, and what it does in words and numbers."""
     if given is not None:
-        return given
-    if config is None:
-        return NoPreprocess(name)
-    transform: Callable[[Image.Image], Tensor] = timm.data.create_transform(**config, is_training=False)
-    return transform
-
-
-def _told(given: Callable[[Image.Image], Tensor] | None, config: dict[str, Any] | None) -> dict[str, Any]:
-    if given is not None:
-        return {"library": "the person's own", "transform": repr(given)[:_LONGEST]}
-    if config is None:
-        return {"library": "none"}
-    return {"library": "timm", **{k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}}
+        return given, {"library": "the person's own", "transform": repr(given)[:_LONGEST]}
+    if known is None:
+        return NoPreprocess(name), {"library": "none"}
+    return known.preprocess, known.told

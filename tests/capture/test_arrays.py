@@ -171,7 +171,7 @@ def test_folders_of_arrays(tmp_path: Path) -> None:
     assert data.notes == (
         "split 'val' is taken (--split chooses; there is also train)",
         "1 of 2 classes have no array in split 'val': a",
-        "arrays are taken as they are, in the network's dtype (--preprocess model: resized and normalised)",
+        "arrays are taken as they are, in the network's dtype (--preprocess model: prepared as the network says)",
     )
     given = open_dataset(f"arrays:{tmp_path}", split="train", preprocess="model")
     assert (given.paths, given.preprocess, given.notes) == (

@@ -213,7 +213,7 @@ def test_a_damaged_chunk_is_noticed_before_the_work_goes_on(
 def test_batches_must_be_images_with_labels(tiny_network: Network, tmp_path: Path) -> None:
     x = torch.zeros(2, 3, 16, 16)
     for batch, message in (
-        ((x[0], torch.tensor([0])), r"batch 0 is \(3, 16, 16\), expected images \(batch, channels, height, width\)"),
+        ((x[0], torch.tensor([0])), r"batch 0 is \(3, 16, 16\), expected inputs \(batch, channels, height, width\)"),
         ((x, torch.tensor([0])), "batch 0 has 2 images and 1 labels, expected as many"),
         ((x, torch.tensor([0.0, 1.0])), "of torch.float32"),
         ((x, torch.tensor([0, 3])), "batch 0 has labels 0 to 3, expected 0 to 2"),

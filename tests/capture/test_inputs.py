@@ -19,6 +19,7 @@ from seviz.errors import OptionError
 from seviz.experiments.evaluation import evaluate
 from seviz.experiments.reopening import reopen_data
 from seviz.network.networks import Network
+from seviz.network.preprocessing import of_arrays
 from tests.capture import five_bands
 from tests.capture.layouts.made_layouts import make_arrays
 from tests.cli.commands import error_of, run
@@ -45,7 +46,7 @@ def test_arrays_as_they_are(five: Network) -> None:
         ((3, 16, 16), "none", "3 channels, the network takes 5"),
         ((3, 16, 16), "model", "3 channels, the network takes 5"),
         ((16, 16, 5), "none", "16 channels, the network takes 5"),
-        ((5, 16), "none", r"2 axes, the network takes 3: \(channels, positions, positions\) of \(5, 16, 16\)"),
+        ((5, 16), "none", r"2 axes, the network takes 3: \(channels, height, width\) of \(5, 16, 16\)"),
         ((5, 2, 16, 16), "model", "4 axes, the network takes 3"),
         ((5, 20, 16), "none", r"shape \(5, 20, 16\), the network takes \(5, 16, 16\); preprocess 'model' resizes"),
         ((5, 1, 2_000_000), "model", "too long: 2000000 x 1 would be 512000000 pixels"),
@@ -59,6 +60,47 @@ def test_arrays_of_another_shape_are_refused(shape: tuple[int, ...], how: str, r
 def test_other_sizes_where_the_network_takes_any(five: Network) -> None:
     free = dataclasses.replace(five, fixed_size=False)
     assert Taking.of(free, "none").refusal(np.zeros((5, 20, 31), np.float32)) == ""
+
+
+@pytest.mark.parametrize("size", [(3, 32), (3, 4, 5, 6)])
+def test_signals_and_volumes(size: tuple[int, ...], five: Network, tmp_path: Path) -> None:
+    seen = of_arrays("mine", size, (0.25,) * 3, (0.5,) * 3)
+    network = dataclasses.replace(five, input_size=size, preprocess=seen.preprocess)
+    values = np.random.default_rng(0).integers(-32768, 32768, size).astype(np.int16)
+    np.testing.assert_array_equal(Taking.of(network, "none")(values).numpy(), values)
+    found = Taking.of(network, "model")(values)
+    np.testing.assert_allclose(found.numpy(), (values / 32767 - 0.25) / 0.5, atol=1e-5)
+
+    other = (3, *(side + 1 for side in size[1:]))
+    reason = f"shape {other}, the network takes {size}"
+    assert Taking.of(network, "none").refusal(np.zeros(other)) == reason
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        Taking.of(network, "model")(np.zeros(other))
+    assert Taking.of(network, "none").refusal(np.zeros((5, *size[1:]))) == "5 channels, the network takes 3"
+    assert (
+        Taking.of(network, "model")
+        .refusal(np.zeros((3, 8, 8)))
+        .startswith(
+            f"3 axes, the network takes {len(size)}: ({'channels, length' if len(size) == 2 else 'channels, depth'}"
+        )
+    )
+    free = dataclasses.replace(network, fixed_size=False)
+    assert Taking.of(free, "none").refusal(np.zeros(other)) == ""
+    assert Taking.of(free, "model")(np.zeros(other)).shape == other
+
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "a" / "0.png")
+    with pytest.raises(
+        OptionError, match=rf"takes inputs of shape {re.escape(str(size))}, but data .* holds images. G"
+    ):
+        check_inputs(open_dataset(tmp_path), network)
+    np.save(tmp_path / "a" / "0.npy", values)
+    arrays = open_dataset(f"arrays:{tmp_path}", preprocess="model")
+    check_inputs(arrays, network)
+    with pytest.raises(
+        OptionError, match=r"takes no arrays of 3 channels \(mine has no preprocessing; give mean and std"
+    ):
+        check_inputs(arrays, dataclasses.replace(network, preprocess=of_arrays("mine", size).preprocess))
 
 
 def test_numbers_that_are_too_great(five: Network) -> None:

@@ -203,7 +203,7 @@ def test_of_several_classes_some_are_among_the_first_five(tmp_path: Path) -> Non
         ([(X, Y + 1)], OptionError, "batch 0 has labels 1 to 3, expected 0 to 2"),
         ([(X, ["cat"] * 9 + ["cow"])], UnknownClassError, "no class 'cow' in the network; it has cat, dog, owl"),
         ([(X, Y[:4])], OptionError, "batch 0 has 10 images and 4 labels, expected as many"),
-        ([(X[:, 0], Y)], OptionError, r"batch 0 is \(10, 12, 12\), expected images \(batch, channels, height, width\)"),
+        ([(X[:, 0], Y)], OptionError, r"batch 0 is \(10, 12, 12\), expected inputs \(batch, channels, height, width\)"),
         ([("a.png", "cat")], OptionError, "batch 0 holds no tensor; expected"),
         ([], EmptyDataError, "the batches held no image"),
     ],

@@ -122,7 +122,10 @@ def test_files_that_are_no_images(content: bytes, reason: str, network: Network)
 
 
 def test_a_network_of_other_inputs(network: Network) -> None:
-    with image_file(png(RED)) as data, pytest.raises(OptionError, match="takes 32 channels, an image has 3"):
+    with (
+        image_file(png(RED)) as data,
+        pytest.raises(OptionError, match="takes 32 channels, but data 'one image' holds images"),
+    ):
         run_image(replace(network, input_size=(32, 16, 16)), data)
 
 

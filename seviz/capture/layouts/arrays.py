@@ -1,12 +1,11 @@
 """Arrays in folders: multi-band images and other inputs that are no pictures, one file each."""
 
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from seviz.capture.arrays import EXTENSIONS, decode_array
-from seviz.capture.images import Decoded, decoded, read_file
+from seviz.capture.arrays import EXTENSIONS, read_array
+from seviz.capture.images import Decoded
 from seviz.capture.indexed import Dataset, Preprocess
 from seviz.capture.layouts.folders import open_folder
 
@@ -18,8 +17,7 @@ class Arrays(Dataset):
     arrays: ClassVar[bool] = True
 
     def _decoded(self, index: int, *, rotate: bool, channels: int) -> Decoded:
-        file = Path(self._file(index))
-        return decoded(partial(read_file, file), partial(decode_array, extension=file.suffix.lower()))
+        return read_array(Path(self._file(index)))
 
 
 def open_arrays(spec: str, root: Path, *, split: str | None, preprocess: Preprocess | None = None) -> Arrays:
@@ -34,8 +32,9 @@ def open_arrays(spec: str, root: Path, *, split: str | None, preprocess: Preproc
     split
         Which part, where it comes in several.
     preprocess
-        "none", the default: values as the network takes them; "model": through the network's own resizing, cropping
-        and normalising, with whole numbers scaled to [0, 1] by the range of their type first.
+        "none", the default: values as the network takes them; "model": through the network's own preprocessing, with
+        whole numbers scaled to [0, 1] by the range of their type first. Images are resized, cropped and normalised;
+        signals and volumes are normalised.
 
     Raises
     ------
@@ -45,5 +44,5 @@ def open_arrays(spec: str, root: Path, *, split: str | None, preprocess: Preproc
     found = open_folder(spec, root, split=split, extensions=EXTENSIONS, items="array")
     how: Preprocess = "none" if preprocess is None else preprocess
     data = Arrays(**{each.name: getattr(found, each.name) for each in fields(found)})
-    note = "arrays are taken as they are, in the network's dtype (--preprocess model: resized and normalised)"
+    note = "arrays are taken as they are, in the network's dtype (--preprocess model: prepared as the network says)"
     return replace(data, preprocess=how, notes=(*found.notes, *([note] if preprocess is None else [])))

@@ -30,6 +30,7 @@ from seviz.dashboard.view import View
 from seviz.errors import SevizError
 from seviz.experiments.attribution import Attributions
 from seviz.experiments.one_image import OneImage, as_seen, beside, together
+from seviz.network.axes import of_image
 from seviz.network.networks import Network
 
 SOURCES = {"run": "An image of the run", "upload": "Your own image"}
@@ -62,16 +63,14 @@ def draw(view: View) -> None:
 
 def _prediction(view: View, subject: Subject, one: OneImage) -> None:
     """The image, what the network sees of it, and what it takes it for."""
-    width, height = one.size
     seen = Image.fromarray(as_seen(one.pixels, view.run.manifest.model.preprocessing))
+    positions = "pixels" if of_image(one.pixels.shape) else "positions"
     left, right = st.columns(2)
     with left, st.container(horizontal=True):
-        st.image(
-            enlarged(one.picture), caption=f"The image, {width:,} × {height:,} pixels", width=SIDE, alt="The image."
-        )
+        st.image(enlarged(one.picture), caption=f"The image, {one.described}", width=SIDE, alt="The image.")
         st.image(
             enlarged(seen),
-            caption=f"As the network sees it, {seen.width} × {seen.height} pixels",
+            caption=f"As the network sees it, {' × '.join(map(str, one.pixels.shape[:0:-1]))} {positions}",
             width=SIDE,
             alt="The image as the network sees it: resized, and cut at its edges.",
         )

@@ -50,15 +50,16 @@ def run_row(run: Run, row: int, network: Network) -> OneImage:
     return one
 
 
-def run_file(run: Run, content: bytes, digest: str, network: Network) -> OneImage:
-    """The same of a file that was uploaded, kept by its digest.
+def run_file(run: Run, name: str, content: bytes, digest: str, network: Network) -> OneImage:
+    """The same of a file that was uploaded, kept by its digest and the ending of its name.
 
     Raises
     ------
     SevizError
         What `run_image` raises; ImageFormatError for too many bytes or none, OptionError as of `run_row`.
     """
-    one = _made_of_file(run.path, fingerprint(run.path), digest, checked(content), run, network)
+    ending = Path(name).suffix.lower()
+    one = _made_of_file(run.path, fingerprint(run.path), digest, ending, checked(content), run, network)
     _check_blocks(run, one)
     return one
 
@@ -167,8 +168,11 @@ def _made_of_row(path: Path, mark: str, row: int, _run: Run, _network: Network) 
 
 
 @st.cache_data(hash_funcs=BY_BYTES, max_entries=8, show_spinner=False)
-def _made_of_file(path: Path, mark: str, digest: str, _content: bytes, _run: Run, _network: Network) -> OneImage:
-    with TURN, image_file(_content) as data:
+def _made_of_file(
+    path: Path, mark: str, digest: str, ending: str, _content: bytes, _run: Run, _network: Network
+) -> OneImage:
+    how = _run.manifest.data.selection.get("preprocess", "none")
+    with TURN, image_file(_content, f"image{ending}", how) as data:
         return run_image(_network, data, rotate=_run.manifest.engine.rotate)
 
 

@@ -17,10 +17,13 @@ from seviz.dashboard.trusting import untrusted
 from seviz.dashboard.view import View
 from seviz.errors import SevizError
 from seviz.experiments.one_image import OneImage
+from seviz.network.axes import of_image
 from seviz.network.networks import Network
 
 TYPES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
-"""Of files that are uploaded."""
+"""Of images that are uploaded."""
+ARRAYS = ("npy", "npz", "pt")
+"""Of arrays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,11 +99,13 @@ def of_run(view: View) -> Subject | None:
 
 
 def of_upload(view: View) -> Subject | None:
-    """An image of one's own."""
+    """An image of one's own, or an array for a network that takes those."""
     run = view.run
+    arrays = ARRAYS if "preprocess" in run.manifest.data.selection else ()
+    images = TYPES if of_image(run.manifest.model.input_size) else ()
     upload = st.file_uploader(
-        f"An image file of at most {LARGEST} MB",
-        type=list(TYPES),
+        f"A file of at most {LARGEST} MB, {'an image' if images else 'an array'}",
+        type=[*images, *(arrays if images else ARRAYS)],
         key="image_upload",
         max_upload_size=LARGEST,
         help="It is read by this server, and not kept.",
@@ -115,7 +120,7 @@ def of_upload(view: View) -> Subject | None:
     digest = hashlib.sha256(content).hexdigest()
     try:
         with st.spinner("Running the network on the image"):
-            one = run_file(run, content, digest, network)
+            one = run_file(run, upload.name, content, digest, network)
     except SevizError as error:
         st.error(f"{escaped(upload.name)}: {escaped(str(error))}", icon=":material/broken_image:")
         return None
