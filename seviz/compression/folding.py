@@ -235,7 +235,7 @@ def _places(network: Network, blocks: Mapping[str, SEBlock]) -> dict[str, Place]
 
 
 def _images(network: Network, batch: int) -> Tensor:
-    like = next(network.model.parameters())
+    like = next(p for p in network.model.parameters() if p.is_floating_point())
     images = torch.randn(batch, *network.input_size, generator=torch.Generator().manual_seed(0))
     return images.to(like)
 

@@ -56,7 +56,7 @@ class SqueezeExcite(keras.layers.Layer):
 
     def __init__(self, channels: int, **options: Any) -> None:
         super().__init__(**options)
-        self.reduce = keras.layers.Dense(channels // 4, activation="relu")
+        self.reduce = keras.layers.Dense(channels // 2, activation="relu")
         self.expand = keras.layers.Dense(channels, activation="sigmoid", name="expand")
 
     def call(self, u: Tensor) -> Tensor:
@@ -67,8 +67,8 @@ class SqueezeExcite(keras.layers.Layer):
 class Subclassed(keras.Model):
     """Layers in attributes and in a list, and a forward pass in code."""
 
-    def __init__(self, rank: int) -> None:
-        super().__init__()
+    def __init__(self, rank: int, **options: Any) -> None:
+        super().__init__(**options)
         conv = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[rank]
         keras.config.set_image_data_format("channels_last")
         self.stem = conv(8, 3, strides=2, padding="same", activation="relu")

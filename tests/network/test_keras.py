@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
 import seviz
 from seviz.compression.checking import check
-from seviz.compression.folding import fold_to, foldable
+from seviz.compression.folding import fold_to, foldable, remove
 from seviz.compression.masking import masked
-from seviz.errors import FoldingError
+from seviz.errors import EngineError, FoldingError, SevizError, WeightsError
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.keras_models import KerasModel, layers_as_modules
 from seviz.network.networks import Network
 from tests.network import keras_networks
 from tests.network.keras_networks import NETWORKS
+
+# Of Keras itself, where it makes arrays of variables.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
 @cache
@@ -42,7 +46,9 @@ def keras_model(name: str) -> Any:
 
 
 def inputs(name: str, batch: int = 3) -> Tensor:
-    return torch.randn(batch, *NETWORKS[name][1], generator=torch.Generator().manual_seed(4))
+    """Keras' applications take pixels from 0 to 255."""
+    scale = 2 if name.startswith(("sub", "seq")) else 255
+    return scale * torch.rand(batch, *NETWORKS[name][1], generator=torch.Generator().manual_seed(4))
 
 
 def constants(name: str) -> dict[str, Tensor]:
@@ -130,9 +136,25 @@ def test_all_is_vouched_for(name: str) -> None:
 @pytest.mark.parametrize("name", ["MobileNetV3", "EfficientNet, channels first", "subclassed, 2-D"])
 def test_folding_is_refused_with_the_reason(name: str) -> None:
     reason = "Keras keeps its weights in variables of its own"
-    assert all(reason in each for each in foldable(network(name))["reason"])
+    table = foldable(network(name))
+    assert all(reason in each for each in table["reason"])
+    assert not table["side"].any()
     with pytest.raises(FoldingError, match=f"SE_2_1 of memory:.* cannot be folded: {re.escape(reason)}"):
         fold_to(network(name), constants(name))
+
+
+def test_what_changes_a_copy_is_refused() -> None:
+    with pytest.raises(EngineError, match="the Keras model 'small' cannot be copied: Keras does that by saving"):
+        copy.deepcopy(network("EfficientNet").model)
+    with pytest.raises(EngineError, match="the Keras model 'small' cannot be copied"):
+        remove(network("EfficientNet"))
+    scores = pd.DataFrame(
+        {"block": name, "channel": channel, "score": channel}
+        for name, block in network("EfficientNet").blocks.items()
+        for channel in range(block.channels)
+    )
+    with pytest.raises(SevizError):
+        seviz.prune(network("EfficientNet"), scores, channels=0.3)
 
 
 def test_layers_go_by_their_names() -> None:
@@ -185,7 +207,6 @@ def test_functional_calls_reach_the_variables() -> None:
     model = layers_as_modules(keras_networks.made("sequential"))
     assert isinstance(model, KerasModel)
     x = inputs("sequential")
-    name = next(name for name, _ in model.named_parameters() if name.endswith("dense/kernel") or "dense_" in name)
     halved = {name: parameter / 2 for name, parameter in model.named_parameters()}
     with torch.no_grad():
         before = model(x)
@@ -194,7 +215,11 @@ def test_functional_calls_reach_the_variables() -> None:
         for variable in model.keras_model.trainable_variables:
             variable.assign(variable.value / 2)
         assert_same(swapped, model(x))
-    assert name
+
+
+def test_a_model_that_is_not_built_is_refused() -> None:
+    with pytest.raises(WeightsError, match="the Keras model 'late' has no weights yet, .* call it once on an example"):
+        seviz.find_se_blocks(keras_networks.Subclassed(2, name="late"), torch.zeros(2, 32, 32, 3))
 
 
 def test_other_modules_stay_as_they_are() -> None:
