@@ -40,6 +40,8 @@ def foldable(network: Network) -> pd.DataFrame:
     ------
     NoSEBlocksError
         If the network has none.
+    FoldingError
+        If the network takes several inputs.
     """
     known = _places(network, network.require_blocks())
     shares = complexity(network.model, network.input_size, blocks=network.blocks).blocks
@@ -231,6 +233,11 @@ def _named(network: Network, blocks: Collection[str]) -> list[str]:
 
 
 def _places(network: Network, blocks: Mapping[str, SEBlock]) -> dict[str, Place]:
+    if not network.takes_images:
+        raise FoldingError(
+            f"{network.spec} takes several inputs: gates can be folded into, and taken out of, networks that take one"
+            " tensor. Wrap it in a module that gives it the others."
+        )
     return places(network.model, _images(network, 1), blocks)
 
 

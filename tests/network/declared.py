@@ -87,23 +87,25 @@ class Declared:
     def made(self) -> nn.Module:
         """The network in evaluation mode, the same at each call.
 
-        Its numbers are as if trained: packages draw weights so small that deep features are zero, and BatchNorms that
-        do nothing.
+        Its numbers are as if trained: packages draw weights so small that deep features vanish, and BatchNorms that do
+        nothing.
         """
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
-            model = self.build().eval()
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    if parameter.ndim > 1:
-                        parameter.normal_(0, math.sqrt(1 / parameter[0].numel()))
-                for module in model.modules():
-                    if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                        for tensor in (module.running_mean, module.bias):
-                            tensor.normal_(0, 0.1)
-                        for tensor in (module.running_var, module.weight):
-                            tensor.uniform_(0.7, 1.4)
-            return model
+            model = self.build()
+            for parameter in model.parameters():
+                if parameter.ndim > 1:
+                    parameter.normal_(0, math.sqrt(2 / parameter[0].numel()))
+            norms = [x for x in model.modules() if isinstance(x, nn.modules.batchnorm._BatchNorm)]
+            momenta = [norm.momentum for norm in norms]
+            for norm in norms:
+                norm.momentum = 1.0  # takes the statistics of the batch
+                norm.weight.uniform_(0.7, 1.4)
+                norm.bias.normal_(0, 0.1)
+            model.train()(*self.inputs(6))
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+            return model.eval()
 
     def inputs(self, batch: int = 3) -> tuple[Tensor, ...]:
         """Random arguments like those of the example, other rows in each; whole numbers stay as they are."""

@@ -110,7 +110,7 @@ def pp_ocr() -> nn.Module:
 
 
 def slanet() -> nn.Module:
-    """A reader of tables, of which the backbone is a PP-LCNet."""
+    """The backbone of a reader of tables, which is a PP-LCNet and a pyramid of its feature maps."""
     from transformers import PPLCNetConfig, SLANetConfig, SLANetForTableRecognition
 
     stages = ["stage2", "stage3", "stage4", "stage5"]
@@ -118,7 +118,7 @@ def slanet() -> nn.Module:
     config = SLANetConfig(
         backbone_config=backbone, max_text_length=2, hidden_size=16, post_conv_out_channels=16, out_channels=8
     )
-    return SLANetForTableRecognition(config)
+    return SLANetForTableRecognition(config).backbone
 
 
 def qwen_speaker() -> nn.Module:
@@ -165,7 +165,7 @@ def _declared(
     return Declared(build=build, example=example, stages=stages, holders=holders, folds=folds)
 
 
-CUBE = (torch.zeros(2, 2, 32, 32, 32),)
+CUBE = (torch.zeros(2, 2, 32, 32, 64),)
 SQUARE = (torch.zeros(2, 2, 64, 64),)
 MBCONV = Holder(type="MBConvBlock", last="_se_expand", activation=SIGMOID)
 MONAI_SE = Holder(type="ChannelSELayer", last="fc")
@@ -208,14 +208,14 @@ PACKAGES: dict[str, Declared] = {
     ),
     # SE in the two blocks of the last stage alone, at stride 32.
     "transformers PP-LCNet": _declared(pp_lcnet, (5, 5), LCNET_SE, folds=2),
-    # In the backbone as there; in the neck one SE on each of four feature maps at strides 4 to 32, and again behind
-    # their sums.
+    # In the backbone as there, where behind the second a BatchNorm takes what a convolution takes, too; in the neck one
+    # SE on each of four feature maps at strides 4 to 32, and again behind their sums, all in residual branches.
     "transformers PP-OCRv5": _declared(
         pp_ocr,
         (5, 5, 2, 3, 4, 5, 2, 3, 4, 5),
         Holder(type="PPLCNetV3SqueezeExcitationModule", last="convolutions.3"),
         Holder(type="PPOCRV5MobileDetSqueezeExcitationModule", last="conv2", activation=PADDLE_SIGMOID),
-        folds=2,
+        folds=1,
     ),
     "transformers SLANet": _declared(slanet, (5, 5), LCNET_SE, folds=2),
     # Nothing in it is strided.
@@ -226,35 +226,17 @@ PACKAGES: dict[str, Declared] = {
         folds=3,
         example=(torch.zeros(2, 40, 12),),
     ),
-    "smp encoder se_resnet50": _declared(
-        partial(encoder, "se_resnet50"),
-        (*(2,) * 3, *(3,) * 4, *(4,) * 6, *(5,) * 3),
-        Holder(type="SEModule", last="sigmoid"),
-        folds=16,
-    ),
-    "smp encoder efficientnet-b0": _declared(
-        partial(encoder, "efficientnet-b0"), (2, 3, 3, 4, 4, *(5,) * 6, *(6,) * 5), MBCONV, folds=0
-    ),
-    "smp encoder tu-efficientnet_b0": _declared(
-        partial(encoder, "tu-efficientnet_b0"), (2, 3, 3, 4, 4, *(5,) * 6, *(6,) * 5), TIMM_SE, folds=16
-    ),
-    "smp encoder mobileone_s4": _declared(
-        partial(encoder, "mobileone_s4"),
-        (*(4,) * 10, 5, 5),
-        Holder(type="SEBlock", last="expand", activation=SIGMOID),
-        folds=0,
-    ),
     "peft LoRA": _declared(partial(adapted, dora=False), MOBILENETV3_SMALL, TIMM_SE, folds=9),
     "peft DoRA": _declared(partial(adapted, dora=True), MOBILENETV3_SMALL, TIMM_SE, folds=9),
     "ECAPA-TDNN": _declared(paper_networks.EcapaTdnn, (2, 2, 2), PAPER_SE, folds=3, example=MEL),
-    # SE in the first of one, the first of two, the first and third of three and the first of two blocks; the cube root
-    # of 4, 16, 64 and 256 positions to one.
+    # SE in the first of one, the first of two, the first and third of three and the first of two blocks. Time is never
+    # strided: cube roots of 4 ** 2, 8 ** 2, 16 ** 2 and 32 ** 2 positions to one.
     "X3D": _declared(
-        paper_networks.X3D, (2, 3, 4, 4, 5), PAPER_SE, folds=5, example=(torch.zeros(2, 3, 4, 64, 64),)
+        paper_networks.X3D, (2, 3, 4, 4, 4), PAPER_SE, folds=5, example=(torch.zeros(2, 3, 4, 64, 64),)
     ),
     # Two blocks in each of three parts, behind one and before another that are not strided.
     "Citrinet": _declared(
-        paper_networks.Citrinet, (2, 3, 3, 4, 4, 5, 5, 5), NEMO_SE, folds=8, example=MEL_WITH_LENGTHS
+        paper_networks.Citrinet, (2, 3, 3, 4, 4, 5, 5, 5), NEMO_SE, folds=0, example=MEL_WITH_LENGTHS
     ),
     "ContextNet": _declared(
         paper_networks.ContextNet,
@@ -263,7 +245,7 @@ PACKAGES: dict[str, Declared] = {
         folds=0,
         example=(torch.zeros(2, 40, 20),),
     ),
-    "TitaNet": _declared(paper_networks.TitaNet, (2,) * 5, NEMO_SE, folds=5, example=MEL_WITH_LENGTHS),
+    "TitaNet": _declared(paper_networks.TitaNet, (2,) * 5, NEMO_SE, folds=0, example=MEL_WITH_LENGTHS),
     "MLSTM-FCN": _declared(
         paper_networks.MlstmFcn,
         (2, 2),
@@ -272,6 +254,28 @@ PACKAGES: dict[str, Declared] = {
         example=(torch.zeros(2, 6, 32),),
     ),
 }
+
+ENCODERS: dict[str, Declared] = {
+    "se_resnet50": _declared(
+        partial(encoder, "se_resnet50"),
+        (*(2,) * 3, *(3,) * 4, *(4,) * 6, *(5,) * 3),
+        Holder(type="SEModule", last="sigmoid"),
+        folds=16,
+    ),
+    "efficientnet-b0": _declared(
+        partial(encoder, "efficientnet-b0"), (2, 3, 3, 4, 4, *(5,) * 6, *(6,) * 5), MBCONV, folds=0
+    ),
+    "tu-efficientnet_b0": _declared(
+        partial(encoder, "tu-efficientnet_b0"), (2, 3, 3, 4, 4, *(5,) * 6, *(6,) * 5), TIMM_SE, folds=16
+    ),
+    "mobileone_s4": _declared(
+        partial(encoder, "mobileone_s4"),
+        (*(4,) * 10, 5, 5),
+        Holder(type="SEBlock", last="expand", activation=SIGMOID),
+        folds=1,
+    ),
+}
+"""Of segmentation-models-pytorch, one of each family with SE: large, so that not all is tried on them."""
 
 
 def example_of(declared: Declared) -> Any:

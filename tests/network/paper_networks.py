@@ -321,4 +321,4 @@ class MlstmFcn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         _, (hidden, _) = self.lstm(x)  # steps and series change places: each series is one step
-        return self.head(torch.cat([self.dropout(hidden[0]), self.convs(x).mean(2)], 1)).softmax(1)
+        return self.head(torch.cat([self.dropout(hidden[0]), self.convs(x).mean(2)], 1))
