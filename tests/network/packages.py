@@ -149,9 +149,7 @@ def adapted(*, dora: bool) -> nn.Module:
     import timm
     from peft import LoraConfig, get_peft_model
 
-    config = LoraConfig(
-        r=2, target_modules=r".*se\.conv_(reduce|expand)", use_dora=dora, init_lora_weights=False
-    )
+    config = LoraConfig(r=2, target_modules=r".*se\.conv_(reduce|expand)", use_dora=dora, init_lora_weights=False)
     return get_peft_model(timm.create_model("mobilenetv3_small_050", num_classes=3), config)
 
 
@@ -175,18 +173,10 @@ TIMM_SE = Holder(type="SqueezeExcite", last="gate")
 LCNET_SE = Holder(type="PPLCNetSqueezeExcitationModule", last="convolutions.3")
 
 PACKAGES: dict[str, Declared] = {
-    "monai SEResNet50, 2-D": _declared(
-        partial(monai_seresnet, 2), (2, 3, 3, 4, 5), MONAI_SE, folds=5, example=SQUARE
-    ),
-    "monai SEResNet50, 3-D": _declared(
-        partial(monai_seresnet, 3), (2, 3, 3, 4, 5), MONAI_SE, folds=5, example=CUBE
-    ),
-    "monai EfficientNet, 2-D": _declared(
-        partial(monai_efficientnet, 2), EFFICIENTNET, MBCONV, folds=0, example=SQUARE
-    ),
-    "monai EfficientNet, 3-D": _declared(
-        partial(monai_efficientnet, 3), EFFICIENTNET, MBCONV, folds=0, example=CUBE
-    ),
+    "monai SEResNet50, 2-D": _declared(partial(monai_seresnet, 2), (2, 3, 3, 4, 5), MONAI_SE, folds=5, example=SQUARE),
+    "monai SEResNet50, 3-D": _declared(partial(monai_seresnet, 3), (2, 3, 3, 4, 5), MONAI_SE, folds=5, example=CUBE),
+    "monai EfficientNet, 2-D": _declared(partial(monai_efficientnet, 2), EFFICIENTNET, MBCONV, folds=0, example=SQUARE),
+    "monai EfficientNet, 3-D": _declared(partial(monai_efficientnet, 3), EFFICIENTNET, MBCONV, folds=0, example=CUBE),
     "efficientnet_pytorch": _declared(efficientnet_pytorch, EFFICIENTNET, MBCONV, folds=0),
     "geffnet MobileNetV3": _declared(
         geffnet,
@@ -194,9 +184,7 @@ PACKAGES: dict[str, Declared] = {
         Holder(type="SqueezeExcite", last="conv_expand", activation=HARD_SIGMOID),
         folds=9,
     ),
-    "transformers RegNetY": _declared(
-        regnet, (2, 3, 3, 4, 5), Holder(type="RegNetSELayer", last="attention"), folds=5
-    ),
+    "transformers RegNetY": _declared(regnet, (2, 3, 3, 4, 5), Holder(type="RegNetSELayer", last="attention"), folds=5),
     "transformers EfficientNet": _declared(
         transformers_efficientnet,
         EFFICIENTNET,
@@ -231,9 +219,7 @@ PACKAGES: dict[str, Declared] = {
     "ECAPA-TDNN": _declared(paper_networks.EcapaTdnn, (2, 2, 2), PAPER_SE, folds=3, example=MEL),
     # SE in the first of one, the first of two, the first and third of three and the first of two blocks. Time is never
     # strided: cube roots of 4 ** 2, 8 ** 2, 16 ** 2 and 32 ** 2 positions to one.
-    "X3D": _declared(
-        paper_networks.X3D, (2, 3, 4, 4, 4), PAPER_SE, folds=5, example=(torch.zeros(2, 3, 4, 64, 64),)
-    ),
+    "X3D": _declared(paper_networks.X3D, (2, 3, 4, 4, 4), PAPER_SE, folds=5, example=(torch.zeros(2, 3, 4, 64, 64),)),
     # Two blocks in each of three parts, behind one and before another that are not strided.
     "Citrinet": _declared(
         paper_networks.Citrinet, (2, 3, 3, 4, 4, 5, 5, 5), NEMO_SE, folds=0, example=MEL_WITH_LENGTHS

@@ -147,10 +147,7 @@ class X3D(nn.Module):
         self.stages = nn.Sequential(
             *(
                 nn.Sequential(
-                    *(
-                        X3DBlock(widths[k + (j > 0)], widths[k + 1], 1 if j else 2, se=j % 2 == 0)
-                        for j in range(depth)
-                    )
+                    *(X3DBlock(widths[k + (j > 0)], widths[k + 1], 1 if j else 2, se=j % 2 == 0) for j in range(depth))
                 )
                 for k, depth in enumerate(depths)
             )
@@ -177,7 +174,9 @@ class MaskedSE(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.fc = nn.Sequential(
-            nn.Linear(channels, channels // 8, bias=False), nn.ReLU(True), nn.Linear(channels // 8, channels, bias=False)
+            nn.Linear(channels, channels // 8, bias=False),
+            nn.ReLU(True),
+            nn.Linear(channels // 8, channels, bias=False),
         )
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:

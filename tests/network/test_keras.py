@@ -61,8 +61,8 @@ def constants(name: str) -> dict[str, Tensor]:
 @contextmanager
 def gate_layers(name: str, call: Callable[[int, Tensor], Tensor | None]) -> Iterator[None]:
     """Have a function see what each layer of a gate returns, by its number; it may return another."""
-    layers = list({id(x): x for x in keras_model(name)._flatten_layers() if x.name.endswith(NETWORKS[name][3])}.values())
-    layers.sort(key=lambda layer: layer.path)
+    every = {id(layer): layer for layer in keras_model(name)._flatten_layers()}.values()
+    layers = [layer for layer in every if layer.name.endswith(NETWORKS[name][3])]
     order: list[Any] = []
     with ExitStack() as stack:
         for layer in layers:
@@ -185,9 +185,12 @@ def test_the_model_comes_back_as_it_was_given() -> None:
 def test_contexts_on_one_model_take_turns() -> None:
     model, blocks = keras_model("MobileNetV3"), network("MobileNetV3").blocks
     x = inputs("MobileNetV3")
-    with capture_gates(model, blocks) as outside, force_gates(model, blocks, {"SE_2_1": 0.5}):
-        with capture_gates(model, blocks) as inside:
-            model(x)
+    with (
+        capture_gates(model, blocks) as outside,
+        force_gates(model, blocks, {"SE_2_1": 0.5}),
+        capture_gates(model, blocks) as inside,
+    ):
+        model(x)
     assert (inside["SE_2_1"] == 0.5).all()
     assert not (outside["SE_2_1"] == 0.5).all()
 
@@ -218,7 +221,7 @@ def test_functional_calls_reach_the_variables() -> None:
 
 
 def test_a_model_that_is_not_built_is_refused() -> None:
-    with pytest.raises(WeightsError, match="the Keras model 'late' has no weights yet, .* call it once on an example"):
+    with pytest.raises(WeightsError, match=r"the Keras model 'late' has no weights yet, .* call it once on an example"):
         seviz.find_se_blocks(keras_networks.Subclassed(2, name="late"), torch.zeros(2, 32, 32, 3))
 
 
