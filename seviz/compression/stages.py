@@ -13,10 +13,8 @@ from scipy import stats
 from seviz.compression.importance import example_of, over_mean, scores_by_block
 from seviz.errors import OptionError
 from seviz.network.blocks import SEBlock
-from seviz.network.flow import Flow, flow_of
+from seviz.network.flow import SUMS, Flow, flow_of
 from seviz.network.networks import Network
-
-_SUMS = ("add", "add_", "__add__", "__iadd__", "__radd__")
 
 
 def stage_importance(scores: pd.DataFrame, network: Network) -> pd.DataFrame:
@@ -80,7 +78,7 @@ def _added(flow: Flow, block: SEBlock) -> bool:
     values = [(value, flow.channels_of(block, value)) for value in product.outputs] if product is not None else []
     for value, axis in values:
         for call in flow.users.get(value, []):
-            if call.name in _SUMS and len(call.inputs) == 2:
+            if call.name in SUMS and len(call.inputs) == 2:
                 one, other = call.inputs
                 if flow.shapes[one] == flow.shapes[other]:
                     return True

@@ -47,6 +47,7 @@ _ACTIVATIONS = {
     *("hardtanh", "hardtanh_", "sigmoid", "sigmoid_", "hardsigmoid", "tanh", "softplus", "clamp", "clamp_"),
 }
 _BY_NUMBERS = {"mul", "add", "sub", "div", "add_", "sub_", "div_", "__add__", "__iadd__", "__sub__", "__truediv__"}
+SUMS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 _CONCATENATIONS = {"cat", "concat", "concatenate"}
 
 
@@ -391,6 +392,11 @@ def _layer(call: Call) -> str | None:
     """The path of the layer that a convolution or a linear map is; None for another call, or other weights."""
     weight = call.argument(1, "weight") if call.name == "linear" or call.name in _CONVOLUTIONS else None
     return weight.rpartition(".")[0] if isinstance(weight, str) else None
+
+
+def is_convolution(call: Call) -> bool:
+    """Whether a call convolves, over any number of axes of positions."""
+    return call.name in _CONVOLUTIONS
 
 
 def made_of(flow: Flow, value: Value, axis: int, start: int = 0) -> list[Producer] | None:

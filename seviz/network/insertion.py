@@ -1,15 +1,22 @@
 """Put Squeeze-and-Excitation blocks into a network that has none, where the paper puts them.
 
+A network has one to three axes of positions: of sound or series, images, volumes or video.
+
 | network | the block goes |
 |---|---|
 | ResNet, ResNeXt (torchvision, timm), Inception-ResNet-v2 (timm) | to the end of the residual branch, before the sum |
+| ResNets of video (torchvision) | to the end of the residual branch, before the sum |
 | GoogLeNet, Inception-v3 (torchvision), BN-Inception (pytorchcv) | behind the concatenation of each module |
 | VGG (torchvision, timm) | behind the non-linearity that follows each convolution |
 | MobileNet (timm, version 1) | behind the non-linearity of each pointwise convolution |
 | ShuffleNet (pytorchcv version 1, torchvision version 2) | to the end of the branch, before sum or concatenation |
+| others whose residual branches are made by convolutions | to the end of the residual branch, before the sum |
 
-For the last two the paper gives figures only: 0.5 M parameters more for MobileNet and 0.6 M for ShuffleNet, which
-are the sums of 2 C²/16 over just these places (479,744 and 610,416 weights).
+In the last, the branches are told by what a forward pass computes (`seviz.network.residual`): a ResNet of a person's
+own, of any number of axes, is one of them.
+
+For MobileNet and ShuffleNet the paper gives figures only: 0.5 M and 0.6 M parameters more, which are the sums of
+2 C²/16 over just these places (479,744 and 610,416 weights).
 
 References
 ----------
@@ -28,8 +35,11 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from seviz.errors import InsertionError, OptionError
+from seviz.errors import InsertionError, OptionError, SevizError
+from seviz.network.axes import axes_in_words, is_input_size, sizes_in_words
 from seviz.network.blocks import find_se_blocks
+from seviz.network.positions import CONVOLUTIONS
+from seviz.network.residual import branch_ends
 from seviz.network.stages import stage_numbers, stride
 from seviz.network.wrappers import refuse_compiled
 
@@ -37,8 +47,13 @@ Squeeze = Literal["avg", "max"]
 Excitation = Literal["sigmoid", "tanh", "relu"]
 Position = Literal["standard", "pre", "post", "identity", "3x3"]
 
+_POOLS: dict[Squeeze, tuple[type[nn.Module], ...]] = {
+    "avg": (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    "max": (nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+}
 _EXCITATIONS: dict[str, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
-_SIDE = 224  # of the images that show where the places are
+_SIDES = {1: 1024, 2: 224, 3: 32}
+"""Of the inputs that show where the places are, along each of one to three axes."""
 
 
 def insert_se(
@@ -50,18 +65,19 @@ def insert_se(
     stages: Collection[int] | None = None,
     position: Position = "standard",
     bias: bool = True,
+    input_size: Sequence[int] | None = None,
 ) -> nn.Module:
     """Put SE blocks into a network that has none.
 
-    All that the network had keeps its name and its value. The blocks are `torchvision.ops.SqueezeExcitation`, in the
-    mode and dtype of the network and on its device. They are untrained: their weights are drawn as torch draws them,
-    the same at every call, and leave the global random state alone. `stages` changes no weight of the blocks that
-    stay.
+    All that the network had keeps its name and its value. The blocks are `torchvision.ops.SqueezeExcitation`, over as
+    many axes of positions as the network has, in its mode and dtype and on its device. They are untrained: their
+    weights are drawn as torch draws them, the same at every call, and leave the global random state alone. `stages`
+    changes no weight of the blocks that stay.
 
     Parameters
     ----------
     model
-        A network of the families above, or a module that holds one; takes (batch, channels, height, width).
+        A network of the families above, or a module that holds one; takes (batch, channels, positions...).
     reduction
         A block of C channels has C // reduction in its middle; from 1 to the channels of the narrowest place.
     squeeze
@@ -76,9 +92,13 @@ def insert_se(
         Where in a residual unit: "standard", at the end of the branch, before the sum; "pre", at the start of the
         branch, so that the shortcut goes round it; "post", behind the sum and its ReLU; "identity", at the end of the
         shortcut, behind its projection where there is one; "3x3", behind the 3x3 convolution of a bottleneck with
-        its BatchNorm and ReLU. Networks without residual units have only "standard".
+        its BatchNorm and ReLU. Networks without residual units have only "standard", and so have those whose residual
+        branches are told by a forward pass.
     bias
         Whether the two matrices have biases, as in the authors' released networks.
+    input_size
+        Of an input that the network takes, (channels, positions...). By default with the channels of the first
+        convolution, and 224 positions along each axis of images, 1,024 of signals and 32 of volumes.
 
     Returns
     -------
@@ -103,9 +123,12 @@ def insert_se(
             raise OptionError(f"{name} is {value!r}, expected one of {', '.join(known)}")
     if not isinstance(reduction, int) or reduction < 1:
         raise OptionError(f"reduction is {reduction!r}, expected a whole number from 1")
+    if input_size is not None and not is_input_size(input_size):
+        raise OptionError(f"input_size is {input_size!r}, expected {sizes_in_words()}")
     refuse_compiled(model)
-    _refuse_se(model)
-    sites = _sites(model, position)
+    shape = _input_shape(model) if input_size is None else (1, *input_size)
+    _refuse_se(model, shape)
+    sites, ends = _sites(model, position, shape)
     chosen = _chosen(sites, stages)
     narrowest = min((site for site in sites if site.stage in chosen), key=lambda site: site.channels)
     if narrowest.channels < reduction:
@@ -115,21 +138,22 @@ def insert_se(
         )
 
     network = copy.deepcopy(model)
-    places = _places(network, position)
-    like = next(network.parameters())
+    places = _places(network, position, ends)
+    like, axes = next(network.parameters()), len(shape) - 2
     for site in sites:
         if site.stage in chosen:
             with fresh_weights(seed=site.index), torch.device("cpu"):
-                block = _se_block(site.channels, site.channels // reduction, squeeze, excitation, bias)
+                block = _se_block(site.channels, site.channels // reduction, axes, squeeze, excitation, bias)
             place = places[site.index]
             place.attach(block.to(device=like.device, dtype=like.dtype).train(place.unit.training))
     return network
 
 
-def _refuse_se(model: nn.Module) -> None:
+def _refuse_se(model: nn.Module, shape: tuple[int, ...]) -> None:
     blocks = {}
     with suppress(Exception):  # what else is wrong with the model shows when its places are looked for
-        blocks = find_se_blocks(model, _image_shape(model))
+        like = next(model.parameters())
+        blocks = find_se_blocks(model, torch.empty(shape, dtype=like.dtype, device=like.device))
     if blocks:
         raise InsertionError(
             f"{type(model).__name__} has {len(blocks)} SE blocks already, the first at"
@@ -137,9 +161,13 @@ def _refuse_se(model: nn.Module) -> None:
         )
 
 
-def _image_shape(model: nn.Module) -> tuple[int, int, int, int]:
-    stem = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-    return (1, stem.in_channels if stem else 3, _SIDE, _SIDE)
+def _input_shape(model: nn.Module) -> tuple[int, ...]:
+    """Of one input of a model, by its first convolution: (1, channels, positions...)."""
+    stem = next((module for module in model.modules() if isinstance(module, CONVOLUTIONS)), None)
+    if stem is None:
+        return (1, 3, *[_SIDES[2]] * 2)
+    axes = len(stem.kernel_size)
+    return (1, stem.in_channels, *[_SIDES[axes]] * axes)
 
 
 def _chosen(sites: Sequence["_Site"], stages: Collection[int] | None) -> set[int]:
@@ -150,10 +178,14 @@ def _chosen(sites: Sequence["_Site"], stages: Collection[int] | None) -> set[int
     return chosen
 
 
-def _se_block(channels: int, squeezed: int, squeeze: Squeeze, excitation: Excitation, bias: bool) -> nn.Module:
+def _se_block(
+    channels: int, squeezed: int, axes: int, squeeze: Squeeze, excitation: Excitation, bias: bool
+) -> nn.Module:
     block = torchvision.ops.SqueezeExcitation(channels, squeezed, scale_activation=_EXCITATIONS[excitation])
-    if squeeze == "max":
-        block.avgpool = nn.AdaptiveMaxPool2d(1)
+    block.avgpool = _POOLS[squeeze][axes - 1](1)
+    if axes != 2:
+        convolution = CONVOLUTIONS[axes - 1]
+        block.fc1, block.fc2 = convolution(channels, squeezed, 1), convolution(squeezed, channels, 1)
     if not bias:
         block.fc1.bias = block.fc2.bias = None
     return block  # type: ignore[no-any-return]
@@ -219,6 +251,8 @@ _PARTS = {
         ("conv3", "bn3"),
         ("relu",),
     ),
+    "torchvision.models.video.resnet.BasicBlock": (("conv1",), ("conv2",), ("relu",)),
+    "torchvision.models.video.resnet.Bottleneck": (("conv1", "conv2"), ("conv3",), ("relu",)),
     "timm.models.resnet.BasicBlock": (("conv1", "bn1", "drop_block", "act1", "aa"), ("conv2", "bn2"), ("act2",)),
     "timm.models.resnet.Bottleneck": (
         ("conv1", "bn1", "act1", "conv2", "bn2", "drop_block", "act2", "aa"),
@@ -333,6 +367,8 @@ _SCALED = _Kind(partial(_in_unit, mixin=_ScaledUnit), ("standard", "pre", "post"
 _KINDS: dict[str, _Kind] = {
     "torchvision.models.resnet.BasicBlock": _BASIC_BLOCK,
     "torchvision.models.resnet.Bottleneck": _BOTTLENECK,
+    "torchvision.models.video.resnet.BasicBlock": _BASIC_BLOCK,
+    "torchvision.models.video.resnet.Bottleneck": _BOTTLENECK,
     "timm.models.resnet.BasicBlock": _BASIC_BLOCK,
     "timm.models.resnet.Bottleneck": _BOTTLENECK,
     **{f"timm.models.inception_resnet_v2.{name}": _SCALED for name in ("Block35", "Block17", "Block8")},
@@ -361,7 +397,10 @@ class _Place:
     attach: _Attach
 
 
-def _places(model: nn.Module, position: Position) -> list[_Place]:
+def _places(model: nn.Module, position: Position, ends: Sequence[str] = ()) -> list[_Place]:
+    """The places in units that are known, or behind the modules that residual branches end in."""
+    if ends:
+        return [_Place(path, model.get_submodule(path), partial(_follow, model.get_submodule(path))) for path in ends]
     places = []
     for path, unit in model.named_modules():
         kind = _KINDS.get(_name(type(unit)))
@@ -373,13 +412,24 @@ def _places(model: nn.Module, position: Position) -> list[_Place]:
                 f" {' or '.join(kind.positions)}"
             )
         places += [_Place(path, unit, attach) for attach in attachments]
-    if not places:
+    return places
+
+
+def _branch_ends(model: nn.Module, images: Tensor, position: Position) -> tuple[str, ...]:
+    """The ends of the residual branches of a network whose units are not known."""
+    ends = branch_ends(model, images)
+    if not ends:
         raise InsertionError(
             f"no place for SE blocks in {type(model).__name__}: expected a ResNet, ResNeXt, Inception,"
             " Inception-ResNet, VGG, MobileNet or ShuffleNet of torchvision, timm or pytorchcv, such as"
-            " torchvision/resnet50"
+            " torchvision/resnet50, or another network with residual branches of convolutions, channels first"
         )
-    return places
+    if position != "standard":
+        raise OptionError(
+            f"position {position!r} does not fit {type(model).__name__}, whose residual branches were told by a forward"
+            " pass, expected standard"
+        )
+    return ends
 
 
 class _Ruler(nn.Module):
@@ -402,23 +452,32 @@ class _Site:
     channels: int
 
 
-def _sites(model: nn.Module, position: Position) -> list[_Site]:
-    """The places that a forward pass goes through, by a pass through a copy without memory."""
+def _sites(model: nn.Module, position: Position, shape: tuple[int, ...]) -> tuple[list[_Site], tuple[str, ...]]:
+    """The places that a forward pass goes through, by a pass through a copy without memory.
+
+    With the ends of its residual branches, where its units are not known.
+    """
     tensors = [*model.parameters(), *model.buffers()]
     blank = copy.deepcopy(model, {id(t): t.detach().to("meta") for t in tensors}).eval()
-    places, rulers = _places(blank, position), []
-    for place in places:
-        rulers.append(_Ruler())
-        place.attach(rulers[-1])
-    shape = _image_shape(blank)
+    rulers, ends = list[_Ruler](), tuple[str, ...]()
     try:
         with torch.no_grad():
-            blank(torch.empty(shape, dtype=tensors[0].dtype, device="meta"))
+            images = torch.empty(shape, dtype=tensors[0].dtype, device="meta")
+            places = _places(blank, position)
+            if not places:
+                ends = _branch_ends(blank, images, position)
+                places = _places(blank, position, ends)
+            for place in places:
+                rulers.append(_Ruler())
+                place.attach(rulers[-1])
+            blank(images)
+    except SevizError:
+        raise
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InsertionError(
-            f"{type(model).__name__} cannot be run on images of shape {shape} ({reason}); give the part of it that"
-            " takes (batch, channels, height, width)"
+            f"{type(model).__name__} cannot be run on inputs of shape {shape} ({reason}); give input_size, or the"
+            f" part of it that takes {axes_in_words(shape[1:], batch=True)}"
         ) from error
     seen = [
         (index, place.path, ruler.shape)
@@ -426,4 +485,5 @@ def _sites(model: nn.Module, position: Position) -> list[_Site]:
         if ruler.shape is not None
     ]
     stages = stage_numbers([stride(shape[2:], at) for _, _, at in seen])
-    return [_Site(index, path, stage, at[1]) for (index, path, at), stage in zip(seen, stages, strict=True)]
+    sites = [_Site(index, path, stage, at[1]) for (index, path, at), stage in zip(seen, stages, strict=True)]
+    return sites, ends

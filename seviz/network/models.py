@@ -195,7 +195,8 @@ def _built(spec: str, weights: str, settings: Settings) -> Network:
     base, inserted = spec.removesuffix(INSERTED), spec.endswith(INSERTED)
     with fresh_weights():
         network = _seen_otherwise(load_base(base, weights, settings), settings)
-        model = insert_se(network.model) if inserted else network.model
+        size = None if network.of_images else network.input_size
+        model = insert_se(network.model, input_size=size) if inserted else network.model
     trained = weights != "none" and not (inserted and weights == "pretrained")
     return replace(network, spec=spec, trained=trained, model=model.eval(), settings=settings)
 

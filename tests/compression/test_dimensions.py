@@ -5,7 +5,7 @@ What comes out is compared with the same network whose modules were changed by h
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -21,7 +21,7 @@ import seviz
 from seviz.capture.engines import running
 from seviz.compression.budget import Budget
 from seviz.compression.checking import check
-from seviz.compression.export import export_program
+from seviz.compression.export import export_onnx, export_program
 from seviz.compression.folding import fold_to, foldable, remove
 from seviz.compression.importance import importance
 from seviz.compression.inner import inner_scores
@@ -448,3 +448,117 @@ def test_latency_is_measured(d: int, layout: Layout) -> None:
     )
     assert table["network"].tolist() == ["one"]
     assert (table["median_ms"] > 0).all()
+
+
+class Formed(nn.Module):
+    """The same numbers with other axes."""
+
+    def __init__(self, form: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.form = form
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.form(x)
+
+
+def last(x: Tensor) -> Tensor:
+    return x.permute(0, *range(2, x.ndim), 1)
+
+
+def first(x: Tensor) -> Tensor:
+    return x.movedim(-1, 1)
+
+
+def tokens(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)
+
+
+def rows(x: Tensor) -> Tensor:
+    return x.reshape(x.shape[0], -1, x.shape[-1])
+
+
+# The layers up to an SE block and behind it, the shape of the input, where gates go, and where channels are made.
+FORMS: dict[str, tuple[Callable[[], list[nn.Module]], tuple[int, ...], str, str | None]] = {
+    "turned, and back": (
+        lambda: [nn.Conv2d(3, 8, 3), Formed(last), LinearSE(8, "last"), Formed(first), nn.Conv2d(8, 4, 1)],
+        (3, 9, 8),
+        "0",
+        "0",
+    ),
+    "turned back before the layer that takes the gates": (
+        lambda: [
+            *(nn.Conv2d(3, 8, 3), nn.SiLU(), Formed(last), LinearSE(8, "last"), Formed(first)),
+            nn.Conv2d(8, 4, 1),
+        ],
+        (3, 9, 8),
+        "5",
+        "0",
+    ),
+    "tokens of an image": (
+        lambda: [nn.Conv2d(3, 8, 3), Formed(tokens), LinearSE(8, "last"), nn.Linear(8, 6)],
+        (3, 9, 8),
+        "0",
+        "0",
+    ),
+    "positions in a row before the layer that takes the gates": (
+        lambda: [nn.Linear(3, 8), nn.SiLU(), LinearSE(8, "last"), Formed(rows), nn.Linear(8, 6)],
+        (6, 7, 3),
+        "4",
+        "0",
+    ),
+    "a LayerNorm": (
+        lambda: [nn.Linear(3, 8), nn.LayerNorm(8), nn.ReLU(), LinearSE(8, "last"), nn.Linear(8, 6)],
+        (6, 7, 3),
+        "1",
+        None,
+    ),
+    "signals of one channel": (
+        lambda: [nn.Conv1d(1, 8, 3), nn.ReLU(), LinearSE(8, "first"), nn.Conv1d(8, 4, 1)],
+        (1, 40),
+        "0",
+        "0",
+    ),
+    "depthwise over volumes": (
+        lambda: [
+            *(nn.Conv3d(2, 8, 1), nn.ReLU(), nn.Conv3d(8, 8, 3, groups=8), nn.SiLU(), ConvSE(8, 3)),
+            nn.Conv3d(8, 4, 1),
+        ],
+        (2, 6, 6, 6),
+        "5",
+        "2",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_channels_are_followed_through_other_axes(name: str) -> None:
+    make, size, takes, makes = FORMS[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = nn.Sequential(*make()).eval()
+        x = torch.randn(3, *size)
+    network = seviz.wrap(model, x)
+    ((block, found),) = network.blocks.items()
+    assert foldable(network)["layers"].tolist() == [takes]
+    gate = np.linspace(0.1, 0.9, 8)
+    by_hand = with_constants(network, {block: gate}, len(size) - 1, found.layout).float()
+    with torch.no_grad():
+        torch.testing.assert_close(fold_to(network, {block: gate}).model(x), by_hand(x), rtol=1e-5, atol=1e-6)
+
+    scores = pd.DataFrame({"block": block, "channel": range(8), "score": [5, 1, 8, 2, 7, 6, 3, 4]})
+    if makes is None:
+        with pytest.raises(seviz.errors.PruningError, match=f"no layers alone make the feature map of {block}"):
+            prune_with_record(network, scores, Budget("channels", 0.75))
+        return
+    pruned = prune_with_record(network, scores, Budget("channels", 0.75)).network
+    silent = silenced(network, {makes: [1, 3]})
+    with torch.no_grad():
+        torch.testing.assert_close(pruned.model(x), silent(x), rtol=1e-5, atol=1e-6)
+
+
+def test_what_flattening_mixes_is_not_pruned() -> None:
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), LinearSE(8, "last"), nn.Flatten(), nn.Linear(8 * 42, 2)).eval()
+    network = seviz.wrap(model, torch.randn(3, 6, 7, 3))
+    scores = pd.DataFrame({"block": "SE_2_1", "channel": range(8), "score": range(8)})
+    with pytest.raises(seviz.errors.PruningError, match="memory:Sequential does not run with fewer channels"):
+        prune_with_record(network, scores, Budget("channels", 0.75))

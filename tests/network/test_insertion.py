@@ -346,12 +346,16 @@ def test_positions_that_do_not_fit() -> None:
         insert_se(googlenet, position="pre")
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2_050", "convnext_atto"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "timm/convnext_atto"])
 def test_networks_without_a_place(name: str) -> None:
-    with pytest.raises(
-        InsertionError, match=r"no place for SE blocks in \w+: expected a ResNet, .* torchvision/resnet50"
-    ):
-        insert_se(timm.create_model(name))
+    """A network without residual branches, and one whose branches linear layers make, channels last."""
+    model = timm.create_model(name[5:]) if name.startswith("timm/") else torchvision.models.get_model(name)
+    message = (
+        r"no place for SE blocks in \w+: expected a ResNet, .* torchvision/resnet50, or another network with residual"
+        " branches of convolutions, channels first"
+    )
+    with pytest.raises(InsertionError, match=message):
+        insert_se(model)
 
 
 def test_networks_that_have_se_blocks() -> None:
@@ -377,7 +381,10 @@ def test_networks_that_take_no_images() -> None:
         def forward(self, one: Tensor, other: Tensor) -> Tensor:
             return self.network(one) - self.network(other)
 
-    message = r"Pairs cannot be run on images of shape \(1, 3, 224, 224\) \(.*other.*\); give the part of it that takes"
+    message = (
+        r"Pairs cannot be run on inputs of shape \(1, 3, 224, 224\) \(.*other.*\); give input_size, or the part of it"
+        r" that takes \(batch, channels, height, width\)"
+    )
     with pytest.raises(InsertionError, match=message):
         insert_se(Pairs())
 
