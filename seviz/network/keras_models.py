@@ -8,7 +8,8 @@ is, and takes its hooks to it: so passes of the model itself are seen, and nothi
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -21,12 +22,14 @@ from seviz.errors import EngineError, WeightsError
 class KerasModel(nn.Module):
     """A Keras model with its layers as modules; those inside of another layer as OUTER/INNER."""
 
+    keras_model: Any
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.__dict__["keras_model"] = model  # no module of this one, since its layers are
-        self._variables = {_named(variable.path): variable for variable in model.variables}
+        self._variables = dict(_unlike((variable.path, variable) for variable in model.variables))
         self._parameters.update({name: variable.value for name, variable in self._variables.items()})
-        self._modules.update(_layers(model, ""))
+        self._modules.update(_unlike(_layers(model, "")))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the model returns."""
@@ -39,12 +42,12 @@ class KerasModel(nn.Module):
         with keras.StatelessScope(swapped):
             return self.keras_model(*args, **kwargs)
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any], **options: Any) -> RemovableHandle:  # type: ignore[override]
+    def register_forward_pre_hook(self, hook: Callable[..., Any], **options: Any) -> RemovableHandle:
         """Have a hook called before each pass of the Keras model, as if it were this one."""
         handle: RemovableHandle = self.keras_model.register_forward_pre_hook(self._given_to(hook), **options)
         return handle
 
-    def register_forward_hook(self, hook: Callable[..., Any], **options: Any) -> RemovableHandle:  # type: ignore[override]
+    def register_forward_hook(self, hook: Callable[..., Any], **options: Any) -> RemovableHandle:
         """Have a hook called after each pass of the Keras model, as if it were this one."""
         handle: RemovableHandle = self.keras_model.register_forward_hook(self._given_to(hook), **options)
         return handle
@@ -61,16 +64,21 @@ class KerasModel(nn.Module):
         )
 
 
-def _named(name: str) -> str:
-    return name.replace(".", "_")
-
-
 def _layers(model: Any, prefix: str) -> Iterator[tuple[str, nn.Module]]:
     """The layers in a model or layer by name, the outer before the inner."""
     for layer in model._flatten_layers(include_self=False, recursive=False):
-        name = f"{prefix}{_named(layer.name)}"
+        name = f"{prefix}{layer.name}"
         yield name, layer
         yield from _layers(layer, f"{name}/")
+
+
+def _unlike(named: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The same under names that no two have, nor a dot in them: Keras sees to neither."""
+    taken = Counter[str]()
+    for name, each in named:
+        name = name.replace(".", "_")
+        taken[name] += 1
+        yield (name if taken[name] == 1 else f"{name}#{taken[name]}"), each
 
 
 _made: WeakValueDictionary[int, KerasModel] = WeakValueDictionary()

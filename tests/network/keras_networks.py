@@ -67,7 +67,7 @@ class SqueezeExcite(keras.layers.Layer):
 class Subclassed(keras.Model):
     """Layers in attributes and in a list, and a forward pass in code."""
 
-    def __init__(self, rank: int, **options: Any) -> None:
+    def __init__(self, rank: int, *, se_name: str | None = None, **options: Any) -> None:
         super().__init__(**options)
         conv = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}[rank]
         keras.config.set_image_data_format("channels_last")
@@ -75,7 +75,10 @@ class Subclassed(keras.Model):
         self.stages = [
             layer
             for width in (8, 16)
-            for layer in (conv(width, 3, strides=2, padding="same", activation="relu"), SqueezeExcite(width))
+            for layer in (
+                conv(width, 3, strides=2, padding="same", activation="relu"),
+                SqueezeExcite(width, name=se_name),
+            )
         ]
         self.head = keras.layers.Dense(3)
 
