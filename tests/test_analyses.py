@@ -26,6 +26,7 @@ from PIL import Image
 from torch import nn
 
 from seviz.network.blocks import survey
+from seviz.network.scalings import Scaling
 from tests.made_runs import make_run
 
 ANALYSES = Path(__file__).parents[1] / "analyses"
@@ -67,6 +68,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return capsys.readouterr().out
 
     return ran
+
+
+def test_the_table_of_attention_is_that_of_the_docs(run: Callable[..., str]) -> None:
+    page = (ANALYSES.parent / "docs" / "attention.md").read_text(encoding="utf-8")
+    assert run("attention_table.py").splitlines() == [line for line in page.splitlines() if line.startswith("|")]
 
 
 def test_bundle_images_writes_each_image_under_its_index(
@@ -210,7 +216,7 @@ def test_zoo_survey_says_where_and_why_it_disagrees() -> None:
     assert declared == 2
     assert set(disagreement.split("; ")) == {
         "1 x SEModule never called",
-        "1 x SqueezeExcite scales by a factor that differs between positions (spatial gate)",
+        f"1 x SqueezeExcite scales {Scaling.SUMMED}",
         "1 x found though called Gate",
     }
 

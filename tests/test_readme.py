@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import timm
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import seviz
 from tests.cli.commands import run as run_command
 
 README = Path(__file__).parents[1] / "README.md"
-SECTION = "## Your network, your images"
+SECTION, ARRAYS = "## Your network, your images", "## Signals and volumes"
 NETS = """
 import timm
 
@@ -25,9 +26,9 @@ def make(num_classes=2):
 """
 
 
-def code(language: str) -> str:
-    """All code of a language in the section."""
-    section = README.read_text(encoding="utf-8").split(SECTION)[1].split("\n## ")[0]
+def code(language: str, section: str = SECTION) -> str:
+    """All code of a language in a section."""
+    section = README.read_text(encoding="utf-8").split(f"\n{section}\n")[1].split("\n## ")[0]
     return "\n".join(re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL))
 
 
@@ -76,3 +77,57 @@ def test_the_python_lines_run(workplace: dict[str, Any]) -> None:
     for name in "defg":
         assert len(seviz.open_run(f"runs/{name}").samples) == 4
     assert workplace["network"].spec == "memory:MobileNetV3"
+
+
+SOUND = """
+from torch import nn
+from tests.test_readme import Small
+
+def make():
+    module = Small(nn.Conv1d, 2)
+    module.pretrained_cfg = {"input_size": (2, 64)}
+    return module
+"""
+
+
+class Small(nn.Module):
+    """One SE block between a convolution and a classifier."""
+
+    def __init__(self, convolution: type[nn.Conv1d] | type[nn.Conv3d], channels: int) -> None:
+        super().__init__()
+        self.stem = convolution(channels, 8, 3, stride=2, padding=1)  # type: ignore[arg-type]
+        self.fc = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 8), nn.Sigmoid())
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        u = self.stem(x)
+        s = self.fc(u.flatten(2).mean(2))
+        return self.head((u * s.reshape(*s.shape, *(1,) * (u.ndim - 2))).flatten(2).mean(2))
+
+
+@pytest.mark.filterwarnings("ignore:Top-1 accuracy", "ignore:The classes of the data")
+def test_the_lines_on_signals_and_volumes_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name in ("alarm", "bird"):
+        (tmp_path / "recordings" / name).mkdir(parents=True)
+        for k in range(3):
+            np.save(tmp_path / "recordings" / name / f"{k}.npy", random.normal(size=(2, 64)))
+    (tmp_path / "sound.py").write_text(SOUND)
+    for line in code("sh", ARRAYS).splitlines():
+        words = shlex.split(line, comments=True)
+        result = run_command(*words[1:])
+        assert (words[0], result.exit_code) == ("seviz", 0), result.stderr
+    assert (tmp_path / "figures" / "sound" / "gallery.png").exists()
+    known = {
+        "seviz": seviz,
+        "ecg": Small(nn.Conv1d, 2).eval(),
+        "scanner": Small(nn.Conv3d, 1).eval(),
+        "signals": torch.randn(4, 2, 64),
+        "volumes": torch.randn(4, 1, 6, 8, 8),
+        "labels": torch.tensor([0, 1, 0, 1]),
+    }
+    exec(code("python", ARRAYS), known)
+    for name, number in (("sound", 6), ("ecg", 4), ("ecg-files", 6), ("scans", 4)):
+        assert set(seviz.open_run(f"runs/{name}").samples["status"]) == {"ok"}
+        assert len(seviz.open_run(f"runs/{name}").samples) == number

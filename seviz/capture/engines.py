@@ -189,7 +189,8 @@ class Forward:
     def _of_one_shape(self, images: Sequence[Inputs]) -> tuple[Tensor, Tensor]:
         run = self._fixed.get(shape_of(images[0]))
         count = len(images) if run is None else self._batch_size
-        batch = stacked(images, lambda tensors: _to_device(tensors, count, self._device, self._dtype))
+        least = 2 if isinstance(images[0], Tensor) else 3  # axes that an input has; beside others, a label may have two
+        batch = stacked(images, lambda tensors: _to_device(tensors, count, self._device, self._dtype, least))
         if run is None:
             return self._run(batch)
         logits, values = run(batch)
@@ -375,12 +376,15 @@ def _malloc(function: str, *arguments: int) -> None:
         getattr(_LIBC, function)(*arguments)
 
 
-def _to_device(images: Sequence[Tensor], count: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _to_device(
+    images: Sequence[Tensor], count: int, device: torch.device, dtype: torch.dtype, least: int = 3
+) -> Tensor:
     """A batch of `count` on the device, zeros after the images; copying from pinned memory is only begun.
 
-    Images and other floating numbers come in the dtype that is given; whole numbers beside images in their own.
+    Images and other floating numbers come in the dtype that is given; whole numbers beside images, of less
+    than `least` axes, in their own.
     """
-    if not images[0].is_floating_point() and images[0].ndim < 3:
+    if not images[0].is_floating_point() and images[0].ndim < least:
         dtype = images[0].dtype
     if images[0].device.type != "cpu":
         return torch.stack(tuple(images)).to(device, dtype)

@@ -61,8 +61,9 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "arrays": Layout(
         forms=("arrays:ROOT",),
-        expected="folders as above, of arrays (channels, height, width) in `.npy`, `.npz` and `.pt` files, with as many"
-        " channels as the network takes",
+        expected="folders as above, of arrays (channels, height, width), (channels, length) or"
+        " (channels, depth, height, width) in `.npy`, `.npz` and `.pt` files, with as many channels as the network"
+        " takes",
     ),
     "hf": Layout(
         forms=("hf:NAME", "hf:NAME#CONFIG", "hf:DIR"),

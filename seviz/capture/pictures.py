@@ -91,5 +91,5 @@ def _signal(shares: NDArray[np.float64]) -> Image.Image:
         first = np.unique(np.linspace(0, len(values), SIGNAL[0], endpoint=False).astype(int))  # of each column
         x = np.repeat(first / max(len(values) - 1, 1) * width, 2)
         ends = np.stack([np.minimum.reduceat(values, first), np.maximum.reduceat(values, first)], 1).ravel()
-        draw.line(list(zip(x, height * (number + 0.95 - 0.9 * ends), strict=True)), fill=0)
+        draw.line(list(zip(x, height * (number + 0.95 - 0.9 * ends), strict=True)), fill=0, width=2)
     return picture

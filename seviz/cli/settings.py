@@ -39,8 +39,9 @@ _DEFAULTS = {"ema": "auto"}
 
 CONTRACT = (
     "FILE.py:FACTORY is a function that returns a torch.nn.Module. It is given those of num_classes, in_chans and"
-    " model_kwargs that are said. If the module has pretrained_cfg (input_size, mean, std, ...), images are"
-    " preprocessed so; if it has class_names, its classes are called so."
+    " model_kwargs that are said. If the module has pretrained_cfg (input_size, mean, std, ...), inputs are"
+    " preprocessed so, and an input_size (channels, length) or (channels, depth, height, width) is one of signals or"
+    " volumes; if it has class_names, its classes are called so."
 )
 """What a factory is, for the help of commands."""
 

@@ -44,6 +44,7 @@ from seviz.network.blocks import SEBlock
 from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.networks import Network
+from seviz.network.positions import channels_first
 
 Method = Literal["gradient_x_activation", "integrated_gradients", "conductance"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -384,5 +385,7 @@ def _conductance(
             n_steps=steps,
             internal_batch_size=2 * max(batch_size, len(images)),  # captum needs two steps of each image at once
         )
-        found[name] = value.flatten(2).sum(2) if value.ndim > 2 else value  # of a gate expanded over positions, the sum
+        if value.ndim > 2:  # of a gate expanded over positions, the sum
+            value = channels_first(value, block.layout).flatten(2).sum(2)
+        found[name] = value
     return found

@@ -25,8 +25,9 @@ from seviz.network.examples import ROWS, Example, Given, larger, random_example,
 from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.positions import Layout
 from seviz.network.products import Form
+from seviz.network.scalings import Scaling
 from seviz.network.stages import dilations, stage_numbers, stride
-from seviz.network.tracing import Find, Scaling, Trace, outside_torchscript, trace
+from seviz.network.tracing import Find, Trace, outside_torchscript, trace
 from seviz.network.verification import exact, joined, lead_of, louder, verified
 from seviz.network.wrappers import refuse_compiled, uncompiled
 

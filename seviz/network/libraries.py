@@ -142,10 +142,12 @@ def _from_local(spec: str, weights: str, settings: Settings) -> Network:
 def _from_factory(spec: str, weights: str, settings: Settings) -> Network:
     made = made_by(spec, _arguments(settings))
     model = made.module
+    known = getattr(model, "pretrained_cfg", None)
+    if not (known and known.get("input_size")):
+        _refuse_unknown_size(spec, model)
     network = replace(_like_timm(spec, weights, model), factory_sha256=made.sha256)
-    if hasattr(model, "pretrained_cfg"):
+    if known is not None:
         return network
-    _refuse_unknown_size(spec, model)
     first = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = settings.in_chans or (3 if first is None else first.in_channels)
     network = replace(network, input_size=(channels, *network.input_size[1:]))

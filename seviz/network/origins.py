@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from seviz.network.positions import Layout
@@ -123,6 +124,12 @@ class Origin:
     def is_descriptor(self) -> bool:
         """Whether it is computed from a feature map through a squeeze, and none itself."""
         return bool(self.squeezed) and (not self.maps or self.value is not None)
+
+    def has_value_of(self, other: "Origin") -> bool:
+        """Whether both are known to hold the same numbers, in whatever shape."""
+        if self.value is None or other.value is None:
+            return False
+        return torch.equal(self.value.flatten(), other.value.flatten())
 
     def computed_from(self, other: "Origin") -> bool:
         """Whether it was computed from another by learned matrices."""

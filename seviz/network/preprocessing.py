@@ -95,8 +95,8 @@ def of_arrays(
     Raises
     ------
     OptionError
-        If one of mean and std is given without the other, they are of another number of channels, or a std is not
-        greater than 0.
+        If one of mean and std is given without the other, they are no lists of a number for each channel, or a std is
+        not greater than 0.
     """
     if (mean is None) != (std is None):
         given, other = ("mean", "std") if std is None else ("std", "mean")
@@ -105,6 +105,8 @@ def of_arrays(
     if mean is None or std is None:
         return Preprocessing(Normalisation(spec, size), {"library": "none"}, size)
     for name, values in (("mean", mean), ("std", std)):
+        if not isinstance(values, tuple | list) or not all(isinstance(each, int | float) for each in values):
+            raise OptionError(f"{name} is {values!r:.80}, expected a list of numbers, one for each channel")
         _check_number(name, values, size[0])
     means, stds = tuple(map(float, mean)), tuple(map(float, std))
     if min(stds) <= 0:

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -50,6 +49,17 @@ from seviz.network.products import (
     map_tensors,
     operands,
     tensors_in,
+)
+from seviz.network.scalings import (
+    Scaled,
+    Scaling,
+    kind_of,
+    shared_out,
+    softmax_of,
+    unlearned,
+    way,
+    weighted,
+    weighted_sums,
 )
 
 
@@ -101,20 +111,6 @@ class Find:
         return min((origin.numbers for origin in self.origin.since_squeeze()), default=None)
 
 
-class Scaling(StrEnum):
-    """How a feature map is scaled where it is not by an SE block."""
-
-    LEARNED = "by numbers that are the same for every image (layer scale)"
-    IMAGE = "by one number an image (stochastic depth)"
-    SPATIAL = "by a factor that differs between positions (spatial gate)"
-    DIRECTIONAL = "by a factor that differs along one side (coordinate attention)"
-    NORMALISED = "per channel and image, by no learned matrix (response or instance normalisation)"
-    FOREIGN = "per channel and image, by what is not computed from that feature map"
-    SEVERAL = "several feature maps at once (split or selective-kernel attention)"
-    UNKNOWN = "per channel and image, in a way that is not understood"
-    OPAQUE = "perhaps, by what was not looked into (TorchScript)"
-
-
 @dataclass
 class _Frame:
     """A call of a module that the pass is in."""
@@ -141,8 +137,8 @@ class Trace(TorchFunctionMode):
     """How often each module was called."""
     products: Counter[str] = field(default_factory=Counter)
     """How many products were counted inside each module."""
-    scalings: dict[tuple[str, Scaling], None] = field(default_factory=dict)
-    """Where feature maps are scaled otherwise, innermost module and kind, in order."""
+    scalings: dict[tuple[str, Scaling], set[frozenset[int]]] = field(default_factory=dict)
+    """Where feature maps are scaled otherwise, innermost module and kind, in order; the operands of each product."""
     single: dict[str, None] = field(default_factory=dict)
     """The modules in which something of a single position was multiplied by something computed from it."""
     batch: int = 0
@@ -159,6 +155,8 @@ class Trace(TorchFunctionMode):
         self._serial = 0
         self._used: set[int] = set()
         self._rank = 4
+        self._told = 0  # how often other scaling was noted
+        self._shares: dict[int, Scaled] = {}  # the first product by each softmax between feature maps
         self._open = True  # whether no layer has taken the input yet
 
     # Origins
@@ -241,12 +239,12 @@ class Trace(TorchFunctionMode):
             return func(*args, **kwargs)
         if any(map(_is_wrapped, inputs)):
             if name in ELEMENTWISE_PRODUCTS and len({x.numel() for x in inputs}) > 1:
-                self.scalings[self._stack[-1].path, Scaling.UNKNOWN] = None
+                self._tell(Scaling.UNKNOWN)
             return func(*args, **kwargs)
         if name in BY_SHAPE:
             inputs = [x for x in inputs[:1] if name == "expand_as"]
         pair = operands(func, args, kwargs)
-        finds, scalings = len(self.finds), set(self.scalings)
+        finds, told = len(self.finds), self._told
         finish = self._product(name, pair) if pair is not None else None
         if pair is None and name in ELEMENTWISE_PRODUCTS and len(inputs) > 1:
             self._note(*sorted(inputs[-2:], key=Tensor.numel))
@@ -271,8 +269,7 @@ class Trace(TorchFunctionMode):
                 self._stack[-1].made.append(origin)
         if finish is not None:
             finish(output)
-        new = {kind for _, kind in self.scalings.keys() - scalings}
-        if name in MULTIPLYING and len(self.finds) == finds and not new:
+        if name in MULTIPLYING and (len(self.finds), self._told) == (finds, told):
             self._not_understood(before, output)
         return output
 
@@ -507,25 +504,28 @@ class Trace(TorchFunctionMode):
     def _consider(self, place: Any, operand: int, product: Product, u: Origin) -> None:
         """Note a channel product, of a feature map of an origin: a find, or another scaling."""
         factor = self.origin(product.factor)
-        path = place.keywords["path"]
         weights: tuple[str, ...] = ()
         if not factor.data:
-            kind: Scaling | None = Scaling.LEARNED
+            told: Scaling | None = Scaling.LEARNED
         elif not factor.sources & (u.kin | _bits(u.maps)):
-            kind = Scaling.FOREIGN
+            told = Scaling.FOREIGN
         else:
+            scaled = self._scaled(
+                factor, u, tuple(product.u.shape), (*product.u.shape[:2], *(1,) * (product.u.ndim - 2))
+            )
             since = factor.since_squeeze()
             weights = tuple(dict.fromkeys(name for origin in since for name in origin.applied))
-            weights = weights or factor.matrices_from(u.kin)
-            if not since:
-                kind = Scaling.UNKNOWN
-            elif weights:
-                kind = None
+            weights = weights or factor.matrices_from(u.kin) or weighted_sums(since)
+            if weights and since:
+                told = self._shared(scaled)
+            elif weights or not factor.followed:
+                told = Scaling.UNKNOWN
             else:
-                kind = Scaling.NORMALISED if factor.followed else Scaling.UNKNOWN
-        if kind is not None:
-            self.scalings[path, kind] = None
+                told = unlearned(scaled)
+        if told is not None:
+            self._tell(told, factor, u)
             return
+        self._untell(weighted(way(factor, u)))
         self.finds.append(
             place(
                 operand=operand,
@@ -558,39 +558,72 @@ class Trace(TorchFunctionMode):
                     and any(gate.numel() * positions == u.numel() for positions in counts)
                     and any(origin.applied for origin in of_gate.since_squeeze())
                 ):
-                    self.scalings[self._stack[-1].path, Scaling.UNKNOWN] = None
+                    self._tell(Scaling.UNKNOWN)
 
     def _counts_of_positions(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """How many positions a feature map has: with its channels before them, with or without a batch, or last."""
         return math.prod(shape[-(self._rank - 2) :]), math.prod(shape[1:-1])
 
     def _note(self, factor: Tensor, u: Tensor) -> None:
-        """Note a scaling that is no channel product, if it scales a feature map by something smaller than it."""
-        origin = self.origin(u)
-        if u.ndim < min(self._rank, 4) or not 1 < factor.numel() < u.numel() or not origin.data:
+        """Note a scaling that is no channel product, of a feature map by something no larger than it."""
+        of_factor, of_u = self.origin(factor), self.origin(u)
+        if factor.shape == u.shape and (not of_u.data or of_u.sources & _bits(of_factor.maps - of_u.maps)):
+            factor, u, of_factor, of_u = u, factor, of_u, of_factor
+        if (
+            u.ndim < max(min(self._rank, 4), factor.ndim)
+            or not of_u.data
+            or (u.ndim in RANKS and not is_feature_map(u))
+        ):
             return
-        kind = _kind(factor, u, self._rank, origin.layout)
-        if kind is not None:
-            self.scalings[self._stack[-1].path, kind] = None
+        size, sides = tuple(u.shape), (*(1,) * (u.ndim - factor.ndim), *_sides(factor))
+        if math.prod(sides) == 1 or any(n not in (1, m) for n, m in zip(sides, size, strict=True)):
+            return
+        if of_u.layout == "last":
+            size, sides = ((*each[:1], *each[-1:], *each[1:-1]) for each in (size, sides))
+        scaled = self._scaled(of_factor, of_u, size, sides)
+        told = kind_of(scaled, self._rank, of_u.layout)
+        if told is Scaling.COORDINATE:
+            self._untell([of_u])
+        if told is not None and sides == size:
+            self._untell(scaled.way)
+        if told is not None:
+            self._tell(told, of_factor, of_u)
+
+    def _shared(self, scaled: Scaled) -> Scaling | None:
+        """The kind, if the softmax that a gate is a piece of has scaled another feature map: then that is no find."""
+        softmax = softmax_of(scaled, several=False)
+        first = self._shares.setdefault(softmax.serial, scaled) if softmax else scaled
+        if first.u.maps & scaled.u.maps or first.factor.has_value_of(scaled.factor):
+            return None
+        told = shared_out(scaled)
+        for find in self.finds:
+            if find.u_origin is first.u:
+                self._tell(told, first.factor, first.u, path=find.path)
+        self.finds = [find for find in self.finds if find.u_origin is not first.u]
+        return told
+
+    def _scaled(self, factor: Origin, u: Origin, size: tuple[int, ...], sides: tuple[int, ...]) -> Scaled:
+        return Scaled(factor=factor, u=u, size=size, sides=sides, shapes=self.shapes, own=self.own)
+
+    def _tell(self, told: Scaling, *operands: Origin, path: str | None = None) -> None:
+        """Note a kind of scaling, of the innermost module by default."""
+        self._told += 1
+        where = self._stack[-1].path if path is None else path
+        self.scalings.setdefault((where, told), set()).add(frozenset(each.serial for each in operands))
+
+    def _untell(self, made: Iterable[Origin]) -> None:
+        """Take back what was noted of products that only lead to another; never what was not understood."""
+        products = {frozenset(each.serial for each in origin.inputs) for origin in made if origin.inputs}
+        for (path, told), noted in list(self.scalings.items()):
+            if told is not Scaling.UNKNOWN:
+                noted -= products
+            if not noted:
+                del self.scalings[path, told]
 
 
-def _kind(factor: Tensor, u: Tensor, rank: int, layout: Layout | None) -> Scaling | None:
-    shape = (*(1,) * (u.ndim - factor.ndim), *factor.shape)
-    sizes = tuple(u.shape)
-    if layout == "last":
-        shape, sizes = ((*each[:1], *each[-1:], *each[1:-1]) for each in (shape, sizes))
-    if shape[0] != u.shape[0]:
-        # Windows and heads share the first axis with the batch: then it is anybody's guess.
-        return Scaling.LEARNED if shape[0] == 1 and any(n > 1 for n in shape[1:]) else None
-    if u.ndim > max(rank, 4):
-        return Scaling.SEVERAL
-    if all(n == 1 for n in shape[1:]):
-        return Scaling.IMAGE
-    if all(n == 1 for n in shape[2:]):
-        return Scaling.UNKNOWN
-    if 1 in shape[2:] and sum(n > 1 for n in sizes[2:]) > 1:
-        return Scaling.DIRECTIONAL
-    return Scaling.SPATIAL if shape[1] == 1 else None
+def _sides(factor: Tensor) -> tuple[int, ...]:
+    """The shape of a factor, single where it was expanded."""
+    return tuple(1 if stride == 0 else n for n, stride in zip(factor.shape, factor.stride(), strict=True))
 
 
 def _floats(value: Any) -> Iterator[Tensor]:

@@ -299,6 +299,21 @@ def test_an_engine_gives_the_same_gates(d: int, layout: Layout, name: str, monke
     np.testing.assert_array_equal(predictions[:, 0], logits.argmax(1).numpy())
 
 
+def test_signals_of_whole_numbers_are_taken_as_those_numbers() -> None:
+    network = wrapped(1, "first")
+    record = EngineRecord(
+        name="folded", reason="", device="cpu", precision="float32", batch_size=4, threads=1, rotate=False
+    )
+    x = (10 * dimensions.inputs(1, rows=3)).to(torch.int16)
+    with torch.no_grad(), seviz.capture_gates(network.model, network.blocks) as gates:
+        network.model(x.float())
+    size = tuple(x.shape[1:])
+    with running(network.model, network.blocks, record, signals=("excitation",), input_size=size) as forward:
+        _, values = forward(list(x)).numpy()
+    for block in network.blocks:
+        np.testing.assert_allclose(values["excitation", block], gates[block].numpy(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("d", [1, 3])
 def test_batchnorms_are_folded_into_any_convolution(d: int) -> None:
     from seviz.network.batchnorm import fold_batchnorms
@@ -562,3 +577,34 @@ def test_what_flattening_mixes_is_not_pruned() -> None:
     scores = pd.DataFrame({"block": "SE_2_1", "channel": range(8), "score": range(8)})
     with pytest.raises(seviz.errors.PruningError, match="memory:Sequential does not run with fewer channels"):
         prune_with_record(network, scores, Budget("channels", 0.75))
+
+
+def test_why_a_branch_over_positions_cannot_be_narrowed() -> None:
+    """The feature map is a sum, and a block that stands in the forward of the network is no module of its own."""
+
+    class Summed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.other, self.se = nn.Conv1d(3, 8, 3), nn.Conv1d(3, 8, 3), LinearSE(8, "first")
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.se(self.one(x) + self.other(x)).mean(2)
+
+    class Loose(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.fc = nn.Linear(3, 8), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            u = self.one(x)
+            return (u * torch.sigmoid(self.fc(u.mean(1, keepdim=True)))).mean(1)
+
+    scores = pd.DataFrame({"block": "SE_2_1", "channel": range(8), "score": range(8)})
+    for model, size, reason in (
+        (Summed(), (2, 3, 32), "not one layer alone makes what SE_2_1 scales"),
+        (Loose(), (2, 32, 3), "SE_2_1 is no module of its own, from feature map to feature map"),
+    ):
+        with pytest.raises(seviz.errors.PruningError, match=reason):
+            prune_with_record(
+                seviz.wrap(model.eval(), torch.zeros(size)), scores, Budget("channels", 0.5), kind="branch"
+            )

@@ -8,12 +8,15 @@ import torch
 from captum.attr import LayerConductance, LayerGradientXActivation, LayerIntegratedGradients
 from torch import Tensor, nn
 
+import seviz
 from seviz.classes import Classes
 from seviz.errors import EmptyDataError, MissingPackageError, OptionError, UnknownClassError
 from seviz.experiments.attribution import METHODS, Attributions, attribute
 from seviz.network.blocks import find_se_blocks
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.networks import Network
+from tests.dimensions import CASES, Layout, inputs
+from tests.dimensions import network as small_network
 from tests.network.forms import FORMS, Gated, SELayer
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -229,3 +232,56 @@ def test_wrong_use(tiny_network: Network, network: Network, folder: Path, monkey
         ):
             attribute(tiny_network, BATCHES, method=method)
     assert len(attribute(tiny_network, BATCHES).paths) == 6
+
+
+@pytest.mark.parametrize(("d", "layout"), CASES)
+def test_inputs_of_any_number_of_axes(d: int, layout: Layout) -> None:
+    module, x = small_network(d, layout), inputs(d, layout, rows=3)
+    network, labels = seviz.wrap(module, x), torch.tensor([0, 1, 3])
+    held: dict[str, Tensor] = {}
+    paths = {name: str(block.gate_path) for name, block in network.blocks.items()}
+    hooks = [
+        module.get_submodule(path).register_forward_hook(lambda _, __, out, name=name: held.update({name: out}))
+        for name, path in paths.items()
+    ]
+    wanted = module(x)[torch.arange(3), labels].sum()
+    gradients = torch.autograd.grad(wanted, [held[name] for name in paths])
+    for hook in hooks:
+        hook.remove()
+    found = attribute(network, [(x, labels)], device="cpu").values
+    whole = attribute(network, [(x, labels)], device="cpu", method="integrated_gradients", steps=200)
+    shares = attribute(network, [(x, labels)], device="cpu", method="conductance", steps=20)
+    for (name, path), gradient in zip(paths.items(), gradients, strict=True):
+        close(found[name], (gradient * held[name]).flatten(1))
+        with torch.no_grad(), force_gates(module, network.blocks, {name: 0.0}):
+            shut = module(x)[torch.arange(3), labels]
+        lost = module(x)[torch.arange(3), labels].detach() - shut
+        np.testing.assert_allclose(whole.values[name].sum(1), lost.numpy(), rtol=0.02, atol=2e-3)
+        captum = LayerConductance(module, module.get_submodule(path)).attribute(x, target=labels, n_steps=20)
+        close(shares.values[name], captum.flatten(1))
+
+
+class LastGate(nn.Module):
+    """Channels last; the module of the gate returns (batch, 1, 1, channels)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(3, 6)
+        self.gate = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 6), nn.Sigmoid())
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        u = self.stem(x).relu()  # (batch, height, width, channels)
+        return self.head((u * self.gate(u.mean((1, 2), keepdim=True))).mean((1, 2)))
+
+
+def test_conductance_of_a_gate_whose_channels_are_last() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module, x = LastGate().eval(), torch.randn(4, 5, 7, 3)
+    network, labels = seviz.wrap(module, x), torch.tensor([0, 1, 2, 0])
+    found = attribute(network, [(x, labels)], device="cpu", method="conductance", steps=10)
+    expected = LayerConductance(module, module.gate).attribute(x, target=labels, n_steps=10)
+    assert expected.shape == (4, 1, 1, 6)
+    (block,) = network.blocks
+    close(found.values[block], expected[:, 0, 0])

@@ -197,7 +197,7 @@ def test_compiled_outputs_are_checked(tiny_net: nn.Module, monkeypatch: pytest.M
     ("options", "message"),
     [
         ({"networks": {}}, "networks is empty, expected at least one"),
-        ({"input_size": (16, 16)}, r"input_size is \(16, 16\), expected \(channels, height, width\)"),
+        ({"input_size": (16,)}, r"input_size is \(16,\), expected \(channels, height, width\)"),
         ({"batch_sizes": (1, 0)}, r"batch_sizes is \(1, 0\), expected numbers of at least 1"),
         ({"batch_sizes": ()}, r"batch_sizes is \(\), expected"),
         ({"modes": ("eager", "fast")}, "modes has 'fast', expected some of eager, compiled"),

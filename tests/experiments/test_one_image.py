@@ -31,6 +31,7 @@ from seviz.network.gates import force_gates
 from seviz.network.networks import Network
 from seviz.run.joining import join
 from seviz.run.store import Run
+from tests.capture import five_bands
 from tests.made_runs import make_run
 
 
@@ -127,6 +128,51 @@ def test_a_network_of_other_inputs(network: Network) -> None:
         pytest.raises(OptionError, match="takes 32 channels, but data 'one image' holds images"),
     ):
         run_image(replace(network, input_size=(32, 16, 16)), data)
+
+
+def test_an_image_in_grey_or_with_transparency(network: Network) -> None:
+    """Files of an image, whatever they hold, in as many channels as the network takes."""
+    for channels, mode in ((1, "L"), (4, "RGBA")):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Conv2d(channels, 3, 1), network.model)
+
+        def preprocess(image: Image.Image) -> torch.Tensor:
+            pixels = np.atleast_3d(np.asarray(image.resize((16, 16)), np.float32)) / 255
+            return torch.from_numpy(pixels).movedim(-1, 0)
+
+        other = replace(network, model=model, input_size=(channels, 16, 16), preprocess=preprocess, names=None)
+        with image_file(png(RED)) as data:
+            one = run_image(other, data)
+        np.testing.assert_array_equal(one.pixels, preprocess(RED.convert(mode)).numpy())
+        assert (one.picture.mode, one.described) == ("RGB", "24 × 20 pixels")
+        shown = as_seen(one.pixels, {"mean": [0.0] * channels, "std": [1.0] * channels})
+        expected = np.rint(one.pixels.mean(0) * 255)
+        np.testing.assert_allclose(shown[..., 0], expected, atol=1)
+
+
+def test_arrays_and_bands_of_a_tiff() -> None:
+    five = seviz.load(f"{five_bands.__file__}:make")
+    values = np.random.default_rng(0).integers(0, 256, (5, 16, 16), np.uint8)
+    array, tiff = io.BytesIO(), io.BytesIO()
+    np.save(array, values)
+    pages = [Image.fromarray(band) for band in values]
+    pages[0].save(tiff, "TIFF", save_all=True, append_images=pages[1:])
+    taken = {"none": values.astype(np.float32), "model": ((values / 255 - 0.5) / 0.25).astype(np.float32)}
+    for content, name, how, expected in (
+        (array, "x.npy", "none", taken["none"]),
+        (array, "X.NPY", "model", taken["model"]),
+        (tiff, "x.tif", "none", taken["model"]),
+    ):
+        with image_file(content.getvalue(), name, how) as data:
+            one = run_image(five, data)
+        np.testing.assert_allclose(one.pixels, expected, atol=1e-5)
+        assert one.described == "an array of shape (5, 16, 16)"
+        np.testing.assert_array_equal(np.asarray(one.picture)[..., 0], np.rint(values.mean(0)).astype(np.uint8))
+        with torch.no_grad():
+            np.testing.assert_allclose(one.logits, five.model(torch.from_numpy(expected)[None])[0], rtol=1e-4)
+    with image_file(png(RED), "x.png") as data, pytest.raises(OptionError, match="takes 5 channels, but data 'one im"):
+        run_image(five, data)
 
 
 def test_a_large_picture_is_kept_small(network: Network) -> None:

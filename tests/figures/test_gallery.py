@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from seviz.capture.pictures import picture_of
 from seviz.errors import OptionError
 from seviz.figures.gallery import KINDS, exciting_images
 from tests.figures.made_tables import channels
@@ -81,6 +82,17 @@ def test_images_are_turned_as_in_the_capture(tmp_path: Path) -> None:
         figure = exciting_images(table, tmp_path, rotate=rotate)
         (array, *_) = [axes.images[0].get_array() for axes in figure.axes if axes.images]
         assert array.shape == shape
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (3, 8, 8, 8), (5, 8, 8), (40, 40)])
+def test_arrays_are_drawn_as_pictures(shape: tuple[int, ...], tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=shape)
+    np.save(tmp_path / "x.npy", values)
+    figure = exciting_images(channels(1).assign(path="x.npy"), tmp_path)
+    (array, *_) = [axes.images[0].get_array() for axes in figure.axes if axes.images]
+    expected = picture_of(values).convert("RGB")
+    expected.thumbnail((160, 160))
+    np.testing.assert_array_equal(array, np.asarray(expected))
 
 
 def test_large_images_are_made_small(tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ OTHERS = {
     LayerScale: "by numbers that are the same for every image",
     InstanceNorm: "by no learned matrix",
     SpatialGate: "spatial gate",
-    CoordinateGate: "coordinate attention",
+    CoordinateGate: "along one side",
     DropPath: "by one number an image",
     GateOfAnother: "by what is not computed from that feature map",
     SplitAttention: "several feature maps at once",

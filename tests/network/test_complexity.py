@@ -2,6 +2,7 @@ import copy
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 
 import complexity_table
 import pytest
@@ -323,10 +324,12 @@ def test_a_network_that_does_not_run_is_told_and_left_as_it_was() -> None:
     assert complexity(model, (3, 8, 8)).with_se.multiply_adds == convolution(3, 3, 4, 6) + 4 * 6 * 6 * 2
 
 
-@pytest.mark.parametrize("size", [(224,), (1, 3, 224, 224), (3, 0, 224), (3, 22.4, 224)])
-def test_input_size_is_that_of_an_image(tiny_net: nn.Module, size: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("size", [(224,), (1, 3, 8, 224, 224), (3, 0, 224), (3, 22.4, 224)])
+def test_input_size_is_that_of_an_input(tiny_net: nn.Module, size: tuple[int, ...]) -> None:
     with pytest.raises(OptionError, match=r"input_size is \(.*\), expected \(channels, height, width\)"):
         complexity(tiny_net, size)
+    with pytest.raises(OptionError, match=r"does not run on an image of input_size \(1, 3, 8, 8\)"):
+        complexity(tiny_net, (1, 3, 8, 8))
 
 
 def test_of_a_compiled_model_the_one_it_was_made_from_is_counted(tiny_net: nn.Module) -> None:
@@ -445,3 +448,15 @@ def test_a_missed_target_is_marked() -> None:
     assert judge((2_000_000_000, 2_050_000_000), ("2.00", "2.00"), 1e9, "wider") == "other network"
     assert judge((25_500_000,), ("25.6",), 1e6) == "yes"
     assert judge((25_470_000,), ("25.6",), 1e6) == "NO"
+
+
+def test_command_counts_networks_of_signals(tmp_path: Path) -> None:
+    (tmp_path / "signals.py").write_text(
+        "from torch import nn\n\n\ndef make():\n    model = nn.Sequential(nn.Conv1d(2, 8, 3, padding=1))\n"
+        "    model.pretrained_cfg = {'input_size': (2, 20)}\n    return model\n"
+    )
+    for options, length in (((), 20), (("--input-size", 40), 40)):
+        result = run(f"{tmp_path / 'signals.py'}:make", *options)
+        assert result.exit_code == 0
+        assert f":make at {length} " in result.stdout
+        assert f"{2 * 8 * 3 * length:,}" in result.stdout

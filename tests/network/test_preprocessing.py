@@ -51,6 +51,9 @@ def test_what_cannot_be_normalised_is_refused() -> None:
         of_arrays("mine", (2, 9), (1.0,) * 2, (1.0,))
     with pytest.raises(OptionError, match=r"std is \(1.0, 0.0\), expected numbers greater than 0"):
         of_arrays("mine", (2, 9), (1.0,) * 2, (1.0, 0.0))
+    for odd in (0.5, "ab", ["a", "b"]):
+        with pytest.raises(OptionError, match=r"mean is .*, expected a list of numbers, one for each channel"):
+            of_arrays("mine", (2, 9), odd, odd)  # type: ignore[arg-type]
     plain = of_arrays("mine", (2, 9))
     with pytest.raises(OptionError, match=r"mine takes inputs of shape \(2, 9\), and a picture is none. Give tensors"):
         plain.preprocess(Image.new("RGB", (4, 4)))
@@ -105,5 +108,6 @@ def test_a_size_that_cannot_be_assumed_is_asked_for(d: int, axes: str, tmp_path:
         f"gives a network of Conv{d}d, and the size of its input is not known; in the factory give the module"
         f' pretrained_cfg = {{"input_size": {axes}}}'
     )
-    with pytest.raises(OptionError, match=re.escape(message)):
-        seviz.load(factory(tmp_path, d))
+    for known in ("", "model.pretrained_cfg = {'mean': (0.5,) * 3}"):
+        with pytest.raises(OptionError, match=re.escape(message)):
+            seviz.load(factory(tmp_path, d, known))

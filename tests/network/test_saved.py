@@ -178,6 +178,7 @@ HUGE = {"removed": [], "spread": {}, "widths": {}, "shapes": {}}
             {"changes": {**HUGE, "spread": {"bn1": [[1], 2**40]}}},
             r"spread has an entry .*expected int <= 65536",
         ),
+        ({"changes": {**HUGE, "last": ["bn1"]}}, r"changes.last has 'bn1', expected paths of changes.spread"),
         ({"changes": {**HUGE, "widths": {"conv1": {"groups": True}}}}, r"changes.widths has an entry .*got bool"),
         ({"names": {"SE_2_1": 1}}, r"names is an object of 1 fields, expected array"),
         (
@@ -266,3 +267,5 @@ def test_spread_puts_channels_where_they_were() -> None:
     for kept in ([], [4, 1], [1, 1], [0, 6], [-1, 2]):
         with pytest.raises(ValueError, match=r"kept is \[.*\], expected increasing numbers from 0 to 5"):
             Spread(kept, 6)
+    with pytest.raises(ValueError, match="layout is 'middle', expected first or last"):
+        Spread([1, 4], 6, layout="middle")  # type: ignore[arg-type]

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from seviz.network.products import is_feature_map
-from seviz.network.tracing import Scaling, trace
+from seviz.network.scalings import Scaling
+from seviz.network.tracing import trace
 from tests.network.forms import Excite, Gated, SELayer, images
 
 
@@ -104,7 +105,7 @@ def test_a_matrix_is_told_from_a_bias_and_a_norm() -> None:
     with torch.no_grad(), trace(model) as state:
         model(torch.randn(2, 8, 4, 4))
     assert state.finds == []
-    assert list(state.scalings) == [("", Scaling.NORMALISED)]
+    assert list(state.scalings) == [("", Scaling.UNLEARNED)]
 
 
 @pytest.mark.parametrize(

@@ -180,5 +180,7 @@ def test_what_cannot_be_opened(tmp_path: Path) -> None:
 
 def test_says_which_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingPackageError, match=r"a Hugging Face data set needs datasets .*: pip install 'seviz\[hf\]'"):
+    with pytest.raises(
+        MissingPackageError, match=r"a Hugging Face data set needs datasets .*: pip install 'seviz\[hf\]'"
+    ):
         open_hugging_face("x", "x", split=None)
