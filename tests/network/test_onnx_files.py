@@ -131,8 +131,10 @@ def test_settings_that_the_graph_does_not_allow(tmp_path: Path) -> None:
 
 def test_data_that_are_no_images(tmp_path: Path) -> None:
     network = seviz.load(f"onnx:{written(tmp_path / 'net.onnx', size=(3, 20))}")
-    with pytest.raises(OptionError, match=r"net.onnx has no preprocessing.*; it takes 1-dimensional data: give arrays"):
-        network.preprocess(None)  # type: ignore[arg-type]
+    assert (network.input_size, network.preprocessing) == ((3, 20), {"library": "none"})
+    with pytest.raises(OptionError, match=r"onnx:.* takes inputs of shape \(3, 20\), and a picture is none"):
+        network.preprocess(None)
+
 
 
 def test_tensors_beside_the_file(tmp_path: Path) -> None:
