@@ -136,7 +136,6 @@ def test_data_that_are_no_images(tmp_path: Path) -> None:
         network.preprocess(None)
 
 
-
 def test_tensors_beside_the_file(tmp_path: Path) -> None:
     place = tmp_path / "in"
     place.mkdir()
