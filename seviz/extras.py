@@ -11,7 +11,12 @@ EXTRAS: Final[dict[str, dict[str, str]]] = {
     "attribution": {"captum": "captum"},
     "coco": {"pycocotools": "pycocotools"},
     "hf": {"datasets": "datasets"},
-    "onnx": {"onnx": "onnx", "onnxruntime": "onnxruntime", "onnxscript": "onnxscript"},
+    "onnx": {
+        "onnx": "onnx",
+        "onnx2torch": "onnx2torch",
+        "onnxruntime": "onnxruntime",
+        "onnxscript": "onnxscript",
+    },
     "paper": {"pytorchcv": "pytorchcv"},
     "prune": {"torch-pruning": "torch_pruning"},
     "umap": {"umap-learn": "umap"},

@@ -154,6 +154,24 @@ def test_zoo_survey_compares_the_search_with_the_declared_types(run: Callable[..
     assert "ghostnet" not in run("zoo_survey.py", *specs, *files)  # it goes on from the table
 
 
+def test_encoder_survey_compares_the_search_with_the_declared_types(
+    run: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = run("encoder_survey.py", "efficientnet-b0", "resnet18", "timm-skresnet18", "--largest", 11.5).splitlines()
+    assert [line.split() for line in lines] == [
+        ["efficientnet-b0", "16", "16", "SE_2_1", "to", "SE_6_5", "sigmoid"],
+        ["resnet18", "0", "0", "-", "-"],
+        ["timm-skresnet18", "0", "0", "-", "-"],
+    ]
+    assert "left out: 11 million parameters" in run("encoder_survey.py", "resnet18", "--largest", 5)
+    # What calls itself an SE block, and scales nothing.
+    idle = type("SEModule", (nn.Conv2d,), {})(3, 3, 1)
+    idle.fc1 = nn.Identity()
+    monkeypatch.setattr("segmentation_models_pytorch.encoders.get_encoder", lambda *_, **__: nn.Sequential(idle))
+    with pytest.raises(AssertionError, match="not 1"):  # the exit code
+        run("encoder_survey.py", "resnet18")
+
+
 def test_zoo_survey_stops_what_takes_too_long(run: Callable[..., str], tmp_path: Path) -> None:
     files = ("--ledger", tmp_path / "zoo.jsonl", "--out", tmp_path / "zoo.csv")
     printed = run("zoo_survey.py", "timm/legacy_senet154", *files, "--seconds", 0.5)

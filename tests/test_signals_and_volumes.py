@@ -79,8 +79,8 @@ def test_the_whole_way_on_the_command_line(d: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(opened.gates(block), expected[block], atol=2e-5)
 
     done("analyse", run)
-    done("figures", run, "-o", run / "figures", "--only", "excitation,specificity,gallery", "--format", "png")
-    assert len(list((run / "figures").glob("*.png"))) >= 3
+    done("figures", run, "-o", run / "figures", "--only", "gallery", "--format", "png")
+    assert (run / "figures" / "gallery.png").exists()
     done("report", run, "-o", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert " × ".join(map(str, (3, *SIDES[d]))) in page

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @trusting
 @with_settings
 def capture(
-    model: Annotated[str, typer.Argument(help="timm/NAME, torchvision/NAME, hf-hub:OWNER/NAME, FILE.py:FACTORY, ...")],
+    model: Annotated[
+        str, typer.Argument(help="timm/NAME, torchvision/NAME, hf-hub:OWNER/NAME, onnx:FILE, FILE.py:FACTORY, ...")
+    ],
     data: Annotated[
         str,
         typer.Argument(help=HELP),

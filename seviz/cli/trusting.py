@@ -62,7 +62,10 @@ def _refuse_untrusted(run: Path, trust: Trust) -> None:
 
     try:
         manifest = Run(run).manifest
-        require_trust(manifest.model.spec, file=run / "manifest.json", field="model.spec", **trust)
+        record = manifest.model
+        require_trust(
+            record.spec, file=run / "manifest.json", field="model.spec", recorded=record.factory_sha256, **trust
+        )
     except TrustError:
         raise
     except SevizError:

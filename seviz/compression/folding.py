@@ -40,6 +40,8 @@ def foldable(network: Network) -> pd.DataFrame:
     ------
     NoSEBlocksError
         If the network has none.
+    FoldingError
+        If the network takes several inputs.
     """
     known = _places(network, network.require_blocks())
     shares = complexity(network.model, network.input_size, blocks=network.blocks).blocks
@@ -231,11 +233,16 @@ def _named(network: Network, blocks: Collection[str]) -> list[str]:
 
 
 def _places(network: Network, blocks: Mapping[str, SEBlock]) -> dict[str, Place]:
+    if not network.takes_images:
+        raise FoldingError(
+            f"{network.spec} takes several inputs: gates can be folded into, and taken out of, networks that take one"
+            " tensor. Wrap it in a module that gives it the others."
+        )
     return places(network.model, _images(network, 1), blocks)
 
 
 def _images(network: Network, batch: int) -> Tensor:
-    like = next(network.model.parameters())
+    like = next(p for p in network.model.parameters() if p.is_floating_point())
     images = torch.randn(batch, *network.input_size, generator=torch.Generator().manual_seed(0))
     return images.to(like)
 

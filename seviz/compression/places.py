@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seviz.network.blocks import SEBlock
 from seviz.network.flow import Call, Flow, Value, flow_of
+from seviz.network.keras_models import KerasModel
 
 Side = Literal["before", "after"]
 
@@ -65,6 +66,9 @@ class Place:
     reason: str = ""
 
 
+_OF_KERAS = "Keras keeps its weights in variables of its own, outside of torch's layers, which a gate cannot go into"
+
+
 class _NoPlaceError(Exception):
     """Why a factor cannot go on, in words."""
 
@@ -81,6 +85,8 @@ def places(model: nn.Module, images: Tensor, blocks: Mapping[str, SEBlock]) -> d
     blocks
         By name.
     """
+    if isinstance(model, KerasModel):
+        return dict.fromkeys(blocks, Place(side=None, removable=False, reason=_OF_KERAS))
     flow = flow_of(model, images)
     return {name: _place(model, flow, block) for name, block in blocks.items()}
 

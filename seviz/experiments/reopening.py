@@ -43,8 +43,9 @@ def reopen_network(
     weights
         Where its weights are now; None for where they were.
     trust_code
-        Whether the manifest may name a Python file to execute, or a network of the hub to fetch. By default only a
-        network of timm, torchvision or seviz is loaded, or a saved one that is made from such.
+        Whether the manifest may name a Python file to execute, a network of the hub to fetch, or an ONNX file other
+        than the one that the run was made with. By default only a network of timm, torchvision or seviz or that ONNX
+        file is loaded, or a saved one that is made from such.
     model
         The spec of the network, given by you; it is trusted. Another than that in the manifest takes its place, and
         must give a network with the same weights.
@@ -84,8 +85,15 @@ def reopen_network(
     if model is not None and model != made.spec:
         spec, made, model = model, making(model), None  # in the place of what the file names
     else:
-        require_trust(spec, file=manifest, field="model.spec", trust_code=trust_code, model=model)
-        if made.directories or made.foreign:
+        require_trust(
+            spec,
+            file=manifest,
+            field="model.spec",
+            trust_code=trust_code,
+            model=model,
+            recorded=record.factory_sha256,
+        )
+        if made.directories or made.foreign or made.onnx:
             tell(named("model", spec, manifest) + (f"; it {made.does}" if made.foreign else ""))
     if weights is None and record.weights not in ("pretrained", "none"):
         tell(named("weights", record.weights, manifest))

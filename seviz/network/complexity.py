@@ -216,7 +216,7 @@ def _blocks(model: nn.Module, input_size: tuple[int, ...]) -> dict[str, SEBlock]
 
 
 def _image(model: nn.Module, input_size: tuple[int, ...]) -> Tensor:
-    like = next(model.parameters(), torch.empty(0))
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     return torch.zeros(1, *input_size, device=like.device, dtype=like.dtype)
 
 

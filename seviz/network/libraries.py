@@ -27,10 +27,11 @@ from seviz.network.checkpoints import load_checkpoint
 from seviz.network.factories import made_by
 from seviz.network.imagenet import imagenet_classes
 from seviz.network.networks import Network
+from seviz.network.onnx_modules import read_onnx
 from seviz.network.positions import CONVOLUTIONS
 from seviz.network.preprocessing import Preprocessing, of_arrays, of_timm, of_torchvision
 from seviz.network.settings import Settings
-from seviz.network.specs import LOCAL, MEMORY
+from seviz.network.specs import LOCAL, MEMORY, ONNX
 from seviz.network.trust import HUB, LIBRARIES, told
 
 _WEIGHTS_ON_THE_HUB = ("model.safetensors", "pytorch_model.bin")
@@ -43,6 +44,8 @@ def load_base(spec: str, weights: str, settings: Settings) -> Network:
             f"model {spec!r} was a module in memory, which no spec makes again; hand it over in Python:"
             " seviz.wrap(module, example)"
         )
+    if spec.startswith(ONNX):
+        return _from_onnx(spec, weights, settings)
     if spec.startswith(HUB):
         return _from_hub(spec, weights, settings)
     if spec.startswith(LOCAL):
@@ -54,7 +57,7 @@ def load_base(spec: str, weights: str, settings: Settings) -> Network:
         known = ", ".join(f"{library}/NAME" for library in _LIBRARIES)
         raise UnknownModelError(
             f"model {spec!r} is not understood; expected one of {known}, hf-hub:OWNER/NAME, {LOCAL}PATH,"
-            " path/to/file.py:factory, such as timm/seresnet50"
+            f" {ONNX}FILE, path/to/file.py:factory, such as timm/seresnet50"
         )
     return _LIBRARIES[source](spec, name, weights, settings)
 
@@ -176,6 +179,27 @@ def _refuse_unknown_size(spec: str, model: nn.Module) -> None:
             f"{spec} gives a network of {type(first).__name__}, and the size of its input is not known; in the factory"
             f' give the module pretrained_cfg = {{"input_size": {axes}}} with its numbers'
         )
+
+
+def _from_onnx(spec: str, weights: str, settings: Settings) -> Network:
+    """A network in an ONNX file, preprocessed as ImageNet's are unless it is said otherwise."""
+    if weights == "none":
+        raise WeightsError(f"{spec} has its weights in the file, and none can be drawn; leave weights out")
+    for name in ("num_classes", "model_kwargs"):
+        if name in settings.given():
+            raise OptionError(f"{name} is given, and {spec} is a network that is made already; leave it out")
+    read = read_onnx(spec, Path(spec.removeprefix(ONNX)).expanduser(), settings)
+    if not of_image(read.size):
+        seen = of_arrays(spec, read.size, settings.mean, settings.std)
+        network = _network(spec, weights, read.module, seen, None)
+        return replace(network, factory_sha256=read.sha256, assumed=read.assumed)
+    config = timm.data.resolve_data_config({"input_size": read.size, "crop_pct": 1.0})
+    unsaid = [name for name in ("mean", "std") if name not in settings.given()]
+    assumed = read.assumed
+    if unsaid:
+        assumed = (*assumed, f"preprocessing: ImageNet's, since an ONNX file gives none ({', '.join(unsaid)})")
+    network = _network(spec, weights, read.module, of_timm(config), None)
+    return replace(network, factory_sha256=read.sha256, assumed=assumed)
 
 
 def _from_torchvision(spec: str, name: str, weights: str, settings: Settings) -> Network:

@@ -55,6 +55,9 @@ def load(
           (input_size, mean, std, ...), preprocessing follows it; an input_size (channels, length) is that of signals,
           (channels, depth, height, width) that of volumes. If it has `class_names`, the classes are called so.
           The file's directory can be imported from.
+        - "onnx:path/to/file.onnx": a classifier of images whose weights are in the file, or in others beside it. It
+          is held against onnxruntime on random input. What the graph leaves open is taken from the settings below.
+          Preprocessing is ImageNet's unless they say otherwise. Needs the extra `onnx`.
 
         and "+se" after any of them but a directory: with SE blocks inserted (where there is a backbone, into it), see
         `seviz.insert_se`. What is given here is executed; what a directory names is not, see `trust_code`.
@@ -75,8 +78,9 @@ def load(
         "yes" for the moving average of the weights in a file, "no" for the weights, "auto" for the average where there
         is one.
     trust_code
-        Of a directory: whether its `network.json` may name a Python file to execute, or a network of the hub to
-        fetch. By default only what is made from a network of timm, torchvision or seviz is loaded.
+        Of a directory: whether its `network.json` may name a Python file to execute, a network of the hub to fetch, or
+        an ONNX file other than the one it was made from. By default only what is made from a network of timm,
+        torchvision or seviz, or from that ONNX file, is loaded.
     model
         Of a directory: the spec that it is made from, given by you; it is trusted. Another than that in
         `network.json` takes its place.
@@ -98,6 +102,8 @@ def load(
         If the directory of a network is damaged; its weights are compared before anything is built.
     FactoryError
         If a factory, or the file it is in, raises an exception.
+    ModelError
+        If an ONNX file cannot be read.
     OptionError
         If a setting is outside its range, or one that this network does not have, or `model` is given and the spec is
         no directory.
@@ -232,7 +238,14 @@ def _from_directory(spec: str, weights: str, settings: Settings, *, trust_code: 
     if model is not None and model != made.spec:
         origin, made, model = model, making(model), None  # in the place of what the file names
     else:
-        require_trust(record.base, file=path, field="base", trust_code=trust_code, model=model)
+        require_trust(
+            record.base,
+            file=path,
+            field="base",
+            trust_code=trust_code,
+            model=model,
+            recorded=record.factory_sha256,
+        )
     own = weights == "pretrained"
     file = weights_path(Path(spec), record) if own else Path(weights)
     digest = weights_file_sha256(file)

@@ -72,8 +72,8 @@ class Network:
     base
         The spec that it is made from, where it was loaded from the directory of a saved network; else None.
     factory_sha256, weights_file_sha256
-        SHA-256 of the Python file that made it, and of the file that its weights were read from; None where there was
-        no such file.
+        SHA-256 of the Python or ONNX file that made it, and of the file that its weights were read from; None where
+        there was no such file.
     remarks
         What to know of how it was loaded, a sentence each, such as that the Python file was changed since.
     loaded

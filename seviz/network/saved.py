@@ -28,6 +28,7 @@ from seviz.foreign import (
 from seviz.network.changes import Changes
 from seviz.network.naming import Place
 from seviz.network.settings import Settings
+from seviz.network.specs import ONNX
 from seviz.network.trust import RECORD, is_saved_network, read_raw
 
 WEIGHTS = "weights.safetensors"
@@ -127,8 +128,8 @@ class SavedNetwork:
 
 
 def structural_weights(spec: str) -> str:
-    """The weights to load a network with where only its structure counts: none, but of a saved network its own."""
-    return "pretrained" if is_saved_network(spec) else "none"
+    """The weights to load a network with where only its structure counts: none, or its own if it has no others."""
+    return "pretrained" if is_saved_network(spec) or spec.startswith(ONNX) else "none"
 
 
 def read_record(directory: Path) -> SavedNetwork:

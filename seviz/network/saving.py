@@ -125,7 +125,7 @@ def _base_of(network: Network) -> tuple[str, Settings]:
     record = read_record(Path(network.spec))
     base = record.base if network.base is None else network.base
     if network.base is None:
-        require_trust(base, file=Path(network.spec) / RECORD, field="base")
+        require_trust(base, file=Path(network.spec) / RECORD, field="base", recorded=record.factory_sha256)
     return base, Settings.from_given(record.settings.given() | network.settings.given())
 
 

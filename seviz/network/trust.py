@@ -5,7 +5,8 @@ or a network to fetch. Such a spec is acted on only if it is a name of timm, tor
 so: for all that is named there (`trust_code`), or by giving the same spec (`model`).
 
 The directory of a saved network is no code: it is JSON and tensors. What it is made from is a spec in its
-`network.json`, and judged like any other, also through several such directories.
+`network.json`, and judged like any other, also through several such directories. An ONNX file is no code either; one
+that a file names is read only if its SHA-256 is the one recorded there.
 """
 
 import hashlib
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from seviz.errors import SavedNetworkError, TrustError
-from seviz.foreign import MEGABYTE, line, parse_json, read_regular
+from seviz.foreign import MEGABYTE, line, parse_json, read_regular, regular
 from seviz.foreign import shown as value_shown
+from seviz.network.specs import ONNX
 
 LIBRARIES = ("timm", "torchvision", "seviz")
 """Whose networks can be named in a file: their code is installed already."""
@@ -29,6 +31,7 @@ RECORD = "network.json"
 
 _NAME = re.compile(rf"({'|'.join(LIBRARIES)})/\w[\w.\-]*({re.escape(INSERTED)})?", re.ASCII)
 _LARGEST = 64 * MEGABYTE  # bytes of a network.json
+_LARGEST_ONNX = 2048 * MEGABYTE
 _NESTED = 8  # directories, each made from the next
 _SHOWN = 300  # characters of what a file says, in a message
 
@@ -51,13 +54,23 @@ class Making:
     @property
     def foreign(self) -> bool:
         """Whether it takes more than code that is installed, and what its library offers."""
-        return not _NAME.fullmatch(self.spec)
+        return not self.onnx and not _NAME.fullmatch(self.spec)
 
     @property
     def code(self) -> str:
         """The Python file that is executed; empty where none is."""
         base = self.spec.removesuffix(INSERTED)
-        return "" if base.startswith(HUB) or ".py:" not in base else base.rpartition(":")[0]
+        return "" if base.startswith((HUB, ONNX)) or ".py:" not in base else base.rpartition(":")[0]
+
+    @property
+    def onnx(self) -> str:
+        """The ONNX file that is read; empty where none is."""
+        return self.spec.removesuffix(INSERTED).removeprefix(ONNX) if self.spec.startswith(ONNX) else ""
+
+    @property
+    def file(self) -> str:
+        """The file that the network is made from, of Python or ONNX; empty where there is none."""
+        return self.code or self.onnx
 
     @property
     def acts(self) -> bool:
@@ -102,7 +115,15 @@ def making(spec: str) -> Making:
     return Making(inner, tuple(directories))
 
 
-def require_trust(spec: str, *, file: Path, field: str, trust_code: bool = False, model: str | None = None) -> Making:
+def require_trust(
+    spec: str,
+    *,
+    file: Path,
+    field: str,
+    trust_code: bool = False,
+    model: str | None = None,
+    recorded: str | None = None,
+) -> Making:
     """Go on with a spec that stands in a file only if it may be acted on.
 
     Parameters
@@ -115,6 +136,8 @@ def require_trust(spec: str, *, file: Path, field: str, trust_code: bool = False
         Whether the person trusts what files name.
     model
         The spec that the person gave; the same as what it is made from in the end is consent to that.
+    recorded
+        The SHA-256 that the record has of the Python or ONNX file that the spec names; None where it has none.
 
     Returns
     -------
@@ -124,20 +147,44 @@ def require_trust(spec: str, *, file: Path, field: str, trust_code: bool = False
     Raises
     ------
     TrustError
-        If it would execute code or fetch from strangers, and the person said nothing of it.
+        If it would execute code or fetch from strangers, or read an ONNX file other than the one recorded, and the
+        person said nothing of it.
     SavedNetworkError
         As of `making`.
     """
     made = making(spec)
-    if not made.foreign or trust_code or model == made.spec:
+    if trust_code or model == made.spec:
         return made
     if made.directories:
         file, field = Path(made.directories[-1]) / RECORD, "base"
+        recorded = read_raw(file.parent).get("factory_sha256") if made.onnx else None
+    does = made.does if made.foreign else _reads_another(made, recorded)
+    if not does:
+        return made
     raise TrustError(
-        f"{str(file)!r} has {field} {shown(made.spec)}, and making that network {made.does}. What a file names is not"
+        f"{str(file)!r} has {field} {shown(made.spec)}, and making that network {does}. What a file names is not"
         " trusted by itself: where you trust it, give --trust-code (trust_code=True), or the same spec yourself,"
         f" --model {shown(made.spec)} (model=...)"
     )
+
+
+def _reads_another(made: Making, recorded: object) -> str:
+    """That the ONNX file is not the one recorded, as the end of a sentence; empty where it is, or is not there."""
+    if not made.onnx:
+        return ""
+    reads = f"reads the ONNX file {shown(made.onnx)}"
+    try:
+        place = Path(made.onnx).expanduser().resolve(strict=True)
+        regular(place, within=place.parent, largest=_LARGEST_ONNX)
+        now = file_sha256(place)
+    except FileNotFoundError:  # which is told where it is to be read
+        return ""
+    except (OSError, ValueError, RuntimeError) as error:  # such as a loop of links, or no home
+        return f"{reads} ({line(error)})"
+    if now == recorded:
+        return ""
+    there = f"is another file now: SHA-256 {now[:12]}, there {str(recorded)[:12]}"
+    return f"{reads}, {'whose SHA-256 is not recorded there' if recorded is None else f'which {there}'}"
 
 
 def read_raw(directory: Path) -> dict[str, Any]:
@@ -168,27 +215,28 @@ def _base_of(directory: Path) -> str:
 
 
 def factory_remark(made: Making, recorded: str | None, *, file: Path) -> str:
-    """That the Python file is another than when a record was written, one sentence; empty where it is not, or unknown.
+    """That the file which makes it is another than when a record was written; empty where it is not, or unknown.
 
     Parameters
     ----------
     made
         What a network is made from.
     recorded
-        The SHA-256 that the record has of the Python file; None where it has none.
+        The SHA-256 that the record has of the Python or ONNX file; None where it has none.
     file
         The record.
     """
-    if not made.code or recorded is None:
+    if not made.file or recorded is None:
         return ""
     try:
-        now = file_sha256(Path(made.code))
+        now = file_sha256(Path(made.file))
     except OSError:  # which is told where the file is to be executed
         return ""
     if now == recorded:
         return ""
+    kind = "Python" if made.code else "ONNX"
     return (
-        f"The Python file {shown(made.code)} was changed since {str(file)!r} was written (SHA-256 {now[:12]}, there"
+        f"The {kind} file {shown(made.file)} was changed since {str(file)!r} was written (SHA-256 {now[:12]}, there"
         f" {recorded[:12]}): with the same weights, too, its network may compute something else."
     )
 

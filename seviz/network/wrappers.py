@@ -1,4 +1,7 @@
-"""What may be wrapped around a network: parallel wrappers are looked through, compiled code is refused."""
+"""What may be wrapped around a network: parallel wrappers are looked through, compiled code is refused.
+
+Keras models, whose modules do not show, are given as a module that shows them.
+"""
 
 import warnings
 
@@ -6,15 +9,19 @@ import torch
 from torch import nn
 
 from seviz.errors import CompiledModelError, SevizWarning
+from seviz.network.keras_models import layers_as_modules
 
 _PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
 
 def bare(model: nn.Module) -> nn.Module:
-    """The network inside of DataParallel and DistributedDataParallel; the model itself where it is in none."""
+    """The network inside of DataParallel and DistributedDataParallel; the model itself where it is in none.
+
+    Of a Keras model, the module that holds its layers.
+    """
     while isinstance(model, _PARALLEL):
         model = model.module
-    return model
+    return layers_as_modules(model)
 
 
 def uncompiled(model: nn.Module) -> nn.Module:

@@ -26,12 +26,12 @@ class NoPreprocess:
     """Stands where no preprocessing was given; raises OptionError for any image."""
 
     name: str
+    remedy: str = "give seviz.wrap preprocess, or mean and std"
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Never returns."""
         raise OptionError(
-            f"{self.name} was wrapped without preprocessing, so that image files and PIL images cannot be read for it;"
-            " give seviz.wrap preprocess, or mean and std"
+            f"{self.name} has no preprocessing, so that image files and PIL images cannot be read for it; {self.remedy}"
         )
 
 

@@ -79,7 +79,7 @@ def test_preprocessing_is_of_mean_and_std_of_the_module_or_the_persons_own() -> 
     assert mine.preprocess(picture).unique().tolist() == [51]
     none = wrap(own(), EXAMPLE)
     assert none.preprocessing == {"library": "none"}
-    with pytest.raises(OptionError, match="Own was wrapped without preprocessing, so that image files and PIL"):
+    with pytest.raises(OptionError, match="Own has no preprocessing, so that image files and PIL"):
         none.preprocess(picture)
 
 
