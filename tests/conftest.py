@@ -21,7 +21,6 @@ from seviz.capture.datasets import open_dataset
 from seviz.classes import Classes
 from seviz.network.networks import Network
 from seviz.run.store import Run
-from tests.cli.kinds_of_run import make_kinds
 from tests.network.evil import Evil, make_evil
 from tests.touched import Touched, changed_files
 
@@ -188,12 +187,6 @@ def bundled_run(make_once: Callable[[str, Callable[[Path], object]], Path]) -> R
         )
 
     return seviz.open_run(make_once("bundled", collect))
-
-
-@pytest.fixture(scope="session")
-def kinds(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
-    """A run of every kind, and what they were made of: see `tests.cli.kinds_of_run`. Not to be written into."""
-    return make_once("kinds", make_kinds)
 
 
 @pytest.fixture

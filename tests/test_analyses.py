@@ -29,6 +29,7 @@ from torch import nn
 import seviz
 from seviz.network.blocks import survey
 from seviz.network.scalings import Scaling
+from tests.cli.kinds_of_run import kinds as kinds
 from tests.made_runs import make_run
 
 ANALYSES = Path(__file__).parents[1] / "analyses"

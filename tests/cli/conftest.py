@@ -3,6 +3,8 @@ from typing import IO, Any
 import pytest
 from matplotlib.figure import Figure
 
+from tests.cli.kinds_of_run import kinds as kinds
+
 
 @pytest.fixture
 def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:

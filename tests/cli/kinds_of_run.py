@@ -1,9 +1,11 @@
 """Runs of every kind that a person may have, of one small network: for every command on every kind."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -88,6 +90,12 @@ def capture(root: Path, kind: str) -> tuple[str, ...]:
     signals = () if "--signals" in options else ("--signals", "excitation,squeeze")
     run_of = ("-o", root / "runs" / kind, *signals, "--compile", "off")
     return tuple(map(str, ("capture", model, spec, *run_of, *QUICK, *options)))
+
+
+@pytest.fixture(scope="session")
+def kinds(make_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A run of every kind, and what they were made of: not to be written into."""
+    return make_once("kinds", make_kinds)
 
 
 def make_kinds(root: Path) -> None:

@@ -17,6 +17,7 @@ from seviz.experiments.reopening import reopen_data, reopen_network
 from seviz.network.networks import Network
 from seviz.run.parts import split_rows
 from seviz.run.store import Run
+from tests.cli.kinds_of_run import kinds as kinds
 
 QUICK = {"workers": 0, "device": "cpu"}
 SMALL = {"latency": False, **QUICK}
