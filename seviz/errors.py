@@ -3,6 +3,7 @@
     SevizError
     ├── OptionError               (ValueError)         an option outside its range
     ├── MissingPackageError       (ImportError)        something needs a package that is not installed
+    ├── DeclarationError          (RuntimeError)       a table, figure, criterion or layout that is not well declared
     ├── ModelError
     │   ├── UnknownModelError     (LookupError)        no network of that name
     │   ├── TrustError            (PermissionError)    a file names code, or a network of strangers, to be run
@@ -56,6 +57,12 @@ class SevizError(Exception):
 
 class MissingPackageError(SevizError, ImportError):
     """Something that was asked for needs a package that is not installed."""
+
+
+class DeclarationError(SevizError, RuntimeError):
+    """A table, figure, criterion or layout of another package that cannot be loaded or is not declared."""
+
+    exit_code = 1
 
 
 class ModelError(SevizError):

@@ -1,0 +1,319 @@
+"""Tables, figures, criteria and layouts: each declared once, and found without being imported.
+
+A member is a file in the folder of its kind, such as `seviz/tables/specificity.py`, with a function of the same name
+under the decorator of its kind; or an entry point of another package, in the group of its kind, that names such a
+function. The names and the first lines of docstrings are read from the source. A member's module is imported when the
+member is looked up, so that a list of all members costs no torch, pandas or scipy. This module imports none of them.
+"""
+
+import ast
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module, metadata
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Generic, Literal, TypeVar
+
+from seviz.errors import DeclarationError, OptionError
+
+F = TypeVar("F", bound=Callable[..., Any])
+D = TypeVar("D", bound="Declaration")
+
+Need = Literal["gates", "squeeze", "response", "labels", "predictions", "other", "network", "images"]
+"""What a member needs beyond the moments of a finished run: the kept gates of single images, a signal, the true
+classes, predictions that can be right or wrong, a second run, the network, or the image files."""
+Cost = Literal["moments", "gates", "fits"]
+"""What the time grows with: nothing but blocks, channels and classes; images with kept gates; models fitted to them."""
+
+_MARK = "__seviz_declaration__"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    low, high
+        Least and greatest value, included; every finite number on that side where infinite.
+    unit
+        Unit of the values; empty for numbers without one.
+    key
+        Whether the column belongs to the key that tells rows apart.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    unit: str = ""
+    key: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration:
+    """What is declared of every member.
+
+    Attributes
+    ----------
+    function
+        The function under the decorator.
+    title
+        A few words, for headings and lists.
+    caption
+        What is shown and how to read it, in sentences.
+    needs
+        What is needed beyond the moments of a run.
+    cost
+        What the time grows with.
+    """
+
+    function: Callable[..., Any]
+    title: str
+    caption: str = ""
+    needs: tuple[Need, ...] = ()
+    cost: Cost = "moments"
+
+    @property
+    def name(self) -> str:
+        """Name of the function, which is the name of the member."""
+        return self.function.__name__
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """Parameters of the function, by name."""
+        return inspect.signature(self.function).parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Declaration):
+    """A table: a function of a run (and, where it says so, a block or another run) that gives a data frame.
+
+    Attributes
+    ----------
+    columns
+        By name; `EACH` stands for all that are not named, as in a matrix.
+    """
+
+    columns: Mapping[str, Column] = field(default_factory=dict)
+
+    @property
+    def of_block(self) -> bool:
+        """Whether it is a table of one block, given as `block`."""
+        return "block" in self.parameters and self.parameters["block"].default is inspect.Parameter.empty
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns that tell rows apart."""
+        return tuple(name for name, column in self.columns.items() if column.key)
+
+
+EACH = "*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure(Declaration):
+    """A figure of a run.
+
+    Attributes
+    ----------
+    order
+        Place in the album; figures with equal ones by name.
+    tables
+        Names of the tables that it is drawn from.
+    """
+
+    order: float = math.inf
+    tables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion(Declaration):
+    """A way to score channels.
+
+    Attributes
+    ----------
+    signals
+        Signals of the run that it is made from.
+    argument
+        What stands behind the colon, in words; empty where nothing does.
+    """
+
+    signals: tuple[str, ...] = ()
+    argument: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout(Declaration):
+    """A way in which data sets lie on disk.
+
+    Attributes
+    ----------
+    forms
+        How it is given on the command line.
+    splits
+        Whether it comes in several parts, of which `split` chooses.
+    movable
+        Whether its images can lie elsewhere than it says, given by `root`.
+    packed
+        Whether its images are not files by themselves.
+    """
+
+    forms: tuple[str, ...]
+    splits: bool = True
+    movable: bool = True
+    packed: bool = False
+
+
+class Registry(Mapping[str, D], Generic[D]):
+    """All members of a kind by name: seviz's own, then those of other packages.
+
+    Parameters
+    ----------
+    made
+        The class of the declarations.
+    package
+        Where seviz's own lie; also the group of entry points.
+    group
+        Group of entry points; the package by default.
+    """
+
+    def __init__(self, made: type[D], package: str, *, group: str | None = None) -> None:
+        self._made, self._package, self.group = made, package, group or package
+        self.kind = made.__name__.lower()
+
+    def __getitem__(self, name: str) -> D:
+        if name in self._own:
+            function = getattr(import_module(f"{self._package}.{name}"), name)
+        elif name in self._foreign:
+            entry = self._foreign[name]
+            try:
+                function = entry.load()
+            except Exception as error:
+                raise DeclarationError(
+                    f"the {self.kind} {name!r} of {_origin(entry)} cannot be loaded: {type(error).__name__}: {error}"
+                ) from error
+        else:
+            raise OptionError(f"no {self.kind} {name!r}; expected one of {', '.join(self)}")
+        declared = getattr(function, _MARK, None)
+        if not isinstance(declared, self._made):
+            where = _origin(self._foreign[name]) if name in self._foreign else self._package
+            raise DeclarationError(
+                f"the {self.kind} {name!r} of {where} is not declared: put @seviz.registry.{self.kind} above it"
+            )
+        if declared.name != name:
+            raise DeclarationError(
+                f"the {self.kind} {name!r} of {_origin(self._foreign[name])} is declared as {declared.name!r}:"
+                " entry point and function need the same name"
+            )
+        return declared
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._own
+        yield from self._foreign
+
+    def __len__(self) -> int:
+        return len(self._own) + len(self._foreign)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._foreign
+
+    def summary(self, name: str) -> str:
+        """First line of the docstring of a member's module, read without importing it; empty where it has none."""
+        if name in self._own:
+            return self._own[name]
+        entry = self._foreign[name]
+        source = _source(entry)
+        return "" if source is None else _first_line(ast.parse(source))
+
+    @cached_property
+    def _own(self) -> Mapping[str, str]:
+        found = {}
+        folder = Path(__file__).parent.joinpath(*self._package.split(".")[1:])
+        for path in sorted(folder.glob("*.py")):
+            source = path.read_text(encoding="utf-8")
+            if f"@{self.kind}(" not in source:
+                continue
+            tree = ast.parse(source)
+            if any(_is_declared(node, path.stem, self.kind) for node in tree.body):
+                found[path.stem] = _first_line(tree)
+        return MappingProxyType(found)
+
+    @cached_property
+    def _foreign(self) -> Mapping[str, metadata.EntryPoint]:
+        found: dict[str, metadata.EntryPoint] = {}
+        for entry in sorted(metadata.entry_points(group=self.group), key=lambda each: each.name):
+            if entry.name in self._own or entry.name in found:
+                owner = "seviz" if entry.name in self._own else _origin(found[entry.name])
+                warnings.warn(
+                    f"the {self.kind} {entry.name!r} of {_origin(entry)} is not used: {owner} has one of that name",
+                    stacklevel=2,
+                )
+                continue
+            found[entry.name] = entry
+        return MappingProxyType(found)
+
+    def refresh(self) -> None:
+        """Look again for members, after a package was installed."""
+        for name in ("_own", "_foreign"):
+            self.__dict__.pop(name, None)
+
+
+def declaration_of(function: Callable[..., Any]) -> Declaration:
+    """What was declared of a function; raises DeclarationError where nothing was."""
+    declared = getattr(function, _MARK, None)
+    if not isinstance(declared, Declaration):
+        raise DeclarationError(f"{function!r} is not declared: put a decorator of seviz.registry above it")
+    return declared
+
+
+def _declares(made: type[Declaration]) -> Callable[..., Callable[[F], F]]:
+    def declare(**declared: Any) -> Callable[[F], F]:
+        def mark(function: F) -> F:
+            setattr(function, _MARK, made(function=function, **declared))
+            return function
+
+        return mark
+
+    return declare
+
+
+table, figure, criterion, layout = (_declares(made) for made in (Table, Figure, Criterion, Layout))
+TABLES = Registry(Table, "seviz.tables")
+FIGURES = Registry(Figure, "seviz.figures")
+CRITERIA = Registry(Criterion, "seviz.compression.criteria", group="seviz.criteria")
+LAYOUTS = Registry(Layout, "seviz.capture.layouts", group="seviz.layouts")
+
+
+def _is_declared(node: ast.stmt, name: str, kind: str) -> bool:
+    return (
+        isinstance(node, ast.FunctionDef)
+        and node.name == name
+        and any(
+            isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == kind
+            for each in node.decorator_list
+        )
+    )
+
+
+def _first_line(tree: ast.Module) -> str:
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
+def _origin(entry: metadata.EntryPoint) -> str:
+    return "an unknown package" if entry.dist is None else f"the package {entry.dist.name!r}"
+
+
+def _source(entry: metadata.EntryPoint) -> str | None:
+    """Source of the module of an entry point, where its distribution has it as a file."""
+    if entry.dist is None:
+        return None
+    parts = entry.module.replace(".", "/")
+    for path in (f"{parts}.py", f"{parts}/__init__.py"):
+        try:
+            return Path(str(entry.dist.locate_file(path))).read_text(encoding="utf-8")
+        except (OSError, ValueError):
+            continue
+    return None
