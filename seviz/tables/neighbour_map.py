@@ -29,6 +29,17 @@ def neighbour_map(
 
     Distances between groups on such a map mean little; `principal_components` shows them as they are.
 
+    Parameters
+    ----------
+    run
+        A finished run that keeps the gates of images.
+    block, signal
+        Names.
+    neighbours
+        Number of neighbours of an image, from 2 to the number of images less 1.
+    seed
+        Random seed.
+
     Returns
     -------
     pandas.DataFrame
