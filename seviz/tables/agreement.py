@@ -56,15 +56,20 @@ def agreement(
     run
         A finished run.
     other
-        Another; then each block of `run` is compared with each block of it, over the classes (by id) of both.
-    metric, signal, centred
-        Of the distances between classes; see `similarity`.
+        Another finished run, whose blocks are compared with those of the first over the classes, by id, of both.
+    metric
+        Distance between class means: "correlation" (one minus the correlation over channels) or "cosine".
+    signal
+        Signal to analyse: excitation, squeeze or response.
+    centred
+        Whether to subtract the mean over classes from each channel first; see `similarity`.
     hierarchy
-        A CSV file of class and superclass, "cifar10" or "wordnet", to compare with; see `hierarchy.hierarchy`.
+        Class hierarchy to compare with: a CSV file of class and superclass, "cifar10" or "wordnet".
     permutations
-        Of Mantel's test; 0 for none. The default takes about a minute with 1,000 classes and 16 blocks.
+        Number of permutations of Mantel's test; 0 for none. The default takes about a minute with 1,000 classes and 16
+        blocks.
     seed
-        Of the permutations.
+        Random seed.
 
     Returns
     -------

@@ -32,9 +32,9 @@ def channel_by_class(run: Run, block: str, channel: int) -> pd.DataFrame:
     run
         A finished run.
     block
-        By name.
+        Block by name, such as SE_5_1.
     channel
-        Its number, from 0.
+        Channel of the block, from 0.
 
     Returns
     -------

@@ -46,13 +46,13 @@ def channels(
     run
         A finished run.
     block
-        By name.
+        Block by name, such as SE_5_1.
     number
-        How many classes and images of each kind, at most.
+        Largest number of classes and images of each kind.
     only
-        Which channels, from 0, in that order; by default all.
+        Channels, from 0, in the order of the table; all by default.
     signal
-        Whose values.
+        Signal to analyse: excitation, squeeze or response.
 
     Returns
     -------

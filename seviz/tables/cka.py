@@ -35,15 +35,15 @@ def cka(
     Parameters
     ----------
     one
-        A finished run that keeps the gates of images.
+        A finished run.
     other
-        Another, on some of the same images, matched by their path; without it the blocks of one are compared.
+        Another finished run on some of the same images, matched by path; without it the blocks of one run are compared.
     signal
-        Whose values.
+        Signal to analyse: excitation, squeeze or response.
     images
-        How many at most, drawn evenly.
+        Largest number of images, drawn at random.
     seed
-        Of the draw.
+        Random seed.
 
     Returns
     -------

@@ -32,8 +32,12 @@ def class_pair_by_depth(run: Run, one: str, other: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    run, one, other
-        As in `class_pair`.
+    run
+        A finished run.
+    one
+        Class by id or name, with images in the run.
+    other
+        Class to compare with, by id or name, with images in the run.
 
     Returns
     -------

@@ -46,17 +46,18 @@ def compare(
 
     Parameters
     ----------
-    one, other
-        Finished runs.
+    one
+        A finished run.
+    other
+        Another finished run.
     match
-        Which blocks belong together: "path", those of one module path and, of the rest, those of one name; "name",
-        those of one name; "position", those at one place in the order of depth.
+        How blocks are paired: "path" (by module path, then by name), "name" or "position" (in order of depth).
     signal
-        What to compare.
+        Signal to analyse: excitation, squeeze or response.
     collapse
-        Below which share of the standard deviation of the other run gates have collapsed to a constant, in (0, 1).
+        Share of the other run's standard deviation below which gates have collapsed, in (0, 1).
     confidence
-        Of the intervals, in (0, 1).
+        Confidence of the intervals, in (0, 1).
 
     Returns
     -------

@@ -36,8 +36,16 @@ def compare_by_class(
 
     Parameters
     ----------
-    one, other, match, signal, confidence
-        As in `compare`.
+    one
+        A finished run.
+    other
+        Another finished run.
+    match
+        How blocks are paired: "path" (by module path, then by name), "name" or "position" (in order of depth).
+    signal
+        Signal to analyse: excitation, squeeze or response.
+    confidence
+        Confidence of the intervals, in (0, 1).
 
     Returns
     -------

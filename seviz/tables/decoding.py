@@ -113,28 +113,27 @@ def decoding(
     Parameters
     ----------
     run
-        A finished run that keeps the gates of images.
+        A finished run that keeps gates of images.
     signal
-        What is decoded.
+        Signal to analyse: excitation, squeeze or response.
     against
-        What is decoded beside it, from the same images; by default the squeeze, from which the excitation is computed:
-        what the gates tell of the class is a part of what the squeeze tells. None for nothing; where the run does not
-        hold it, it is left out and a remark says so.
+        Signal to decode beside it, from the same images; None for none. Where the run does not hold it, it is left out
+        with a remark.
     decoders
-        Of "centroid" (nearest class mean), "logistic" (multinomial regression) and "discriminant" (linear, with
-        shrunk covariance); by default the centroid and the logistic regression, which above 100 classes makes way
-        for the discriminant.
+        Decoders: "centroid" (nearest class mean), "logistic" (multinomial regression), "discriminant" (linear, shrunk
+        covariance). By default the centroid and the logistic regression, above 100 classes the discriminant in its
+        place.
     folds
-        At least 2. Classes with fewer images are left out.
+        Number of cross-validation folds, at least 2. Classes with fewer images are left out.
     components
-        Of the equal width.
+        Number of principal components at which blocks are compared.
     per_class
-        Images of each class at most, at least `folds`; by default as many as 20,000 images in all allow, or 10,000
-        up to 100 classes. The 15,104 gates of an SE-ResNet-50 on 1,000 classes then take about 80 seconds on two cores.
+        Largest number of images per class, at least `folds`; by default as many as 20,000 images in all allow, or
+        10,000 up to 100 classes.
     classes
-        How many classes at most, drawn where there are more.
+        Largest number of classes, drawn at random.
     seed
-        Of the draws and the folds.
+        Random seed.
 
     Returns
     -------

@@ -81,13 +81,13 @@ def excitation(
     run
         A finished run.
     classes
-        By id or name; by default four, the paper's on ImageNet.
+        Classes by id or name; by default the paper's four on ImageNet, else four of the run.
     blocks
-        By name; by default the paper's six.
+        Blocks by name; by default the paper's six where the run has them.
     channels
-        How many channels of each block, drawn uniformly; or "all".
+        Number of channels per block, drawn at random; or "all".
     seed
-        Of that draw.
+        Random seed.
 
     Returns
     -------

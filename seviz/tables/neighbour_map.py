@@ -32,11 +32,13 @@ def neighbour_map(
     Parameters
     ----------
     run
-        A finished run that keeps the gates of images.
-    block, signal
-        Names.
+        A finished run that keeps gates of images.
+    block
+        Block by name, such as SE_5_1.
+    signal
+        Signal to analyse: excitation, squeeze or response.
     neighbours
-        Number of neighbours of an image, from 2 to the number of images less 1.
+        Number of neighbours of each image, from 2 to the number of images less 1.
     seed
         Random seed.
 

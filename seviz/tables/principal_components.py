@@ -31,13 +31,15 @@ def principal_components(
     Parameters
     ----------
     run
-        A finished run that keeps the gates of images.
-    block, signal
-        Whose values.
+        A finished run that keeps gates of images.
+    block
+        Block by name, such as SE_5_1.
+    signal
+        Signal to analyse: excitation, squeeze or response.
     components
-        How many, from 1 to the number of channels.
+        Number of components, from 1 to the number of channels.
     scaled
-        Whether channels are scaled to standard deviation 1 first. Else those that vary much decide.
+        Whether to scale channels to standard deviation 1 first.
 
     Returns
     -------

@@ -39,9 +39,9 @@ def saturation_by_channel(run: Run, *, blocks: Sequence[str] | None = None, sign
     run
         A finished run.
     blocks
-        By name; by default all.
+        Blocks by name; all by default.
     signal
-        Whose values are looked at.
+        Signal to analyse: excitation, squeeze or response.
 
     Returns
     -------

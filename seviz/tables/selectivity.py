@@ -53,13 +53,14 @@ def selectivity(
     run
         A finished run.
     blocks
-        By name; by default all.
+        Blocks by name; all by default.
     signal
-        Whose selectivity.
+        Signal to analyse: excitation, squeeze or response.
     k
-        Of precision: among how many images.
+        Number of most exciting images that precision is computed over.
     bins
-        Of mutual information; by default one for each four images of a class with gates, at least 2, at most 10.
+        Number of bins of the mutual information; by default one for each four images of a class with gates, from 2 to
+        10.
 
     Returns
     -------

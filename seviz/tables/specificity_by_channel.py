@@ -48,13 +48,13 @@ def specificity_by_channel(
     run
         A finished run.
     blocks
-        By name; by default all.
+        Blocks by name; all by default.
     signal
-        Whose variance is split.
+        Signal to analyse: excitation, squeeze or response.
     against_rest
-        A class, by id or name: its images against all others, instead of class against class.
+        Class by id or name, to be set against all other images instead of class against class.
     confidence
-        Of the intervals, in (0, 1).
+        Confidence of the intervals, in (0, 1).
 
     Returns
     -------

@@ -54,18 +54,18 @@ def specificity_by_class(
     Parameters
     ----------
     run
-        A finished run, whose images may have several classes.
+        A finished run.
     blocks
-        By name; by default all.
+        Blocks by name; all by default.
     signal
-        Whose variance is split.
+        Signal to analyse: excitation, squeeze or response.
     over_images
-        Whether to give intervals, for which the gates of all images are read; by default for up to 100 classes. For
-        1,000 classes of 50 images each they take minutes.
+        Whether to compute intervals, for which the gates of all images are read; by default up to 100 classes. 1,000
+        classes of 50 images each take minutes.
     confidence
-        Of the intervals, in (0, 1).
+        Confidence of the intervals, in (0, 1).
     seed
-        Of what is drawn for them.
+        Random seed.
 
     Returns
     -------

@@ -40,11 +40,11 @@ def specificity_by_outcome(
     Parameters
     ----------
     run
-        A finished run that keeps gates of images, of a network whose predictions can be right.
+        A finished run that keeps gates of images, with predictions that can be right.
     by
-        A row a block, or a row a channel.
+        "block" for a row per block, "channel" for a row per channel.
     signal
-        Whose variance is split.
+        Signal to analyse: excitation, squeeze or response.
 
     Returns
     -------
