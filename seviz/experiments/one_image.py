@@ -16,10 +16,10 @@ from torch import Tensor
 
 from seviz.analysis.embedding import Metric
 from seviz.capture.arrays import EXTENSIONS as ARRAYS
+from seviz.capture.arrays import Arrays
 from seviz.capture.datasets import Dataset
 from seviz.capture.images import EXTENSIONS
 from seviz.capture.indexed import Preprocess
-from seviz.capture.layouts.arrays import Arrays
 from seviz.capture.pictures import described, picture_of
 from seviz.capture.sources import read_batches
 from seviz.classes import Classes
