@@ -16,13 +16,13 @@ import typer
 from rich.markup import escape
 
 import seviz
-from seviz.analysis.tables import table_of
 from seviz.cli import options
 from seviz.cli.printing import print_table
 from seviz.errors import DeclarationError, OptionError
 from seviz.lists import HOW, split_list
 from seviz.registry import TABLES, Table
 from seviz.run.store import Run
+from seviz.tables.kept import table_of
 
 _SECTION = re.compile(r"\n\n(?=\w[\w ]*\n-{3})")
 _AS_IN = re.compile(r"As in `(\w+)`")

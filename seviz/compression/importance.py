@@ -28,7 +28,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seviz.analysis.variance import split_variance
 from seviz.compression.belonging import check_run
 from seviz.compression.scored import of_kind, require_kind
 from seviz.errors import OptionError
@@ -43,6 +42,7 @@ from seviz.network.products import Product
 from seviz.network.reading import recorded_products
 from seviz.run.parts import Part, mean_over_images
 from seviz.run.store import Run
+from seviz.stats.variance import split_variance
 
 Scores = dict[str, NDArray[np.float64]]
 """By the name of a block, (channel)."""

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 import seviz
-from seviz.analysis.tables import analyse
 from seviz.cli import options
 from seviz.cli.reporting import put, say
 from seviz.lists import HOW, split_list
+from seviz.tables.kept import analyse
 
 
 def command(

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 import seviz
-from seviz.analysis.specificity import specificity
-from seviz.analysis.tables import OF_BLOCK, OF_RUN, analyse
 from seviz.cli.commands.capture import record, tell
 from seviz.cli.commands.figures import draw
 from seviz.cli.reporting import progress, put, say
 from seviz.dashboard.opening import DEMO
 from seviz.report.page import write_report
+from seviz.tables.kept import OF_BLOCK, OF_RUN, analyse
+from seviz.tables.specificity import specificity
 from seviz.texts import command_line
 
 
