@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from seviz.cli.former import refuse_former
-from seviz.cli.reporting import reported, warnings_as_notes
+from seviz.cli.reporting import reported, say, warnings_as_notes
 from seviz.registry import TABLES, first_line
 
 PANELS = {
@@ -70,11 +70,11 @@ class Commands(Mapping[str, Any]):
             for name in dict.fromkeys([*panels, *sorted(files)])
         }
         with warnings_as_notes():
-            tables = list(TABLES)
+            tables = [name for name in TABLES if not TABLES.base(name)]
         for name in tables:
-            if not TABLES.base(name):
-                panel = OF_RUN if TABLES.is_own(name) else OF_OTHERS
-                found.setdefault(name.replace("_", "-"), Entry(TABLES.summary(name), panel, _of_table(name)))
+            command = name.replace("_", "-")
+            panel = OF_RUN if TABLES.is_own(name) else OF_OTHERS
+            found.setdefault(command, Entry(TABLES.summary(name), panel, _of_table(name)))
         return found
 
 
@@ -86,7 +86,11 @@ class Lazy(TyperGroup):
         self.commands = Commands()  # type: ignore[assignment]
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names, in the order of the help."""
+        """Names, in the order of the help, for which what is wrong with other packages is told."""
+        for name in TABLES:
+            entry = self.commands.entries.get(name.replace("_", "-"))  # type: ignore[attr-defined]
+            if entry and entry.panel not in (OF_RUN, OF_OTHERS):
+                say(f"note: the table {name!r} is no command: there is a command of that name")
         return list(self.commands)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:

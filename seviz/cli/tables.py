@@ -87,12 +87,12 @@ def command_of(name: str) -> tuple[Callable[..., None], str]:
                 continue
             if key not in ways[by].parameters and key != "blocks":
                 places = " or ".join(f"--by {each}" for each in ways if key in ways[each].parameters)
-                raise OptionError(f"--{key.replace('_', '-')} is for {places}, not for --by {by}")
+                raise OptionError(f"{_option(key)} is for {places}, not for --by {by}")
             _check(key, value, taken[key].choices)
             wanted[key] = taken[key].value(key, value)
         for key in ways[by].parameters:
             if _required(ways[by], key) and key not in wanted:
-                raise OptionError(f"{key.upper()} is missing, which --by {by} needs")
+                raise OptionError(f"{_option(key)} is missing, which --by {by} needs")
         only = None if "blocks" in ways[by].parameters else wanted.pop("blocks", None)
         table = table_of(wanted.pop(next(iter(ways[by].parameters))), ways[by].name, **wanted)
         print_table(table if only is None else _rows_of(table, only), as_json=as_json, as_csv=as_csv)
@@ -157,12 +157,13 @@ def taken_as(table: Table, parameter: inspect.Parameter) -> Taken | None:
 def _shown(parameter: inspect.Parameter, taken: Taken, told: str, *, first: bool, always: bool) -> inspect.Parameter:
     """The argument or option of a command for a parameter of its function."""
     help = escape("; ".join(filter(None, (told.rstrip("."), taken.note))))
-    if parameter.default is _MISSING or taken is RUN:
+    if always or taken is RUN:
         name = "RUN" if first else parameter.name.upper()
         argument = typer.Argument(metavar=name if always else f"[{name}]", help=help)
         return _parameter(parameter.name, taken.hint, argument, _MISSING if always else None)
     metavar = _listed(taken.choices) if taken.choices else None
-    return _parameter(parameter.name, taken.hint, typer.Option(help=help, metavar=metavar), parameter.default)
+    default = None if parameter.default is _MISSING else parameter.default
+    return _parameter(parameter.name, taken.hint, typer.Option(help=help, metavar=metavar), default)
 
 
 def _parameter(name: str, hint: Any, shown: Any, default: Any) -> inspect.Parameter:
@@ -171,6 +172,10 @@ def _parameter(name: str, hint: Any, shown: Any, default: Any) -> inspect.Parame
 
 def _required(table: Table, key: str) -> bool:
     return key in table.parameters and table.parameters[key].default is _MISSING
+
+
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def _listed(choices: Iterable[str]) -> str:
