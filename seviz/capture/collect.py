@@ -41,7 +41,7 @@ from seviz.network.wrapping import NoPreprocess, wrap
 from seviz.run.chunks import FIRST, Chunk, Samples
 from seviz.run.files import sweep
 from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest, ModelRecord
-from seviz.run.merging import merge
+from seviz.run.merging import merge_chunks
 from seviz.run.places import check_room, size
 from seviz.run.store import Run, in_memory
 
@@ -249,7 +249,7 @@ def collect(
             sweep(run.path)
             _work(run, network, source, launch, progress)
             if run.captured:
-                merge(run)
+                merge_chunks(run)
     if run.complete:
         _judge(run, max_failures)
     return run

@@ -12,7 +12,7 @@ from seviz.cli.commands.capture import record, tell
 from seviz.cli.commands.figures import draw
 from seviz.cli.reporting import progress, put, say
 from seviz.dashboard.opening import DEMO
-from seviz.report.page import write_report
+from seviz.report.page import report
 from seviz.tables.kept import OF_BLOCK, OF_RUN, analyse
 from seviz.tables.specificity import specificity
 from seviz.texts import command_line
@@ -31,7 +31,7 @@ def command(
         number = len(OF_RUN) + len(OF_BLOCK) * len(run.blocks)
         for done, _ in enumerate(analyse(run), start=1):
             step(done, number)
-    put(write_report(run, out / "report.html", tell=say))
+    put(report(run, out / "report.html", tell=say))
     draw(run, out / "figures", formats=["png", "pdf"])
     say(f"to explore it in the browser: {_dashboard(out)}")
 
