@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seviz.compression.folding import foldable as foldable
     from seviz.compression.folding import remove as remove
     from seviz.compression.importance import importance as importance
+    from seviz.compression.inner import inner_scores as inner_scores
     from seviz.compression.listing import results as results
     from seviz.compression.masking import mask as mask
     from seviz.compression.pruning import prune as prune
@@ -68,6 +69,7 @@ _HOMES = {
     "foldable": "seviz.compression.folding",
     "force_gates": "seviz.network.gates",
     "importance": "seviz.compression.importance",
+    "inner_scores": "seviz.compression.inner",
     "insert_se": "seviz.network.insertion",
     "intervene": "seviz.experiments.causal",
     "load": "seviz.network.models",

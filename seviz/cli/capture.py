@@ -7,10 +7,11 @@ import typer
 
 from seviz.capture.grammar import HELP
 from seviz.cli.opening import ClassNames, LabelSeparator, Preprocess, Root, Split
-from seviz.cli.reporting import Listed, progress, put, reported, say, split_list
+from seviz.cli.reporting import Listed, put, reported, say, split_list
 from seviz.cli.settings import load, with_settings
 from seviz.cli.trusting import Trust, trusting
 from seviz.lists import HOW
+from seviz.progress import bar as progress
 
 if TYPE_CHECKING:
     from seviz.capture.datasets import Dataset

@@ -20,8 +20,9 @@ from seviz.cli.compressing import (
     write,
 )
 from seviz.cli.opening import network_and_run, open_data
-from seviz.cli.reporting import Listed, progress, reported, split_list
+from seviz.cli.reporting import Listed, reported, split_list
 from seviz.cli.trusting import Trust, trusting
+from seviz.compression.criteria import known_criteria
 from seviz.compression.defaults import CRITERIA, FRACTIONS
 from seviz.errors import OptionError
 from seviz.lists import HOW
@@ -35,7 +36,7 @@ def curve(
     criteria: Annotated[
         Listed,
         typer.Option(
-            help=f"{HOW}, or with semicolons where one has commas of its own; also gate_effective, gate_class:cat, ...;"
+            help=f"{HOW}, or with semicolons where one has commas of its own; of {', '.join(known_criteria())};"
             f" by default {','.join(CRITERIA)}"
         ),
     ] = None,
@@ -79,7 +80,6 @@ def curve(
         batch_size=batch_size,
         device=device,
         workers=workers,
-        progress=progress,
     )
     write(made, out, as_json=as_json, as_csv=as_csv)
 

@@ -9,7 +9,8 @@ import typer
 
 from seviz.cli.capture import record, tell
 from seviz.cli.figures import draw
-from seviz.cli.reporting import progress, put, reported, say
+from seviz.cli.reporting import put, reported, say
+from seviz.progress import bar as progress
 from seviz.texts import command_line
 
 

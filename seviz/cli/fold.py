@@ -26,7 +26,7 @@ from seviz.cli.compressing import (
     write,
 )
 from seviz.cli.opening import network_and_run, open_data
-from seviz.cli.reporting import Listed, progress, reported, split_list
+from seviz.cli.reporting import Listed, reported, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
 from seviz.lists import HOW
@@ -91,6 +91,5 @@ def fold(
         batch_size=batch_size,
         device=device,
         workers=workers,
-        progress=progress,
     )
     write(made, out, program=program, onnx=onnx, as_json=as_json, as_csv=as_csv)

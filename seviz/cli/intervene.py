@@ -7,10 +7,11 @@ import typer
 
 from seviz.cli.opening import network_and_run, open_data
 from seviz.cli.printing import print_table
-from seviz.cli.reporting import Listed, progress, reported, split_list
+from seviz.cli.reporting import Listed, reported, split_list
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
 from seviz.lists import HOW
+from seviz.progress import bar as progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,8 @@ import typer
 from seviz.capture.grammar import HELP
 from seviz.cli.opening import ClassNames, LabelSeparator, Root, Split, open_data
 from seviz.cli.printing import print_grid
-from seviz.cli.reporting import progress, put, reported, say
+from seviz.cli.reporting import put, reported, say
+from seviz.progress import bar as progress
 
 if TYPE_CHECKING:
     import pandas as pd
