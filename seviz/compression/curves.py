@@ -32,7 +32,6 @@ from seviz.compression.masking import Scope, lowest, masked, masked_channels
 from seviz.errors import OptionError
 from seviz.experiments.evaluation import (
     Images,
-    Progress,
     classes_of,
     labelled_batches,
     logits_of,
@@ -42,6 +41,7 @@ from seviz.experiments.evaluation import (
 )
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.networks import Network
+from seviz.progress import Progress
 
 
 @dataclass(frozen=True, order=True)

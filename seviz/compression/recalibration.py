@@ -11,10 +11,11 @@ from torch import nn
 
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.errors import EmptyDataError, ModelError, OptionError
-from seviz.experiments.evaluation import Images, Progress, labelled_batches, on_device
+from seviz.experiments.evaluation import Images, labelled_batches, on_device
 from seviz.network.dtype import as_taken
 from seviz.network.networks import Network
 from seviz.network.wrappers import refuse_compiled
+from seviz.progress import Progress
 
 
 def recalibrate(

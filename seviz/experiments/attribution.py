@@ -34,7 +34,6 @@ from seviz.errors import OptionError
 from seviz.experiments.belonging import check_blocks
 from seviz.experiments.causal import chosen_blocks
 from seviz.experiments.evaluation import (
-    Progress,
     classes_of,
     labelled_batches,
     logits_of,
@@ -47,6 +46,7 @@ from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.networks import Network
 from seviz.network.positions import channels_first
+from seviz.progress import Progress
 from seviz.run.parts import mean_over_images
 from seviz.run.store import Run
 

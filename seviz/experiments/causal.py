@@ -31,7 +31,6 @@ from seviz.experiments.belonging import check_blocks
 from seviz.experiments.donors import Donors, network_classes
 from seviz.experiments.evaluation import (
     Labelled,
-    Progress,
     classes_of,
     labelled_batches,
     logits_of,
@@ -41,6 +40,7 @@ from seviz.experiments.images import Images, images_of, require_run
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.gates import Forced, force_gates
 from seviz.network.networks import Network
+from seviz.progress import Progress
 from seviz.run.pairing import pair_blocks
 from seviz.run.parts import mean_over_images
 from seviz.run.store import Run

@@ -1,7 +1,7 @@
 """How well a network tells classes apart: accuracy, in all and by class, of any network on any images."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,10 @@ from seviz.network.dtype import as_taken
 from seviz.network.modes import undisturbed
 from seviz.network.networks import Network
 from seviz.network.outputs import logits_in
+from seviz.progress import Progress
 from seviz.run.chunks import FIRST
 from seviz.run.store import Run
 from seviz.texts import path_text
-
-Progress = Callable[[int, int | None], None]
-"""Told after each batch: images done, and of how many, if known."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from seviz.classes import Classes
 from seviz.errors import EmptyDataError, OptionError, SevizWarning
 from seviz.experiments.evaluation import (
     Images,
-    Progress,
     classes_of,
     labelled_batches,
     logits_of,
@@ -37,6 +36,7 @@ from seviz.experiments.latency import latency as latency_of
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.complexity import complexity
 from seviz.network.networks import Network
+from seviz.progress import Progress
 
 
 class Reading(TypedDict, total=False):

@@ -87,9 +87,7 @@ def page(run: Run, *, title: str | None = None, tell: Tell | None = None) -> str
     )
 
 
-def report(
-    run: Run, path: str | Path | None = None, *, title: str | None = None, tell: Tell | None = None
-) -> Path:
+def report(run: Run, path: str | Path | None = None, *, title: str | None = None, tell: Tell | None = None) -> Path:
     """Write a page that shows a run to a file: one file, without network access, to read, print or send.
 
     Parameters

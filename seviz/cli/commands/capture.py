@@ -12,12 +12,13 @@ from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.launch import this_launch
 from seviz.capture.specs import in_words
 from seviz.cli import options
-from seviz.cli.reporting import progress, put, say
+from seviz.cli.reporting import put, say
 from seviz.cli.settings import load, with_settings
 from seviz.cli.trusting import Trust, trusting
 from seviz.lists import HOW, split_list
 from seviz.network.networks import Network
 from seviz.network.settings import Settings
+from seviz.progress import bar as progress
 from seviz.run.places import check_directory
 from seviz.run.store import Run
 

@@ -10,8 +10,9 @@ import typer
 import seviz
 from seviz.cli.commands.capture import record, tell
 from seviz.cli.commands.figures import draw
-from seviz.cli.reporting import progress, put, say
+from seviz.cli.reporting import put, say
 from seviz.dashboard.opening import DEMO
+from seviz.progress import bar as progress
 from seviz.report.page import report
 from seviz.tables.kept import OF_BLOCK, OF_RUN, analyse
 from seviz.tables.specificity import specificity

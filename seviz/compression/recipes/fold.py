@@ -8,12 +8,13 @@ import pandas as pd
 
 from seviz.compression import folding
 from seviz.compression.planning import Gates, Order, folding_front, folding_order
-from seviz.compression.recipes.study import Data, Steps, Study, silent, study_of
+from seviz.compression.recipes.study import Data, Study, study_of
 from seviz.compression.result import Compression
 from seviz.compression.splitting import of_classes
 from seviz.errors import FoldingError, OptionError
 from seviz.figures.compression import folding_front as draw_front
 from seviz.network.networks import Network
+from seviz.progress import Steps
 from seviz.run.store import Run
 
 
@@ -35,7 +36,7 @@ def fold_run(
     batch_size: int = 64,
     device: str = "auto",
     workers: int | None = None,
-    progress: Steps = silent,
+    progress: bool | Steps = True,
 ) -> Compression:
     """Replace the gates of SE blocks by constants, folded into the weights, and measure what that costs.
 
@@ -74,7 +75,8 @@ def fold_run(
     workers
         Processes that decode images; 0 for none but this one; None chooses.
     progress
-        Called with the name of each step, such as "measure".
+        True: a bar on stderr for each step. False: none. A function: called with the name of each step, such as
+        "measure"; returns a context manager that gives what to call with images done and their number.
 
     Returns
     -------

@@ -1,7 +1,6 @@
 """What all recipes begin with: the images of the run parted, and how they are read."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,13 @@ from seviz.capture.datasets import Dataset, open_dataset
 from seviz.compression.belonging import check_run
 from seviz.compression.recalibration import recalibrate
 from seviz.compression.splitting import Split, split
-from seviz.experiments.evaluation import Progress
 from seviz.experiments.measure import Measurement, measure
 from seviz.experiments.reopening import reopen_data
 from seviz.network.networks import Network
+from seviz.progress import Steps, steps_of
 from seviz.run.store import Run
 
 Data = Dataset | str | Path
-Steps = Callable[[str], AbstractContextManager[Progress]]
-"""Called with the name of each step of the work; gives a context in which progress is told."""
-
-
-@contextmanager
-def silent(step: str) -> Iterator[Progress]:
-    """Tells no progress."""
-    yield lambda done, total: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +63,7 @@ def study_of(
     batch_size: int,
     device: str,
     workers: int | None,
-    steps: Steps,
+    progress: bool | Steps,
 ) -> Study:
     """Part the images of a run for a recipe; parameters and errors are those of `fold_run`."""
     check_run(network, run)
@@ -85,5 +76,5 @@ def study_of(
         split=split(run, images, other=other, seed=seed),
         classes=None if classes is None else tuple(classes),
         reading={"batch_size": batch_size, "device": device, "rotate": rotate, "workers": workers},
-        steps=steps,
+        steps=steps_of(progress),
     )
