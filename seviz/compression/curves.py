@@ -42,6 +42,7 @@ from seviz.experiments.evaluation import (
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.networks import Network
 from seviz.progress import Progress
+from seviz.showing import brief
 
 
 @dataclass(frozen=True, order=True)
@@ -90,6 +91,8 @@ class Curves:
     losses: NDArray[np.float32]
     paths: tuple[str, ...]
     failed: int
+
+    __repr__ = brief
 
     def table(self, *, confidence: float = 0.95) -> pd.DataFrame:
         """What is left of the accuracy, by criterion, seed and fraction.

@@ -38,6 +38,7 @@ from seviz.network.gates import capture_gates, force_gates
 from seviz.network.networks import Network
 from seviz.run.parts import Part
 from seviz.run.store import Run
+from seviz.showing import brief
 
 Order = Literal["variance", "predicted", "measured", "greedy"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -189,6 +190,8 @@ class Front:
     orders: Mapping[str, tuple[str, ...]]
     evaluations: Mapping[frozenset[str], Evaluation]
     parameters: tuple[int, Mapping[str, int]]
+
+    __repr__ = brief
 
     def table(self, *, confidence: float = 0.95) -> pd.DataFrame:
         """The front of accuracy against blocks and parameters left, by order.

@@ -49,6 +49,7 @@ from seviz.network.positions import channels_first
 from seviz.progress import Progress
 from seviz.run.parts import mean_over_images
 from seviz.run.store import Run
+from seviz.showing import brief
 
 Method = Literal["gradient_x_activation", "integrated_gradients", "conductance"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -88,6 +89,8 @@ class Attributions:
     targets: NDArray[np.int64]
     paths: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+
+    __repr__ = brief
 
     def by_block(self) -> pd.DataFrame:
         """What the gates of each block add.

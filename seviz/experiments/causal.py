@@ -44,6 +44,7 @@ from seviz.progress import Progress
 from seviz.run.pairing import pair_blocks
 from seviz.run.parts import mean_over_images
 from seviz.run.store import Run
+from seviz.showing import brief
 
 Intervention = Literal["identity", "zero", "constant", "within", "across"]
 INTERVENTIONS: tuple[Intervention, ...] = get_args(Intervention)
@@ -89,6 +90,8 @@ class Outcomes:
     there: NDArray[np.bool_]
     failed: int
     remarks: tuple[str, ...]
+
+    __repr__ = brief
 
     def by_block(self, *, confidence: float = 0.95) -> pd.DataFrame:
         """Accuracy by block and intervention.

@@ -31,6 +31,7 @@ from seviz.network.outputs import logits_in
 from seviz.progress import Progress
 from seviz.run.chunks import FIRST
 from seviz.run.store import Run
+from seviz.showing import brief
 from seviz.texts import path_text
 
 
@@ -273,6 +274,8 @@ class Evaluation:
     loss: NDArray[np.float64]
     classes: Classes
     failed: int
+
+    __repr__ = brief
 
     @property
     def accuracy(self) -> float:

@@ -37,6 +37,7 @@ from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.complexity import complexity
 from seviz.network.networks import Network
 from seviz.progress import Progress
+from seviz.showing import brief
 
 
 class Reading(TypedDict, total=False):
@@ -89,6 +90,8 @@ class Measurement:
     chosen: bool
     failed: int
     device: str
+
+    __repr__ = brief
 
     def side_by_side(self, *, latency: bool = False, confidence: float = 0.95) -> pd.DataFrame:
         """What each network reaches and what it costs; see the function of this name."""

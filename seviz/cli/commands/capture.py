@@ -18,7 +18,6 @@ from seviz.cli.trusting import Trust, trusting
 from seviz.lists import HOW, split_list
 from seviz.network.networks import Network
 from seviz.network.settings import Settings
-from seviz.progress import bar as progress
 from seviz.run.places import check_directory
 from seviz.run.store import Run
 
@@ -99,10 +98,10 @@ def command(
 def record(network: Network, data: Dataset | str, **options: Any) -> Run:
     """Collect with a progress bar."""
     if this_launch().rank > 0:  # the first of several processes speaks for all
-        options |= {"progress": None, "tell": None}
-    with warnings.catch_warnings(), progress(network.spec) as step:
+        options |= {"progress": False, "tell": None}
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the run's remarks, which `tell` prints
-        return seviz.collect(network, data, **{"progress": step, "tell": say, **options})
+        return seviz.collect(network, data, **{"tell": say, **options})
 
 
 def _classes(run: Run) -> int:
