@@ -18,10 +18,10 @@ from run_again import lost, open_again, pixels_of, predict
 from scipy import stats
 
 import seviz
-from seviz.analysis.variance import split_variance
 from seviz.compression.importance import CRITERIA
 from seviz.compression.masking import lowest, masked_channels
 from seviz.run.parts import Part, mean_over_images, split_rows
+from seviz.stats.variance import split_variance
 
 BY_DEFAULT = "gate_mean,gate_variance,gate_between,random,l1,l2,bn_gamma,taylor,activation_mean"
 PRODUCTS = {

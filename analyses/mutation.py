@@ -2,7 +2,7 @@
 
     python analyses/mutation.py --out runs/mutation.jsonl
     python analyses/mutation.py --list
-    python analyses/mutation.py --only seviz/run/moments.py:NumberReplacer:3
+    python analyses/mutation.py --only seviz/moments.py:NumberReplacer:3
 
 Mutants are made by all operators of cosmic-ray, and drawn at random from all that there are. Each is tested by the
 tests of its module (`TESTS`), the quickest first, in a process of its own, which is forked from one that has imported
@@ -55,14 +55,14 @@ TESTS: Mapping[str, tuple[str, ...]] = {
         "tests/network/test_flow.py",
         "tests/network/test_blocks.py",
     ),
-    "seviz/analysis/variance.py": ("tests/analysis/test_variance.py", "tests/analysis/test_specificity.py"),
+    "seviz/stats/variance.py": ("tests/stats/test_variance.py", "tests/tables/test_specificity.py"),
     "seviz/run/chunks.py": ("tests/run/test_chunks.py", *_STORE),
     "seviz/run/files.py": ("tests/run/test_files.py", "tests/run/test_store.py"),
     "seviz/run/joining.py": ("tests/run/test_joining.py",),
     "seviz/run/lock.py": ("tests/run/test_lock.py",),
     "seviz/run/manifest.py": ("tests/run/test_manifest.py", "tests/run/test_store.py"),
     "seviz/run/merging.py": _STORE,
-    "seviz/run/moments.py": ("tests/run/test_moments.py", "tests/run/test_chunks.py"),
+    "seviz/moments.py": ("tests/test_moments.py", "tests/run/test_chunks.py"),
     "seviz/run/parts.py": ("tests/run/test_parts.py",),
     "seviz/run/samples.py": ("tests/run/test_samples.py", "tests/run/test_store.py"),
     "seviz/run/store.py": ("tests/run/test_store.py", "tests/run/test_parts.py", "tests/run/test_joining.py"),

@@ -4,18 +4,6 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from seviz.analysis.alignment import cka as cka
-    from seviz.analysis.channels import channels as channels
-    from seviz.analysis.comparison import compare as compare
-    from seviz.analysis.convergence import convergence as convergence
-    from seviz.analysis.decoding import decoding as decoding
-    from seviz.analysis.redundancy import redundancy as redundancy
-    from seviz.analysis.saturation import saturation as saturation
-    from seviz.analysis.selectivity import selectivity as selectivity
-    from seviz.analysis.similarity import agreement as agreement
-    from seviz.analysis.similarity import confusion as confusion
-    from seviz.analysis.similarity import similarity as similarity
-    from seviz.analysis.specificity import specificity as specificity
     from seviz.capture.collect import collect as collect
     from seviz.compression.folding import fold as fold
     from seviz.compression.folding import foldable as foldable
@@ -44,6 +32,18 @@ if TYPE_CHECKING:
     from seviz.network.wrapping import wrap as wrap
     from seviz.run.store import Run as Run
     from seviz.run.store import open_run as open_run
+    from seviz.tables.agreement import agreement as agreement
+    from seviz.tables.channels import channels as channels
+    from seviz.tables.cka import cka as cka
+    from seviz.tables.compare import compare as compare
+    from seviz.tables.confusion import confusion as confusion
+    from seviz.tables.convergence import convergence as convergence
+    from seviz.tables.decoding import decoding as decoding
+    from seviz.tables.redundancy import redundancy as redundancy
+    from seviz.tables.saturation import saturation as saturation
+    from seviz.tables.selectivity import selectivity as selectivity
+    from seviz.tables.similarity import similarity as similarity
+    from seviz.tables.specificity import specificity as specificity
 
 _HOMES = {
     "Compression": "seviz.compression.result",
@@ -51,17 +51,17 @@ _HOMES = {
     "Run": "seviz.run.store",
     "SEBlock": "seviz.network.blocks",
     "SevizError": "seviz.errors",
-    "agreement": "seviz.analysis.similarity",
+    "agreement": "seviz.tables.agreement",
     "attribute": "seviz.experiments.attribution",
     "capture_gates": "seviz.network.gates",
-    "channels": "seviz.analysis.channels",
-    "cka": "seviz.analysis.alignment",
+    "channels": "seviz.tables.channels",
+    "cka": "seviz.tables.cka",
     "collect": "seviz.capture.collect",
-    "compare": "seviz.analysis.comparison",
-    "confusion": "seviz.analysis.similarity",
-    "convergence": "seviz.analysis.convergence",
+    "compare": "seviz.tables.compare",
+    "confusion": "seviz.tables.confusion",
+    "convergence": "seviz.tables.convergence",
     "curve_run": "seviz.compression.recipes",
-    "decoding": "seviz.analysis.decoding",
+    "decoding": "seviz.tables.decoding",
     "evaluate": "seviz.experiments.evaluation",
     "find_se_blocks": "seviz.network.blocks",
     "fold": "seviz.compression.folding",
@@ -77,14 +77,14 @@ _HOMES = {
     "open_run": "seviz.run.store",
     "prune": "seviz.compression.pruning",
     "prune_run": "seviz.compression.recipes",
-    "redundancy": "seviz.analysis.redundancy",
+    "redundancy": "seviz.tables.redundancy",
     "remove": "seviz.compression.folding",
     "results": "seviz.compression.listing",
-    "saturation": "seviz.analysis.saturation",
+    "saturation": "seviz.tables.saturation",
     "save": "seviz.network.saving",
-    "selectivity": "seviz.analysis.selectivity",
-    "similarity": "seviz.analysis.similarity",
-    "specificity": "seviz.analysis.specificity",
+    "selectivity": "seviz.tables.selectivity",
+    "similarity": "seviz.tables.similarity",
+    "specificity": "seviz.tables.specificity",
     "wrap": "seviz.network.wrapping",
 }
 

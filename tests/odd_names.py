@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from seviz.analysis.tables import analyse
 from seviz.run.store import Run
+from seviz.tables.kept import analyse
 from tests.made_runs import make_run
 
 NAMES = {

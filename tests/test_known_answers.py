@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 import seviz
-from seviz.analysis.decoding import decode, score
 from seviz.report.contents import gather
+from seviz.stats.proportions import score
+from seviz.tables.decoding import decode
 from tests.made_runs import make_run
 
 BLOCKS = [f"SE_{stage}_{k}" for stage, number in ((2, 3), (3, 4), (4, 6), (5, 3)) for k in range(1, number + 1)]

@@ -20,7 +20,6 @@ from matplotlib.text import Text
 from PIL import Image
 
 import seviz
-from seviz.analysis.tables import table_of
 from seviz.errors import SevizWarning
 from seviz.figures import fonts
 from seviz.figures.album import Album, LeftOut
@@ -28,6 +27,7 @@ from seviz.figures.labels import shortened
 from seviz.figures.style import save
 from seviz.network.networks import Network
 from seviz.run.store import Run, open_run
+from seviz.tables.kept import table_of
 from seviz.texts import as_utf8, named, path_of, visible
 from tests.cli.commands import run as command
 from tests.odd_names import NAMES, odd_run

@@ -25,8 +25,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import seviz
 from seviz.capture import collect as collecting
+from seviz.moments import Moments
 from seviz.network.networks import Network
-from seviz.run.moments import Moments
 
 MODELS = ("timm/mobilenetv3_large_100", "timm/efficientnet_b0", "seviz/seresnet50-cifar10")
 CLASSES = 10

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from size import CAPTURE, HERE, python, verdict
 
-from seviz.analysis.tables import OF_BLOCK, OF_RUN
+from seviz.tables.kept import OF_BLOCK, OF_RUN
 
 MINUTES, GIB, MOMENTS = 3.0, 4.0, 30.0
 """Targets: of all tables together, and seconds of specificity from moments alone."""
@@ -37,8 +37,8 @@ TABLE = """
 import json, resource, sys, time
 from pathlib import Path
 import seviz
-from seviz.analysis.blocks import each
-from seviz.analysis.tables import OF_BLOCK, OF_RUN
+from seviz.stats.parallel import each
+from seviz.tables.kept import OF_BLOCK, OF_RUN
 if sys.argv[4] and not Path(seviz.__file__).is_relative_to(sys.argv[4]):
     sys.exit(f"{seviz.__file__} is not of {sys.argv[4]}")
 run, names, options = seviz.open_run(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])

@@ -20,9 +20,9 @@ def demo(
 ) -> None:
     """Capture the bundled network on the bundled images, draw its figures and write its report. Works offline."""
     import seviz
-    from seviz.analysis.specificity import specificity
-    from seviz.analysis.tables import OF_BLOCK, OF_RUN, analyse
     from seviz.report.page import write_report
+    from seviz.tables.kept import OF_BLOCK, OF_RUN, analyse
+    from seviz.tables.specificity import specificity
 
     network = seviz.load("seviz/seresnet50-cifar10")
     run = record(network, "bundled", out=out, signals=["excitation", "squeeze", "response"])

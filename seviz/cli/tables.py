@@ -30,7 +30,7 @@ def analyse(
 ) -> None:
     """Compute all tables of a run and keep them in its directory, where report and dashboard read them."""
     import seviz
-    from seviz.analysis.tables import analyse
+    from seviz.tables.kept import analyse
 
     for done in analyse(seviz.open_run(run), only=split_list(only)):
         what = " of ".join(filter(None, (done.name, done.block)))
@@ -272,7 +272,7 @@ def components(
 ) -> None:
     """Each image by the principal components of a block's gates, for a plot."""
     import seviz
-    from seviz.analysis.embedding import neighbour_map
+    from seviz.tables.neighbour_map import neighbour_map
 
     if umap:
         table = neighbour_map(seviz.open_run(run), block, signal=signal, seed=seed)
@@ -295,8 +295,9 @@ def compare(
 ) -> None:
     """How two runs differ, block by block, with an alarm where gates have collapsed to a constant."""
     import seviz
-    from seviz.analysis.comparison import compare, compare_by_class
     from seviz.run.pairing import MATCHES
+    from seviz.tables.compare import compare
+    from seviz.tables.compare_by_class import compare_by_class
 
     _known("by", by, ("block", "class"))
     _known("match", match, MATCHES)
@@ -313,7 +314,7 @@ def compare(
 def _table(path: Path, name: str, *, other: Path | None = None, **options: Any) -> "pd.DataFrame":
     """A table of a run: the one that is kept, or computed."""
     import seviz
-    from seviz.analysis.tables import table_of
+    from seviz.tables.kept import table_of
 
     run = seviz.open_run(path)
     if other is not None:

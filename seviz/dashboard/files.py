@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from seviz.analysis.excitation import default_blocks
 from seviz.figures.album import Album, Drawing
 from seviz.figures.style import save
 from seviz.run.parquet import read_kept
 from seviz.run.store import Run
+from seviz.tables.excitation import default_blocks
 from seviz.texts import csv_text
 
 _OF_IMAGES = ("decoding", "principal_components", "convergence_by_size")

@@ -14,10 +14,10 @@ import streamlit as st
 import xarray as xr
 from numpy.typing import NDArray
 
-from seviz.analysis.tables import kept_table, table_path
 from seviz.dashboard.caching import BY_BYTES
 from seviz.errors import MissingSignalError, MissingTableError
 from seviz.run.store import Run, open_run
+from seviz.tables.kept import kept_table, table_path
 
 RUNS, TABLES, ARRAYS = 8, 128, 24
 """How many of each are kept in memory at most."""

@@ -83,7 +83,7 @@ class View:
         most
             How many can be selected.
         """
-        from seviz.analysis.excitation import default_classes
+        from seviz.tables.excitation import default_classes
 
         given, names = default_classes(self.run, default), self.names
         ids = [self.run.classes.ids[self.run.class_index(each)] for each in given]

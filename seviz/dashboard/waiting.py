@@ -21,7 +21,7 @@ def ask(run: Run, *names: str, **parameters: Any) -> list[pd.DataFrame] | None:
     run
         Whose tables.
     names
-        As of `seviz.analysis.tables`; all of the whole run, or all of one block.
+        As of `seviz.tables.kept`; all of the whole run, or all of one block.
     parameters
         `block`, for tables of one block.
     """

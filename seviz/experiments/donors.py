@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from seviz.analysis.images import images_with_gates
 from seviz.errors import OptionError
+from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
 
 

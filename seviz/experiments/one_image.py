@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from seviz.analysis.embedding import Metric
 from seviz.capture.arrays import EXTENSIONS as ARRAYS
 from seviz.capture.datasets import Dataset
 from seviz.capture.images import EXTENSIONS
@@ -33,6 +32,7 @@ from seviz.network.networks import Network
 from seviz.network.outputs import logits_in
 from seviz.run.chunks import Chunk, decode_gates
 from seviz.run.store import Run
+from seviz.stats.distances import Metric
 
 SHOWN = 512
 """Pixels of a side of the picture that is kept to be shown, at most."""
@@ -281,7 +281,7 @@ def kept_gates_of(run: Run, row: int) -> dict[str, NDArray[np.float32]] | None:
 def distances_to(
     vector: NDArray[np.floating], vectors: NDArray[np.floating], *, metric: Metric = "correlation"
 ) -> NDArray[np.float64]:
-    """How unlike a vector others are: a row of `seviz.analysis.embedding.distances`, without the rest of the matrix.
+    """How unlike a vector others are: a row of `seviz.stats.distances.distances`, without the rest of the matrix.
 
     Parameters
     ----------

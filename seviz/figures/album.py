@@ -10,13 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from seviz.analysis.channels import channels
-from seviz.analysis.comparison import compare
-from seviz.analysis.embedding import order_of_channels
-from seviz.analysis.excitation import default_blocks, default_classes, excitation
-from seviz.analysis.images import kept_gates
-from seviz.analysis.specificity import specificity_by_channel
-from seviz.analysis.tables import kept_table, table_of
 from seviz.errors import MissingSignalError, MissingTableError, OptionError
 from seviz.figures.comparison import shift_by_depth
 from seviz.figures.convergence import convergence_curves
@@ -32,7 +25,14 @@ from seviz.figures.specificity import specificity_by_depth
 from seviz.figures.style import Width
 from seviz.network.trust import named, told
 from seviz.run.pairing import Match, pair_runs
+from seviz.run.sample import kept_gates
 from seviz.run.store import Run
+from seviz.tables.channels import channels
+from seviz.tables.compare import compare
+from seviz.tables.excitation import default_blocks, default_classes, excitation
+from seviz.tables.kept import kept_table, table_of
+from seviz.tables.similarity import order_of_channels
+from seviz.tables.specificity_by_channel import specificity_by_channel
 
 GALLERY = 3
 """Channels whose images are shown."""
@@ -70,7 +70,7 @@ class Album:
         By id or name; None for a choice of few. Figures of single blocks are drawn of each of these, by default of
         the most class-specific one.
     channels, seed
-        As of `seviz.analysis.excitation.excitation`.
+        As of `seviz.tables.excitation.excitation`.
     width
         "page" or "column" of a paper.
     """

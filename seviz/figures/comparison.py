@@ -23,7 +23,7 @@ def shift_by_depth(
     Parameters
     ----------
     table
-        From `seviz.analysis.comparison.compare`.
+        From `seviz.tables.compare.compare`.
     names
         Of its two runs.
     width, remark

@@ -5,11 +5,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from seviz.analysis.convergence import RELIABLE, SPREAD
 from seviz.errors import OptionError
 from seviz.figures.blocks import say_unknown
 from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, INK, LINES, MARKERS, WIDTHS, Width, style
+from seviz.stats.reliability import RELIABLE, SPREAD
 
 _PANELS = (
     ("mean_order", "order of channels\nby mean of a class", "rank correlation\n(by mean of a class)", RELIABLE),
@@ -24,7 +24,7 @@ def convergence_curves(table: pd.DataFrame, *, width: Width = "page", remark: st
     Parameters
     ----------
     table
-        From `seviz.analysis.convergence.convergence_by_size`.
+        From `seviz.tables.convergence_by_size.convergence_by_size`.
     width, remark
         As in `seviz.figures.excitation.excitation_by_depth`.
 
@@ -33,7 +33,7 @@ def convergence_curves(table: pd.DataFrame, *, width: Width = "page", remark: st
     matplotlib.figure.Figure
         Rank correlation between two samples of the excitation of channels, of their class means and of their
         specificity; and how much the block's omega squared differs. One colour a stage. The dashed line is the
-        threshold of `seviz.analysis.convergence.stability`; the side on which figures are stable is shaded.
+        threshold of `seviz.tables.convergence.stability`; the side on which figures are stable is shaded.
 
     Raises
     ------

@@ -31,7 +31,7 @@ def profile(
     Parameters
     ----------
     specificity, decoding, saturation
-        From the functions of these names in `seviz.analysis`, of one run.
+        From the functions of these names in `seviz.tables`, of one run.
     decoder
         Whose accuracy is taken; by default the last of the table, the strongest.
     run

@@ -31,7 +31,7 @@ def gates_on_a_plane(
     Parameters
     ----------
     tables
-        By block, from `seviz.analysis.embedding.principal_components` or `neighbour_map`.
+        By block, from `seviz.tables.principal_components.principal_components` or `neighbour_map`.
     names
         What to call the classes, by id; by default by their id.
     classes

@@ -21,7 +21,7 @@ def excitation_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: s
     Parameters
     ----------
     table
-        From `seviz.analysis.excitation.excitation`.
+        From `seviz.tables.excitation.excitation`.
     width
         "page" or "column" of a paper.
     remark
@@ -52,7 +52,7 @@ def spread_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: str =
     Parameters
     ----------
     table
-        From `seviz.analysis.excitation.excitation`; of two classes, to stay legible.
+        From `seviz.tables.excitation.excitation`; of two classes, to stay legible.
     width, remark
         As in `excitation_by_depth`.
     """

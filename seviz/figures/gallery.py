@@ -29,7 +29,7 @@ def exciting_images(
     Parameters
     ----------
     table
-        From `seviz.analysis.channels.channels`, of a few channels of one block.
+        From `seviz.tables.channels.channels`, of a few channels of one block.
     root
         What its paths are relative to; None where the images are no files.
     rotate

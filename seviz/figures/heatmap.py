@@ -30,8 +30,8 @@ def class_by_channel(
     ----------
     table
         (class by id, channel), mean excitation, in the order drawn: `run[block]["mean"].to_pandas()`, its classes in
-        the order of the index of `seviz.analysis.similarity.similarity`, its channels in that of
-        `seviz.analysis.embedding.order_of_channels`.
+        the order of the index of `seviz.tables.similarity.similarity`, its channels in that of
+        `seviz.tables.similarity.order_of_channels`.
     block
         Which it is, for the title.
     names

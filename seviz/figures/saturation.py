@@ -21,9 +21,9 @@ def saturation_by_block(
     Parameters
     ----------
     table
-        From `seviz.analysis.saturation.saturation`.
+        From `seviz.tables.saturation.saturation`.
     channels
-        From `seviz.analysis.saturation.saturation_by_channel`; without it there is no panel of means.
+        From `seviz.tables.saturation_by_channel.saturation_by_channel`; without it there is no panel of means.
     width, remark
         As in `seviz.figures.excitation.excitation_by_depth`.
 

@@ -11,11 +11,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from seviz.analysis.embedding import tree
 from seviz.errors import OptionError
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened, thinned
 from seviz.figures.style import INK, LEVELS, WIDTHS, Width, style
+from seviz.stats.distances import tree
 
 _SIDE = {"page": 1.55, "column": 1.15}  # inches of a matrix, about
 _NAME = 12  # characters of a class
@@ -34,7 +34,7 @@ def classes_across_depth(
     Parameters
     ----------
     tables
-        By block, from `seviz.analysis.similarity.similarity`; all by the same metric.
+        By block, from `seviz.tables.similarity.similarity`; all by the same metric.
     names
         What to call the classes, by id; by default by their id.
     width, remark

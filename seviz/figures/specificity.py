@@ -15,7 +15,7 @@ def specificity_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: 
     Parameters
     ----------
     table
-        From `seviz.analysis.specificity.specificity`.
+        From `seviz.tables.specificity.specificity`.
     width
         "page" or "column" of a paper.
     remark
@@ -64,7 +64,7 @@ def chance_level(table: pd.DataFrame) -> tuple[pd.Series, str]:
     Parameters
     ----------
     table
-        From `seviz.analysis.specificity.specificity`.
+        From `seviz.tables.specificity.specificity`.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def specificity_interval(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, str
     Parameters
     ----------
     table
-        From `seviz.analysis.specificity.specificity`.
+        From `seviz.tables.specificity.specificity`.
 
     Returns
     -------

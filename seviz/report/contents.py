@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from seviz.analysis.tables import keep_table, kept_table, table_of
 from seviz.errors import MissingSignalError, MissingTableError
 from seviz.report.headlines import (
     convergence_in_words,
@@ -17,6 +16,7 @@ from seviz.report.headlines import (
     specificity_in_words,
 )
 from seviz.run.store import Run
+from seviz.tables.kept import keep_table, kept_table, table_of
 
 TABLES = (
     "specificity",

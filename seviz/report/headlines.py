@@ -36,7 +36,7 @@ def specificity_in_words(table: pd.DataFrame, *, trained: bool = True, several: 
     Parameters
     ----------
     table
-        From `seviz.analysis.specificity.specificity`.
+        From `seviz.tables.specificity.specificity`.
     trained
         Whether the weights of the SE blocks are.
     several
@@ -122,7 +122,7 @@ def saturation_in_words(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table
-        From `seviz.analysis.saturation.saturation`.
+        From `seviz.tables.saturation.saturation`.
     """
     if not table["images"].any():
         return "Whether gates are saturated cannot be told: no image is left."
@@ -160,7 +160,7 @@ def decoded(table: pd.DataFrame, signal: str = "excitation") -> pd.DataFrame:
     Parameters
     ----------
     table
-        From `seviz.analysis.decoding.decoding`.
+        From `seviz.tables.decoding.decoding`.
     signal
         Of its signals.
     """
@@ -176,7 +176,7 @@ def decoding_in_words(table: pd.DataFrame, *, trained: bool = True, top1: float 
     Parameters
     ----------
     table
-        From `seviz.analysis.decoding.decoding`.
+        From `seviz.tables.decoding.decoding`.
     trained
         Whether the weights of the SE blocks are.
     top1
@@ -226,7 +226,7 @@ def redundancy_in_words(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table
-        From `seviz.analysis.redundancy.redundancy`.
+        From `seviz.tables.redundancy.redundancy`.
     """
     known = table[np.isfinite(table["participation_ratio"].to_numpy(np.float64))]
     if known.empty:
@@ -251,7 +251,7 @@ def convergence_in_words(table: pd.DataFrame) -> str:
     Parameters
     ----------
     table
-        From `seviz.analysis.convergence.convergence`.
+        From `seviz.tables.convergence.convergence`.
     """
     images, blocks = int(table["images"].max()), len(table)
     judged = table[table["verdict"] != "nothing varies"]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seviz.foreign import as_type, shown
+from seviz.moments import Moments
 from seviz.network.bounds import Bounds
 from seviz.run.files import UNREADABLE, damaged, read_arrays, write_arrays
 from seviz.run.forms import ChunkFacts, form_of_chunk
 from seviz.run.manifest import Manifest
-from seviz.run.moments import Moments
 
 FIRST = 5
 """Of how many classes with the greatest logits an image's predictions are."""

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, get_args
 from msgspec import Meta
 
 from seviz.foreign import MEGABYTE, Sha256, Text, as_type, matching, parse_json, regular, shown
+from seviz.moments import FIELDS, Moments
 from seviz.run.manifest import LARGEST_CHUNK, Manifest
-from seviz.run.moments import FIELDS, Moments
 
 LARGEST_HEADER = 64 * MEGABYTE
 """Bytes that a header may have."""

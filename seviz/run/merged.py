@@ -6,10 +6,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from seviz.foreign import as_type, shown
+from seviz.moments import Moments
 from seviz.run.files import damaged, header_of, read_arrays
 from seviz.run.forms import MomentsFacts, form_of_moments
 from seviz.run.manifest import Manifest
-from seviz.run.moments import Moments
 
 
 def read_moments(path: Path, manifest: Manifest, block: str) -> dict[str, NDArray[Any]]:

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from seviz.errors import RunIncompleteError
+from seviz.moments import Moments, MomentsSum
 from seviz.run.chunks import Chunk
 from seviz.run.files import Arrays, read_some, write_arrays, write_atomically
-from seviz.run.moments import Moments, MomentsSum
 from seviz.run.samples import samples_bytes, samples_table
 from seviz.run.store import Run
 

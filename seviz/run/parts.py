@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from seviz.classes import Classes
 from seviz.errors import EmptyDataError, MissingSignalError, OptionError
+from seviz.moments import Moments
 from seviz.run.manifest import BlockRecord, Manifest
-from seviz.run.moments import Moments
 from seviz.run.store import Run
 
 

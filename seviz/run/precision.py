@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from seviz.moments import Moments
 from seviz.run.chunks import STEP
-from seviz.run.moments import Moments
 from seviz.run.store import Run
 
 SINGLE = float(np.finfo(np.float32).eps)

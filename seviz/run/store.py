@@ -21,6 +21,7 @@ from seviz.errors import (
     RunExistsError,
     RunIncompleteError,
 )
+from seviz.moments import Moments
 from seviz.network.bounds import UNBOUNDED, Bounds
 from seviz.network.specs import MEMORY
 from seviz.run.chunks import FIRST, Chunk, decode_gates, in_16_bits
@@ -29,7 +30,6 @@ from seviz.run.forms import form_of_chunk
 from seviz.run.lock import lock
 from seviz.run.manifest import BlockRecord, Manifest, read_manifest
 from seviz.run.merged import moments_facts, read_moments
-from seviz.run.moments import Moments
 from seviz.run.samples import read_samples
 
 _verifying = Lock()

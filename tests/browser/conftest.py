@@ -13,9 +13,9 @@ from dashboard_screenshots import BROWSERS, PATIENCE, WINDOW, browser_path, chro
 from playwright.sync_api import Browser, BrowserContext, Page
 
 import seviz
-from seviz.analysis.tables import keep_table
 from seviz.capture.datasets import open_dataset
 from seviz.run.store import Run
+from seviz.tables.kept import keep_table
 from tests.browser.visiting import Server, given_run
 
 BLOCK = "SE_5_1"

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import seviz
-from seviz.analysis.tables import analyse
 from seviz.dashboard.pages import PAGES
+from seviz.tables.kept import analyse
 from tests.browser.visiting import Server, drawn, given_run, visit
 from tests.browser.wide_network import CLASSES, batches
 

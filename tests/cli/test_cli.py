@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 import seviz
-from seviz.analysis.tables import OF_RUN, table_path
 from seviz.cli import main
 from seviz.figures.album import FIGURES
 from seviz.run.store import Run
+from seviz.tables.kept import OF_RUN, table_path
 from tests.cli.commands import error_of, run
 
 COMMANDS = ("demo", "blocks", "zoo", "complexity", "capture", "scan", "verify", "merge", "figures", "report")

@@ -10,23 +10,27 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seviz.analysis.alignment import cka
-from seviz.analysis.channels import channels
-from seviz.analysis.comparison import compare, compare_by_class
-from seviz.analysis.convergence import convergence, convergence_by_size
-from seviz.analysis.decoding import decoding
-from seviz.analysis.embedding import principal_components
-from seviz.analysis.redundancy import redundancy, redundant_channels
-from seviz.analysis.saturation import saturation, saturation_by_channel
-from seviz.analysis.selectivity import selectivity
-from seviz.analysis.similarity import agreement, confusion, similarity
-from seviz.analysis.specificity import (
-    specificity,
-    specificity_by_channel,
-    specificity_by_class,
-    specificity_by_outcome,
-)
 from seviz.run.store import Run
+from seviz.tables.agreement import agreement
+from seviz.tables.channels import channels
+from seviz.tables.cka import cka
+from seviz.tables.compare import compare
+from seviz.tables.compare_by_class import compare_by_class
+from seviz.tables.confusion import confusion
+from seviz.tables.convergence import convergence
+from seviz.tables.convergence_by_size import convergence_by_size
+from seviz.tables.decoding import decoding
+from seviz.tables.principal_components import principal_components
+from seviz.tables.redundancy import redundancy
+from seviz.tables.redundant_channels import redundant_channels
+from seviz.tables.saturation import saturation
+from seviz.tables.saturation_by_channel import saturation_by_channel
+from seviz.tables.selectivity import selectivity
+from seviz.tables.similarity import similarity
+from seviz.tables.specificity import specificity
+from seviz.tables.specificity_by_channel import specificity_by_channel
+from seviz.tables.specificity_by_class import specificity_by_class
+from seviz.tables.specificity_by_outcome import specificity_by_outcome
 from tests.cli.commands import run
 from tests.made_runs import make_run
 

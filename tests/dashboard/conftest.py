@@ -11,9 +11,9 @@ import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-from seviz.analysis.tables import analyse
 from seviz.dashboard.jobs import Job
 from seviz.run.store import Run, open_run
+from seviz.tables.kept import analyse
 from tests.dashboard.commands import Command
 from tests.dashboard.drawing import Open, page_of
 from tests.dashboard.other_runs import CLASSES

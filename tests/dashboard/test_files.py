@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seviz.analysis.tables import kept_table, table_path
 from seviz.dashboard.files import as_csv, draw, needed, tables_zip
 from seviz.dashboard.pages.export import FORMATS
 from seviz.figures.album import FIGURES, Album
 from seviz.run.store import Run
+from seviz.tables.kept import kept_table, table_path
 
 MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 

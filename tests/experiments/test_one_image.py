@@ -12,7 +12,6 @@ from PIL import Image
 from torch import nn
 
 import seviz
-from seviz.analysis.embedding import distances
 from seviz.errors import DamagedRunError, ImageFormatError, OptionError
 from seviz.experiments.attribution import attribute
 from seviz.experiments.one_image import (
@@ -31,6 +30,7 @@ from seviz.network.gates import force_gates
 from seviz.network.networks import Network
 from seviz.run.joining import join
 from seviz.run.store import Run
+from seviz.stats.distances import distances
 from tests.capture import five_bands
 from tests.made_runs import make_run
 

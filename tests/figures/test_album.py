@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seviz.analysis.comparison import compare
-from seviz.analysis.embedding import order_of_channels
-from seviz.analysis.saturation import saturation
-from seviz.analysis.similarity import similarity
-from seviz.analysis.specificity import specificity, specificity_by_channel
-from seviz.analysis.tables import keep_table
 from seviz.errors import MissingSignalError, OptionError, UnknownClassError
 from seviz.figures.album import FIGURES, Album, Drawing, LeftOut, one_channel, run_names
 from seviz.run.store import Run
+from seviz.tables.compare import compare
+from seviz.tables.kept import keep_table
+from seviz.tables.saturation import saturation
+from seviz.tables.similarity import order_of_channels, similarity
+from seviz.tables.specificity import specificity
+from seviz.tables.specificity_by_channel import specificity_by_channel
 from tests.made_runs import make_run
 
 BLOCKS = ("SE_2_1", "SE_3_1", "SE_3_2")

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from seviz.analysis.convergence import RELIABLE, SPREAD
 from seviz.errors import OptionError
 from seviz.figures.convergence import convergence_curves
+from seviz.stats.reliability import RELIABLE, SPREAD
 from tests.figures.made_tables import BLOCKS, convergence
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy.cluster.hierarchy import dendrogram
 
-from seviz.analysis.embedding import tree
 from seviz.errors import OptionError
 from seviz.figures.similarity import classes_across_depth
+from seviz.stats.distances import tree
 from tests.figures.made_tables import BLOCKS, NAMES, distances
 
 

@@ -13,7 +13,6 @@ from torch import nn
 from typer.testing import CliRunner
 
 import seviz
-from seviz.analysis.comparison import compare, compare_by_class
 from seviz.cli import app
 from seviz.compression.folding import fold, fold_to, remove
 from seviz.compression.pruning import prune
@@ -25,6 +24,8 @@ from seviz.network.naming import moved_path, names_of, with_names
 from seviz.network.networks import Network
 from seviz.network.spread import Spread
 from seviz.run.store import Run
+from seviz.tables.compare import compare
+from seviz.tables.compare_by_class import compare_by_class
 from tests.network.staged_network import FACTORY
 
 PATHS = {"SE_2_1": "0.se", "SE_2_2": "1.se", "SE_2_3": "2.se", "SE_3_1": "3.se"}

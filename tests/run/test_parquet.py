@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 import seviz
-from seviz.analysis.tables import keep_table, kept_table, table_path
 from seviz.cli import app
 from seviz.errors import MissingTableError
 from seviz.run.parquet import read_kept, read_parquet
 from seviz.run.verification import verify
+from seviz.tables.kept import keep_table, kept_table, table_path
 from tests.made_runs import make_run
 
 LARGEST = 1 << 20

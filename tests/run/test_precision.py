@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seviz.moments import Moments
 from seviz.run.chunks import STEP, decode_gates, encode_gates
-from seviz.run.moments import Moments
 from seviz.run.precision import Precision, precision_of
 from tests.made_runs import make_run
 

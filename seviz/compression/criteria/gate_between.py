@@ -1,12 +1,12 @@
 """Variance of the gate between classes, bias-corrected."""
 
-from seviz.analysis.variance import split_variance
 from seviz.compression.scoring import Channels, Scores
 from seviz.errors import OptionError
 from seviz.network.networks import Network
 from seviz.registry import criterion
 from seviz.run.parts import Part
 from seviz.run.store import Run
+from seviz.stats.variance import split_variance
 
 
 @criterion(title="variance of the gate between classes", signals=("excitation",), needs=("labels",))

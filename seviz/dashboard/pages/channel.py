@@ -9,9 +9,6 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from seviz.analysis.images import images_with_gates
-from seviz.analysis.one_channel import correlations
-from seviz.analysis.selectivity import sensitivity
 from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.plots.channel import differences_by_class, gates_by_class
@@ -34,7 +31,10 @@ from seviz.dashboard.tables.class_names import distinct_names
 from seviz.dashboard.thumbnails import SIDE, thumbnail, unseen
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask, offer
+from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
+from seviz.stats.selectivity import sensitivity
+from seviz.tables.channel_correlations import correlations
 from seviz.texts import visible
 
 FEW = 30

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from seviz.analysis.class_pairs import by_depth, side_by_side
-from seviz.analysis.excitation import default_classes
 from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.plots.charts import HEIGHT, clicked, heatmap, show
 from seviz.dashboard.plots.class_pairs import DISTANCE, course, most_different, scatter, tree
@@ -19,6 +17,9 @@ from seviz.dashboard.tables.class_names import distinct_names
 from seviz.dashboard.tables.class_pairs import branches, class_means, nearest
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask
+from seviz.tables.class_pair import side_by_side
+from seviz.tables.class_pair_by_depth import by_depth
+from seviz.tables.excitation import default_classes
 
 TREE = 60
 """So many classes have a tree and a matrix with names; of more, the matrix is an image beside the nearest classes."""

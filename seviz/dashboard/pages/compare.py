@@ -7,10 +7,6 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from seviz.analysis.comparison import compare
-from seviz.analysis.differences import differences
-from seviz.analysis.excitation import ALL_CLASSES
-from seviz.analysis.similarity import agreement
 from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.plots.charts import HEIGHT, MARKS, depth, heatmap, show
@@ -31,6 +27,10 @@ from seviz.dashboard.waiting import ask
 from seviz.errors import MissingSignalError, UnknownClassError
 from seviz.run.pairing import Match, pair_runs
 from seviz.run.store import Run
+from seviz.tables.agreement import agreement
+from seviz.tables.compare import compare
+from seviz.tables.differences import differences
+from seviz.tables.excitation import ALL_CLASSES
 
 MATCHES = {"path": "by module", "name": "by name", "position": "by place in depth"}
 """By module is by the module's path and, where paths differ, by name."""

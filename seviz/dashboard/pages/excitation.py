@@ -7,8 +7,6 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from seviz.analysis.excitation import ALL_CLASSES, default_blocks
-from seviz.analysis.images import images_with_gates
 from seviz.dashboard.escaping import escaped, listed
 from seviz.dashboard.plots.charts import MARKS, clicked, heatmap, show
 from seviz.dashboard.plots.excitation import CROWD, legend, lines, strips
@@ -26,7 +24,9 @@ from seviz.dashboard.tables.excitation import (
 )
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask
+from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
+from seviz.tables.excitation import ALL_CLASSES, default_blocks
 
 FORMS = {"lines": "Lines", "heatmap": "Heatmap"}
 SHOWN = {"mean": "Mean", "spread": "Mean and spread", "images": "Single images"}

@@ -10,8 +10,6 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from seviz.analysis.excitation import default_blocks
-from seviz.analysis.tables import OF_BLOCK, OF_RUN, table_path
 from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.escaping import escaped, plain
 from seviz.dashboard.files import Sheet, as_csv, draw, needed, tables_zip, zipped
@@ -22,6 +20,8 @@ from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, offer, tell, watch
 from seviz.figures.album import Album
 from seviz.run.store import Run
+from seviz.tables.excitation import default_blocks
+from seviz.tables.kept import OF_BLOCK, OF_RUN, table_path
 from seviz.texts import command_line, path_text, visible
 
 TITLES = {

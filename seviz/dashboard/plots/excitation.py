@@ -13,9 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from seviz.analysis.excitation import ALL_CLASSES
 from seviz.dashboard.plots.charts import levels
 from seviz.figures.style import FAINT
+from seviz.tables.excitation import ALL_CLASSES
 
 PANEL = 220
 """Height of a panel, in pixels."""

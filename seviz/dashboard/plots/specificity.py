@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from seviz.analysis.variance import omega_squared_of_f
 from seviz.dashboard.plots.charts import HEIGHT, blocks_point
 from seviz.figures.depth import profile
 from seviz.figures.style import FAINT
+from seviz.stats.variance import omega_squared_of_f
 
 BINS = 40
 """Of the histogram."""
@@ -55,9 +55,9 @@ def by_depth(
     Parameters
     ----------
     runs
-        Tables of `seviz.analysis.specificity.specificity`, by what the runs are called.
+        Tables of `seviz.tables.specificity.specificity`, by what the runs are called.
     decoding
-        Those of `seviz.analysis.decoding.decoding`, where the runs keep them.
+        Those of `seviz.tables.decoding.decoding`, where the runs keep them.
     onto
         The blocks of the axis.
     partners

@@ -9,9 +9,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from seviz.analysis.images import first
-from seviz.analysis.one_channel import of_channel
 from seviz.run.store import Run
+from seviz.stats.ordering import first
+from seviz.tables.channel_by_class import of_channel
 from seviz.texts import visible
 
 TICKS = 1_500

@@ -8,10 +8,10 @@ import streamlit as st
 from numpy.typing import NDArray
 from scipy.cluster import hierarchy as clusters
 
-from seviz.analysis.class_pairs import some_classes, usual
-from seviz.analysis.embedding import tree
 from seviz.dashboard.caching import BY_BYTES
 from seviz.run.store import Run
+from seviz.stats.distances import tree
+from seviz.tables.class_pair_by_depth import some_classes, usual
 
 
 def branches(apart: pd.DataFrame) -> tuple[list[str], pd.DataFrame, pd.DataFrame]:

@@ -9,11 +9,11 @@ import streamlit as st
 import xarray as xr
 from numpy.typing import NDArray
 
-from seviz.analysis.excitation import ALL_CLASSES, sampled_channels
-from seviz.analysis.images import images_with_gates
 from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.reading import fingerprint, read_run
+from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
+from seviz.tables.excitation import ALL_CLASSES, sampled_channels
 
 Channels = NDArray[np.int64]
 
@@ -24,7 +24,7 @@ def most_specific(table: pd.DataFrame, block: str, number: int) -> Channels:
     Parameters
     ----------
     table
-        From `seviz.analysis.specificity.specificity_by_channel`.
+        From `seviz.tables.specificity_by_channel.specificity_by_channel`.
     block, number
         Of which block, and how many.
     """

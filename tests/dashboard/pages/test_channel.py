@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from seviz.analysis.tables import keep_table
 from seviz.dashboard.pages import channel as page
 from seviz.run.store import Run
+from seviz.tables.kept import keep_table
 from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 

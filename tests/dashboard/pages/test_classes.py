@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 import streamlit as st
 
-from seviz.analysis.tables import keep_table
 from seviz.dashboard import selection
 from seviz.dashboard.pages import classes as page
 from seviz.run.store import Run
+from seviz.tables.kept import keep_table
 from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from scipy.stats import spearmanr
 
-from seviz.analysis.comparison import compare
-from seviz.analysis.embedding import distances
-from seviz.analysis.specificity import specificity
-from seviz.analysis.tables import keep_table
 from seviz.dashboard.escaping import escaped
 from seviz.run.manifest import checksum_of
 from seviz.run.store import Run
+from seviz.stats.distances import distances
+from seviz.tables.compare import compare
+from seviz.tables.kept import keep_table
+from seviz.tables.specificity import specificity
 from tests.dashboard.drawing import Open
 from tests.dashboard.other_runs import CLASSES, SAME, other_run
 from tests.made_runs import make_run

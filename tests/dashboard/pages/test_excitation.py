@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 import streamlit as st
 
-from seviz.analysis.excitation import ALL_CLASSES, sampled_channels
-from seviz.analysis.tables import kept_table
 from seviz.dashboard.pages.excitation import POINTS, Panel, matrix, ordered, span_of, take, too_dense
 from seviz.dashboard.plots.charts import MARKS
 from seviz.run.store import Run
+from seviz.tables.excitation import ALL_CLASSES, sampled_channels
+from seviz.tables.kept import kept_table
 from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 

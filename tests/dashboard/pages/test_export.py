@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from seviz.analysis.tables import OF_BLOCK, OF_RUN, kept_table, table_path
 from seviz.dashboard.jobs import Job, jobs
 from seviz.dashboard.pages import export
 from seviz.dashboard.pages.export import TITLES, described
 from seviz.figures.album import FIGURES
 from seviz.run.store import Run, open_run
+from seviz.tables.kept import OF_BLOCK, OF_RUN, kept_table, table_path
 from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 

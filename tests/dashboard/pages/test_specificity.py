@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 import streamlit as st
 
-from seviz.analysis.tables import analyse, kept_table
 from seviz.dashboard.pages.specificity import COLUMNS, listed_channels, take_row
 from seviz.dashboard.plots.charts import take_block
 from seviz.run.store import Run
+from seviz.tables.kept import analyse, kept_table
 from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 

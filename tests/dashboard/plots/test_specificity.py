@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seviz.analysis.tables import kept_table
 from seviz.dashboard.plots.specificity import (
     BINS,
     by_depth,
@@ -17,6 +16,7 @@ from seviz.dashboard.plots.specificity import (
     specificity_profile,
 )
 from seviz.run.store import Run
+from seviz.tables.kept import kept_table
 
 
 def test_blocks_stand_by_name_where_the_names_are_the_same_and_else_by_depth() -> None:

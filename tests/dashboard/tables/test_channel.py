@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seviz.analysis.selectivity import sensitivity
 from seviz.dashboard.tables.channel import (
     TICKS,
     by_class,
@@ -17,6 +16,7 @@ from seviz.dashboard.tables.channel import (
     spread_of_moments,
 )
 from seviz.run.store import Run
+from seviz.stats.selectivity import sensitivity
 from tests.made_runs import make_run
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from seviz.analysis.tables import kept_table
 from seviz.dashboard.tables.channel_measures import MEASURES, measures, preferences, signed
 from seviz.run.store import Run
+from seviz.tables.kept import kept_table
 
 
 def test_signs() -> None:

@@ -1,8 +1,8 @@
 """Names of classes where each is told from the others."""
 
-from seviz.analysis.excitation import ALL_CLASSES
 from seviz.classes import Classes
 from seviz.dashboard.tables.class_names import distinct_names, labels_of
+from seviz.tables.excitation import ALL_CLASSES
 
 
 def test_classes_of_one_name_are_told_apart_by_their_ids() -> None:

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy.cluster.hierarchy import dendrogram
 
-from seviz.analysis.class_pairs import ALL, by_depth
-from seviz.analysis.embedding import tree
 from seviz.dashboard.reading import fingerprint
 from seviz.dashboard.tables.class_pairs import branches, class_means, nearest
 from seviz.run.store import Run
+from seviz.stats.distances import tree
+from seviz.tables.class_pair_by_depth import ALL, by_depth
 from tests.made_runs import make_run
 
 

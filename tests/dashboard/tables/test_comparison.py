@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from seviz.analysis.comparison import compare
-from seviz.analysis.specificity import specificity
 from seviz.dashboard.pages.compare import QUICK
 from seviz.dashboard.tables.comparison import (
     cost,
@@ -17,6 +15,8 @@ from seviz.dashboard.tables.comparison import (
 )
 from seviz.run.pairing import Pair, Pairing, pair_runs
 from seviz.run.store import Run
+from seviz.tables.compare import compare
+from seviz.tables.specificity import specificity
 from tests.dashboard.other_runs import SAME, other_run
 
 

@@ -8,9 +8,6 @@ import pandas as pd
 import pytest
 import streamlit as st
 
-from seviz.analysis.excitation import ALL_CLASSES, excitation
-from seviz.analysis.images import images_with_gates
-from seviz.analysis.tables import kept_table
 from seviz.dashboard.tables.excitation import (
     class_means,
     drawn_images,
@@ -20,7 +17,10 @@ from seviz.dashboard.tables.excitation import (
     read_image_gates,
 )
 from seviz.run.joining import join
+from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
+from seviz.tables.excitation import ALL_CLASSES, excitation
+from seviz.tables.kept import kept_table
 from tests.made_runs import make_run
 
 

@@ -1,1 +1,0 @@
-"""Tables from a run. No torch here."""

@@ -1,0 +1,67 @@
+"""The channels that move with one."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seviz.errors import OptionError
+from seviz.run.sample import kept_gates
+from seviz.run.store import Run
+from seviz.tables.channel_by_class import check_channel
+
+
+def channel_correlations(run: Run, block: str, channel: int, *, images: int = 5_000) -> pd.DataFrame:
+    """The correlation of a channel's gate with that of each other channel of its block, the strongest first.
+
+    Parameters
+    ----------
+    run, block, channel
+        As in `channel_by_class`; the run keeps gates of images.
+    images
+        Images that it is taken over at most, evenly spread, at least 2.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of `correlations`.
+
+    Raises
+    ------
+    MissingSignalError
+        If the run does not hold the block, or keeps the gates of no image.
+    OptionError
+        If there is no such channel, or `images` is less than 2.
+    """
+    check_channel(run, block, channel)
+    if images < 2:
+        raise OptionError(f"images is {images}, expected at least 2")
+    gates, _ = kept_gates(run, block)
+    gates = gates[:: max(-(-len(gates) // images), 1)]
+    return correlations(gates[np.isfinite(gates).all(1)], channel)
+
+
+def correlations(gates: NDArray[np.floating], channel: int) -> pd.DataFrame:
+    """The correlation of a channel with each other that varies, the strongest first.
+
+    Parameters
+    ----------
+    gates
+        (image, channel), finite.
+    channel
+        Which.
+
+    Returns
+    -------
+    pandas.DataFrame
+        channel, correlation in [-1, 1]. Empty where it does not vary, or there are no images.
+    """
+    if not len(gates):
+        return pd.DataFrame({"channel": np.empty(0, np.int64), "correlation": np.empty(0)})
+    x = gates - gates.mean(0, dtype=np.float64).astype(gates.dtype)
+    size = np.sqrt(np.square(x).sum(0, dtype=np.float64))
+    varies = size > 1e-4 * np.sqrt(max(len(x), 1))  # less is the rounding of stored gates
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = (x.T @ x[:, channel]) / (size * size[channel])
+    others = varies & varies[channel] & (np.arange(len(size)) != channel)
+    table = pd.DataFrame({"channel": np.flatnonzero(others), "correlation": np.clip(r[others], -1, 1).astype(float)})
+    return table.sort_values("correlation", key=np.abs, ascending=False, kind="stable", ignore_index=True)

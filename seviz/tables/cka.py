@@ -1,0 +1,107 @@
+"""How far blocks, of one run or of two, hold the same of the same images: centered kernel alignment."""
+
+from itertools import combinations_with_replacement, product
+
+import numpy as np
+import pandas as pd
+
+from seviz.errors import MissingSignalError, OptionError
+from seviz.run.pairing import pair_runs
+from seviz.run.sample import gates_of, images_with_gates
+from seviz.run.store import Run
+from seviz.stats.cka import alignments
+from seviz.stats.scaling import varies
+from seviz.tables.columns import COUNT, SHARE, SIGNED, Ranges
+
+CKA: Ranges = {"cka": SHARE, "debiased": SIGNED, "images": COUNT}
+
+
+def cka(
+    one: Run, other: Run | None = None, *, signal: str = "excitation", images: int = 2000, seed: int = 0
+) -> pd.DataFrame:
+    """How alike the gates of blocks are, image by image: linear centered kernel alignment.
+
+    Parameters
+    ----------
+    one
+        A finished run that keeps the gates of images.
+    other
+        Another, on some of the same images, matched by their path; without it the blocks of one are compared.
+    signal
+        Whose values.
+    images
+        How many at most, drawn evenly.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a pair of blocks, with a single run each pair once and each block with itself: one, other; cka, in
+        [0, 1]; debiased, in [-1, 1], about 0 for independent blocks even where channels outnumber images; and images.
+        With two runs also paired_by, how the two blocks belong together, as in `seviz.tables.compare.compare`
+        ("path" or "name"); empty for those that do not.
+        NaN as in `kernel_alignment`; `attrs["remarks"]` says where.
+
+    Raises
+    ------
+    MissingSignalError
+        If a run holds no such signal or keeps no gates of images, or the two keep those of no image in common.
+    OptionError
+        If `images` is less than 4.
+
+    References
+    ----------
+    Those of `kernel_alignment`.
+    """
+    if images < 4:
+        raise OptionError(f"images is {images}, expected at least 4")
+    runs = [one] if other is None else [one, other]
+    rows = [images_with_gates(run).drop_duplicates("path").set_index("path")["row"] for run in runs]
+    common = rows[0].index if other is None else rows[0].index[rows[0].index.isin(rows[1].index)]
+    if other is not None and not len(common) and len(rows[0]) and len(rows[1]):
+        raise MissingSignalError(
+            f"{str(one.path)!r} and {str(other.path)!r} keep the gates of no image in common, by path; such as"
+            f" {rows[0].index[0]!r} and {rows[1].index[0]!r}. Capture both from the same root."
+        )
+    if len(common) > images:
+        common = common[np.sort(np.random.default_rng(seed).choice(len(common), images, replace=False))]
+    remarks: list[str] = []
+    values = []
+    for run, row in zip(runs, rows, strict=True):
+        which = "" if run is one else " of the other run"
+        wanted, order = np.unique(row[common].to_numpy(np.int64), return_inverse=True)
+        of_run = {block: gates_of(run, block, signal, wanted)[order] for block in run.blocks}
+        for block, x in of_run.items():
+            if len(x) and not np.isfinite(x).all():
+                remarks.append(f"{block}{which}: the {signal} of some images is not finite.")
+            elif len(x) and not varies(x):
+                remarks.append(f"{block}{which}: the {signal} is the same for all images.")
+        values.append(of_run)
+    if len(common) < 4:
+        remarks.append(f"Only {len(common)} images can be compared, which is too few for the debiased estimate.")
+    ones, others = list(values[0].values()), list(values[-1].values())
+    plain, debiased = alignments(ones, ones if other is None else others)
+    pairs = (
+        combinations_with_replacement(range(len(ones)), 2)
+        if other is None
+        else product(range(len(ones)), range(len(others)))
+    )
+    table = pd.DataFrame(
+        [
+            {
+                "one": one.blocks[i],
+                "other": runs[-1].blocks[j],
+                "cka": plain[i, j],
+                "debiased": debiased[i, j],
+                "images": len(common),
+            }
+            for i, j in pairs
+        ]
+    )
+    if other is not None:
+        pairing = pair_runs(one, other)
+        table["paired_by"] = [pairing.by(*pair) for pair in zip(table["one"], table["other"], strict=True)]
+        remarks += pairing.remarks(str(one.path), str(other.path))
+    table.attrs["remarks"] = remarks
+    return table

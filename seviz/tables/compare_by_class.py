@@ -1,0 +1,89 @@
+"""How far the mean gates of each class shift from one run to another."""
+
+import numpy as np
+import pandas as pd
+
+from seviz.run.pairing import Match
+from seviz.run.sample import moments_of
+from seviz.run.store import Run
+from seviz.stats.shift import shift_of
+from seviz.tables.columns import ANY, COUNT, POSITIVE, Ranges
+from seviz.tables.two_runs import paired, remarks_on_both, shared_classes
+
+COMPARISON_BY_CLASS: Ranges = {
+    **dict.fromkeys(("images_one", "images_other"), COUNT),
+    **dict.fromkeys(("shift", "low", "high"), POSITIVE),
+    "difference": ANY,
+}
+
+
+def compare_by_class(
+    one: Run,
+    other: Run,
+    *,
+    match: Match = "path",
+    signal: str = "excitation",
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """How far the mean gates of each class shift from one run to another, block by block.
+
+    Parameters
+    ----------
+    one, other, match, signal, confidence
+        As in `compare`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each pair of blocks and class, matched by id, of which both runs have images; blocks in order of
+        depth in `one`, in each the classes by falling shift:
+
+        - block, other_block, paired_by, class, class_name
+        - images_one, images_other
+        - shift, low, high: root mean square over channels, in units of the signal, without what chance adds (0 where
+          chance alone makes as much); interval by Welch's t for any correlation between channels
+        - difference: mean over channels of `other` less `one`
+
+        NaN where a class has fewer than two images on either side (difference: none). Blocks with different numbers of
+        channels are left out. In `attrs["remarks"]` sentences as in `compare`.
+
+    Raises
+    ------
+    MissingSignalError
+        If a run does not hold the signal, or no two blocks match.
+    OptionError
+        If an option is outside its range.
+    """
+    pairing = paired(one, other, match, confidence)
+    mine, theirs = shared_classes(one, other)
+    ids, names = (np.array(texts, dtype=object) for texts in (one.classes.ids, one.classes.names))
+    frames = []
+    for pair in pairing.pairs:
+        block, other_block = pair.one, pair.other
+        if one.block(block).channels != other.block(other_block).channels:
+            continue
+        first = moments_of(one, block, signal)[0].take(mine)
+        second = moments_of(other, other_block, signal)[0].take(theirs)
+        there = (first.count > 0) & (second.count > 0)
+        shift = shift_of(first, second, confidence=confidence)
+        frame = pd.DataFrame(
+            {
+                "block": block,
+                "other_block": other_block,
+                "paired_by": pair.by,
+                "class": ids[mine],
+                "class_name": names[mine],
+                "images_one": first.count,
+                "images_other": second.count,
+                "shift": np.sqrt(np.maximum(shift.squared, 0)),
+                "low": shift.low,
+                "high": shift.high,
+                "difference": shift.difference,
+            }
+        )
+        frames.append(frame[there].sort_values("shift", ascending=False, kind="stable"))
+    columns = ["block", "other_block", "paired_by", "class", "class_name", "images_one", "images_other"]
+    columns += ["shift", "low", "high", "difference"]
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    table.attrs["remarks"] = remarks_on_both(one, other, pairing, signal, len(mine))
+    return table

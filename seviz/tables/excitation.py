@@ -1,0 +1,127 @@
+"""The paper's view: the mean excitation of some classes, over some channels, block by block."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from seviz.errors import OptionError
+from seviz.run.store import Run
+from seviz.tables.columns import ANY, COUNT, POSITIVE, Ranges
+
+EXCITATION: Ranges = {"channel": COUNT, "count": COUNT, "mean": ANY, "std": POSITIVE}
+PAPER_BLOCKS = ("SE_2_3", "SE_3_4", "SE_4_6", "SE_5_1", "SE_5_2", "SE_5_3")
+PAPER_CLASSES = ("n01443537", "n02110958", "n02690373", "n09246464")
+"""Goldfish, pug, airliner (the paper's plane) and cliff."""
+ALL_CLASSES = "all classes"
+
+
+def default_blocks(run: Run) -> tuple[str, ...]:
+    """The paper's six blocks where the run has them all; else the last of each stage, and all of the last."""
+    if set(PAPER_BLOCKS) <= set(run.blocks):
+        return PAPER_BLOCKS
+    records = run.manifest.blocks
+    final = max(record.stage for record in records)
+    last = {record.stage: record.name for record in records}
+    return tuple(r.name for r in records if r.stage == final or last[r.stage] == r.name)
+
+
+def default_classes(run: Run, number: int) -> tuple[str, ...]:
+    """The paper's classes where the run has images of them; else some that have images, spread evenly."""
+    count = run.moments(run.blocks[0]).count
+    present = [class_id for class_id, n in zip(run.classes.ids, count, strict=True) if n]
+    if set(PAPER_CLASSES) <= set(present):
+        return PAPER_CLASSES[:number]
+    positions = np.linspace(0, len(present) - 1, min(number, len(present))).round().astype(int)
+    return tuple(present[k] for k in positions)
+
+
+def sampled_channels(channels: int, number: int | Literal["all"], seed: int) -> NDArray[np.int64]:
+    """Some channels, drawn uniformly without replacement, ascending; all where there are no more.
+
+    Raises
+    ------
+    OptionError
+        If `number` is less than 1.
+    """
+    if number == "all" or number >= channels:
+        return np.arange(channels)
+    if number < 1:
+        raise OptionError(f"channels is {number}, expected at least 1, or 'all'")
+    return np.sort(np.random.default_rng(seed).choice(channels, number, replace=False))
+
+
+def excitation(
+    run: Run,
+    *,
+    classes: Sequence[str] | None = None,
+    blocks: Sequence[str] | None = None,
+    channels: int | Literal["all"] = 50,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Mean and standard deviation of the gates of some classes.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    classes
+        By id or name; by default four, the paper's on ImageNet.
+    blocks
+        By name; by default the paper's six.
+    channels
+        How many channels of each block, drawn uniformly; or "all".
+    seed
+        Of that draw.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns block, class, class_name, channel, mean, std (over images), count; by block, class and channel.
+        Each block ends with the class "all classes": mean is the average of the means of all classes that have
+        images, std their standard deviation, count their number.
+
+    Raises
+    ------
+    UnknownClassError, MissingSignalError, OptionError
+        If a class or block is not in the run, or `channels` is less than 1.
+    """
+    labels = list(dict.fromkeys(run.class_index(name) for name in (classes or default_classes(run, 4))))
+    frames = []
+    for name in blocks or default_blocks(run):
+        moments = run.moments(name)
+        mean = np.where(np.isfinite(moments.mean), moments.mean, np.nan)
+        chosen = sampled_channels(run.block(name).channels, channels, seed)
+        std = np.sqrt(moments.variance())
+        for label in labels:
+            seen = moments.count[label] > 0
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "block": name,
+                        "class": run.classes.ids[label],
+                        "class_name": run.classes.names[label],
+                        "channel": chosen,
+                        "mean": mean[label, chosen] if seen else np.nan,
+                        "std": std[label, chosen],
+                        "count": moments.count[label],
+                    }
+                )
+            )
+        means = mean[moments.count > 0][:, chosen]
+        frames.append(
+            pd.DataFrame(
+                {
+                    "block": name,
+                    "class": ALL_CLASSES,
+                    "class_name": ALL_CLASSES,
+                    "channel": chosen,
+                    "mean": means.mean(0) if len(means) else np.nan,
+                    "std": means.std(0, ddof=1) if len(means) > 1 else np.nan,
+                    "count": len(means),
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,45 @@
+"""Images on a plane, those beside each other whose gates are alike (UMAP)."""
+
+import pandas as pd
+
+from seviz.errors import OptionError
+from seviz.extras import needing
+from seviz.run.store import Run
+from seviz.tables.principal_components import placed_images
+
+
+def neighbour_map(
+    run: Run, block: str, *, signal: str = "excitation", neighbours: int = 15, seed: int = 0
+) -> pd.DataFrame:
+    """Images on a plane, those beside each other whose gates are alike (UMAP).
+
+    Distances between groups on such a map mean little; `principal_components` shows them as they are.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row an image that did not fail: path, class, x, y. In `attrs`: block, signal, and remarks.
+
+    Raises
+    ------
+    MissingPackageError
+        If umap-learn is not installed.
+    MissingSignalError
+        If the run holds no such block or signal, or keeps no gates of images.
+    OptionError
+        If there are not more images than `neighbours`, or these are less than 2.
+
+    References
+    ----------
+    McInnes, Healy, Melville, "UMAP: Uniform Manifold Approximation and Projection", arXiv 1802.03426, 2018.
+    """
+    with needing("umap", "a neighbour map", instead="principal_components does without"):
+        from umap import UMAP
+    table, values, remarks = placed_images(run, block, signal)
+    if not 2 <= neighbours < len(values):
+        raise OptionError(f"neighbours is {neighbours}, expected at least 2 and fewer than the {len(values)} images")
+    # One job, said aloud: with a seed UMAP runs on one thread, and warns of it where it is not told.
+    plane = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(values)
+    table["x"], table["y"] = plane[:, 0], plane[:, 1]
+    table.attrs = {"block": block, "signal": signal, "remarks": remarks}
+    return table

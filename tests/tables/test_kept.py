@@ -1,0 +1,98 @@
+"""Tables that are kept: what is written is what the function gives, and is not mistaken for another."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seviz.errors import MissingTableError, OptionError
+from seviz.run.store import Run
+from seviz.tables import kept as tables
+from seviz.tables.kept import OF_BLOCK, OF_RUN, analyse, keep_table, kept_table, table_of, table_path
+from seviz.tables.specificity import specificity
+from tests.made_runs import make_run
+
+LABELS = np.repeat(np.arange(3), 12)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    random = np.random.default_rng(0)
+    gates = {name: random.uniform(size=(36, 8)) for name in ("SE_2_1", "SE_3_1")}
+    return make_run(tmp_path / "run", gates, LABELS)
+
+
+@pytest.mark.parametrize("name", [*OF_RUN, *OF_BLOCK])
+def test_what_is_kept_is_what_the_function_gives(run: Run, name: str) -> None:
+    block = {"block": "SE_3_1"} if name in OF_BLOCK else {}
+    expected = (OF_RUN | OF_BLOCK)[name](run, **block)
+    keep_table(run, name, **block)
+    kept = kept_table(run, name, **block)
+    pd.testing.assert_frame_equal(kept, expected)
+    assert kept.attrs == expected.attrs
+
+
+def test_a_kept_table_is_read_and_not_computed_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = keep_table(run, "saturation")
+    monkeypatch.setitem(tables.OF_RUN, "saturation", lambda run, signal="excitation": pytest.fail("computed again"))
+    pd.testing.assert_frame_equal(keep_table(run, "saturation"), first)
+    pd.testing.assert_frame_equal(table_of(run, "saturation"), first)
+
+
+def test_defaults_that_are_given_are_the_same_table(run: Run) -> None:
+    assert table_path(run, "specificity", confidence=0.95, seed=0) == table_path(run, "specificity")
+    assert table_path(run, "specificity", confidence=0.9) != table_path(run, "specificity")
+
+
+def test_another_run_or_version_finds_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_table(run, "saturation")
+    other = make_run(tmp_path / "other", {"SE_2_1": np.full((36, 8), 0.5)}, LABELS)
+    assert table_path(other, "saturation").name != table_path(run, "saturation").name
+    monkeypatch.setattr(tables.metadata, "version", lambda _: "9.9")
+    with pytest.raises(
+        MissingTableError, match=r"the table saturation of .* is not there; `seviz analyse .*` makes it"
+    ):
+        kept_table(run, "saturation")
+
+
+def test_a_damaged_table_is_computed_again(run: Run) -> None:
+    expected = keep_table(run, "specificity")
+    path = table_path(run, "specificity")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(MissingTableError, match="cannot be read"):
+        kept_table(run, "specificity")
+    pd.testing.assert_frame_equal(keep_table(run, "specificity"), expected)
+    pd.testing.assert_frame_equal(kept_table(run, "specificity"), expected)
+
+
+def test_all_tables_are_kept_and_the_second_time_found(run: Run) -> None:
+    first = list(analyse(run))
+    assert {done.name for done in first} == {*OF_RUN, *OF_BLOCK}
+    assert [done.block for done in first if done.name == "similarity"] == ["SE_2_1", "SE_3_1"]
+    assert all(done.seconds > 0 and not done.reason for done in first)
+    assert all(done.seconds == 0 for done in analyse(run))
+    pd.testing.assert_frame_equal(kept_table(run, "specificity"), specificity(run))
+
+
+def test_what_the_run_cannot_give_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    run = make_run(
+        tmp_path / "run", {"SE_2_1": np.random.default_rng(0).uniform(size=(36, 8))}, LABELS, kept=LABELS < 0
+    )
+    done = {one.name: one for one in analyse(run)}
+    assert "keeps the gates of no image" in done["decoding"].reason
+    assert not done["specificity"].reason
+    assert not done["saturation"].reason
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("nonsense", {}, "no table 'nonsense'; expected one of specificity"),
+        ("channels", {}, "channels is a table of one block: give it"),
+        ("saturation", {"block": "SE_2_1"}, "saturation is a table of the whole run"),
+    ],
+)
+def test_tables_that_do_not_exist(run: Run, name: str, parameters: dict[str, str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        kept_table(run, name, **parameters)
