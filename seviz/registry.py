@@ -68,6 +68,8 @@ class Declaration:
         What is needed beyond the moments of a run.
     cost
         What the time grows with.
+    extra
+        Optional dependency of seviz without which it cannot be had, such as "umap"; empty where there is none.
     """
 
     function: Callable[..., Any]
@@ -75,6 +77,7 @@ class Declaration:
     caption: str = ""
     needs: tuple[Need, ...] = ()
     cost: Cost = "moments"
+    extra: str = ""
 
     @property
     def name(self) -> str:
@@ -102,7 +105,19 @@ class Table(Declaration):
     @property
     def of_block(self) -> bool:
         """Whether it is a table of one block, given as `block`."""
-        return "block" in self.parameters and self.parameters["block"].default is inspect.Parameter.empty
+        return "block" in self.required
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Parameters without a default, but the run."""
+        _, *others = self.parameters.values()
+        empty = inspect.Parameter.empty
+        return tuple(each.name for each in others if each.default is empty and each.kind is not each.VAR_KEYWORD)
+
+    @property
+    def of_run_alone(self) -> bool:
+        """Whether a run gives it, block by block where it is of one, without anything else that a person chooses."""
+        return not self.extra and {*self.required} <= {"block"}
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -381,10 +381,10 @@ def test_tables_of_two_checkouts_take_turns(
     shutil.copytree(
         ANALYSES.parent / "seviz", before / "seviz", ignore=shutil.ignore_patterns("__pycache__", "bundled")
     )
-    with (before / "seviz" / "analysis" / "tables.py").open("a") as file:
+    with (before / "seviz" / "tables" / "saturation.py").open("a") as file:
         file.write(
             "\nimport os, time\nassert 'OPENBLAS_CORETYPE' not in os.environ\n"
-            "def _slow(run):\n    time.sleep(2)\nOF_RUN['saturation'] = _slow\n"
+            "@table(title='Slow')\ndef saturation(run):\n    time.sleep(2)\n"
         )
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     options = ("--run", made.path, "--demo", "--only", "saturation", "--against", before)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from size import CAPTURE, HERE, python, verdict
 
-from seviz.tables.kept import OF_BLOCK, OF_RUN
+from seviz.registry import TABLES
+from seviz.tables.kept import tables_of_run
 
 MINUTES, GIB, MOMENTS = 3.0, 4.0, 30.0
 """Targets: of all tables together, and seconds of specificity from moments alone."""
@@ -38,16 +39,17 @@ import json, resource, sys, time
 from pathlib import Path
 import seviz
 from seviz.stats.parallel import each
-from seviz.tables.kept import OF_BLOCK, OF_RUN
+from seviz.registry import TABLES
 if sys.argv[4] and not Path(seviz.__file__).is_relative_to(sys.argv[4]):
     sys.exit(f"{seviz.__file__} is not of {sys.argv[4]}")
 run, names, options = seviz.open_run(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 start = time.perf_counter()
 for name in names.split("+"):
-    if name in OF_BLOCK:
-        each(lambda block: OF_BLOCK[name](run, block=block, **options), run.blocks)
+    table = TABLES[name]
+    if table.of_block:
+        each(lambda block: table.function(run, block=block, **options), run.blocks)
     else:
-        OF_RUN[name](run, **options)
+        table.function(run, **options)
 unit = 2**30 if sys.platform == "darwin" else 2**20  # bytes on macOS
 print(json.dumps([time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit]))
 """
@@ -72,7 +74,7 @@ def timed(run: Path, names: list[str], against: Path | None, digits: int) -> lis
         checkouts = [None] if against is None else [None, against][:: 1 if k % 2 else -1]  # who begins, changes
         found = {of: python(TABLE, run, name, "{}", of or "", of=of) for of in checkouts}
         seconds, memory = found[None]
-        called = name.replace("+", " and ") + (" of each block" if name in OF_BLOCK else "")
+        called = name.replace("+", " and ") + (" of each block" if TABLES[name].of_block else "")
         row = f"| {called} | {seconds:.{digits}f} | {memory:.1f} |"
         if against is not None:
             before = found[against]
@@ -89,7 +91,7 @@ def main() -> None:
     parser.add_argument("--only", help="tables, with commas")
     parser.add_argument("--against", type=Path, help="another checkout of seviz, to take turns with")
     options = parser.parse_args()
-    names = options.only.split(",") if options.only else [*OF_RUN, *OF_BLOCK]
+    names = options.only.split(",") if options.only else [*tables_of_run()]
     against = options.against.resolve() if options.against else None
     if against is not None and not (against / "seviz" / "__init__.py").is_file():
         parser.error(f"--against: no seviz in {against}; give the directory that holds the package")

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
-from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
 
 
@@ -42,7 +41,7 @@ class Donors:
     """
 
     def __init__(self, run: Run, blocks: Sequence[str], seed: int) -> None:
-        images = images_with_gates(run)
+        images = run.kept
         labels = network_classes(run)[images["label"].to_numpy(np.int64)]
         order = np.argsort(labels, kind="stable")
         self._labels, self._rows = labels[order], images["row"].to_numpy(np.int64)[order]

@@ -25,8 +25,8 @@ from seviz.figures.specificity import specificity_by_depth
 from seviz.figures.style import Width
 from seviz.network.trust import named, told
 from seviz.run.pairing import Match, pair_runs
-from seviz.run.sample import kept_gates
 from seviz.run.store import Run
+from seviz.tables.channel_by_image import channel_by_image
 from seviz.tables.channels import channels
 from seviz.tables.compare import compare
 from seviz.tables.excitation import default_blocks, default_classes, excitation
@@ -149,28 +149,6 @@ class Album:
             yield block, name if len(blocks) == 1 else f"{name}_{block}"
 
 
-def one_channel(run: Run, block: str, channel: int) -> pd.DataFrame:
-    """The gate of one channel, image by image.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row an image that did not fail and whose gates are kept, for each of its classes: path, class, class_name,
-        excitation.
-
-    Raises
-    ------
-    MissingSignalError
-        If the run holds no such block, or keeps no gates of images.
-    """
-    gates, rows = kept_gates(run, block)
-    labels = run.labels[rows]
-    image, label = np.nonzero(labels) if labels.ndim == 2 else (np.arange(len(rows)), labels)
-    ids, names = (np.array(texts, dtype=object)[label] for texts in (run.classes.ids, run.classes.names))
-    paths = run.samples["path"].to_numpy(object)[rows][image]
-    return pd.DataFrame({"path": paths, "class": ids, "class_name": names, "excitation": gates[image, channel]})
-
-
 def _excitation(album: Album, name: str) -> Iterator[Drawing]:
     table = _chosen_excitation(album, album.classes)
     yield Drawing(name, excitation_by_depth(table, **album.look), table)
@@ -234,7 +212,7 @@ def _heatmap(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
 def _distribution(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
     for block, called in album.each(name):
         channel = _most_specific(album.run, block, 1)[0]
-        table = one_channel(album.run, block, channel)
+        table = channel_by_image(album.run, block, channel)
         if table["excitation"].notna().any():
             yield Drawing(called, gate_by_class(table, block, channel, **album.look), table)
         else:

@@ -23,7 +23,8 @@ def gate_by_class(
     Parameters
     ----------
     table
-        A row an image (of each of its classes): class, class_name, excitation; see `seviz.figures.album.one_channel`.
+        A row an image (of each of its classes): class, class_name, excitation; from
+        `seviz.tables.channel_by_image`.
     block, channel
         Which gate it is, for the title.
     most

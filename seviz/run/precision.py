@@ -1,13 +1,16 @@
 """How exactly a run stores its signals: below which spread values cannot be told apart."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seviz.moments import Moments
 from seviz.run.chunks import STEP
-from seviz.run.store import Run
+
+if TYPE_CHECKING:
+    from seviz.run.store import Run
 
 SINGLE = float(np.finfo(np.float32).eps)
 """Between neighbouring numbers of float32, as a share of them."""
@@ -59,7 +62,7 @@ class Precision:
         return f"{self.step:.1e}" if self.step else f"{self.relative:.1e} of their size"
 
 
-def precision_of(run: Run, block: str, signal: str = "excitation") -> Precision:
+def precision_of(run: "Run", block: str, signal: str = "excitation") -> Precision:
     """How exactly a run stores one signal of one block.
 
     Parameters

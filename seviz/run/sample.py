@@ -3,35 +3,23 @@ finite is NaN.
 
 Moments are exact to float64, gates of single images to what the run stores. Where a gate moves less than that, the two
 contradict each other, and a share or an interval made of both means nothing. So every table that divides by a spread
-reads moments and gates here. A channel with a value that is not finite has no mean, and so no share.
+reads moments and gates by `Run.sample`. A channel with a value that is not finite has no mean, and so no share.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.moments import Moments
 from seviz.run.chunks import decode_gates
 from seviz.run.precision import Precision, precision_of
-from seviz.run.store import Run
 
-Made = TypeVar("Made")
-_kept: WeakKeyDictionary[Run, dict[Hashable, Any]] = WeakKeyDictionary()
-
-
-def shared(run: Run, key: Hashable, make: Callable[[], Made]) -> Made:
-    """What `make` gives, kept as long as the run is: the same for each who asks, so that none may change it."""
-    of_run = _kept.setdefault(run, {})
-    if key not in of_run:
-        of_run[key] = make()
-    result: Made = of_run[key]
-    return result
-
+if TYPE_CHECKING:
+    from seviz.run.store import Run
 
 _NAMED = 6  # blocks in a remark
 
@@ -61,8 +49,15 @@ class Channels:
     precision: Precision
 
 
-def channels_of(run: Run, block: str, signal: str = "excitation") -> Channels:
-    """Which channels of a block spread less than is stored exactly, and which are not finite.
+class Sample:
+    """One signal of one block of a run, as far as it is resolved; read when it is asked for, and once.
+
+    Parameters
+    ----------
+    run
+        A finished run.
+    block, signal
+        Names.
 
     Raises
     ------
@@ -70,72 +65,90 @@ def channels_of(run: Run, block: str, signal: str = "excitation") -> Channels:
         If the run holds no such block or signal.
     """
 
-    def make() -> Channels:
-        total, precision = run.total(block, signal), precision_of(run, block, signal)
+    def __init__(self, run: "Run", block: str, signal: str = "excitation") -> None:
+        self.run, self.record, self.signal = run, run.block(block), signal
+        self.channels: Channels = run.shared(("channels", block, signal), self._channels)
+
+    def _channels(self) -> Channels:
+        block = self.record.name
+        total, precision = self.run.total(block, self.signal), precision_of(self.run, block, self.signal)
         finite = np.isfinite(total.m2[0])
         mean = total.mean[0].astype(np.float32).astype(np.float64)  # as gates of images have it
         moving = total.min[0] < total.max[0]
         return Channels(precision.near_constant(total) & finite, moving, finite, mean, precision)
 
-    return shared(run, ("resolved", block, signal), make)
+    @property
+    def moments(self) -> Moments:
+        """Moments by class.
+
+        As `Run.moments`, but: of channels that are near-constant, every class has the mean of all and does not vary; a
+        class whose gates are near-constant in a channel does not vary there; channels with a value that is not finite
+        are NaN.
+        """
+        return self._resolved[0]
+
+    @property
+    def total(self) -> Moments:
+        """Moments of all images together, as a single class; resolved as `moments`."""
+        return self._resolved[1]
+
+    @cached_property
+    def _resolved(self) -> tuple[Moments, Moments]:
+        moments, total = (of(self.record.name, self.signal) for of in (self.run.moments, self.run.total))
+        found = self.channels
+        least = found.precision.least(np.abs(moments.mean))
+        apart = (moments.count > 1)[:, None] & (np.sqrt(moments.m2 / np.maximum(moments.count, 1)[:, None]) < least)
+        apart &= found.finite & ~found.near_constant & (moments.min < moments.max)
+        if apart.any():
+            if self.run.manifest.data.labels == "single":
+                total = replace(total, m2=np.maximum(total.m2 - np.where(apart, moments.m2, 0).sum(0), 0))
+            moments = _constant(moments, apart, moments.mean)
+        for which, mean in ((found.near_constant, found.mean), (~found.finite, np.full_like(found.mean, np.nan))):
+            if which.any():
+                moments, total = (_constant(each, which, mean) for each in (moments, total))
+        return moments, total
+
+    @cached_property
+    def gates(self) -> NDArray[np.float32]:
+        """Gates of the images of `rows`, (image, channel), as of `gates_at`."""
+        return self.gates_at(self.run.kept["row"].to_numpy(np.int64))
+
+    def gates_at(self, rows: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
+        """Gates of single images.
+
+        Returns
+        -------
+        numpy.ndarray
+            (image, channel), as `Run.gates`, but channels that are near-constant have one value, and what is not finite
+            is NaN.
+
+        Raises
+        ------
+        MissingSignalError
+            If the run keeps no gates of images.
+        """
+        gates, found = self.run.gates(self.record.name, self.signal, rows), self.channels
+        if found.near_constant.any():
+            gates[:, found.near_constant] = found.mean[found.near_constant]
+        if not found.finite.all():
+            gates[~np.isfinite(gates)] = np.nan
+        return gates
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Rows of `Run.samples` of the images that did not fail and whose gates are kept, (image)."""
+        return self.run.kept.index.to_numpy(np.int64)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Class of each image of `rows`, (image) int64; where images have several, (image, class) bool."""
+        labels: NDArray[Any] = self.run.labels[self.rows]
+        return labels
 
 
-def moments_of(run: Run, block: str, signal: str = "excitation") -> tuple[Moments, Moments]:
-    """Moments of a block by class, and of all images together.
-
-    Returns
-    -------
-    moments, total
-        As `run.moments` and `run.total`, but: of channels that are near-constant, every class has the mean of all and
-        does not vary; a class whose gates are near-constant in a channel does not vary there; channels with a value
-        that is not finite are NaN.
-
-    Raises
-    ------
-    MissingSignalError
-        If the run holds no such block or signal.
-    """
-    moments, total = run.moments(block, signal), run.total(block, signal)
-    found = channels_of(run, block, signal)
-    least = found.precision.least(np.abs(moments.mean))
-    apart = (moments.count > 1)[:, None] & (np.sqrt(moments.m2 / np.maximum(moments.count, 1)[:, None]) < least)
-    apart &= found.finite & ~found.near_constant & (moments.min < moments.max)
-    if apart.any():
-        if run.manifest.data.labels == "single":
-            total = replace(total, m2=np.maximum(total.m2 - np.where(apart, moments.m2, 0).sum(0), 0))
-        moments = _constant(moments, apart, moments.mean)
-    if found.near_constant.any():
-        moments, total = (_constant(each, found.near_constant, found.mean) for each in (moments, total))
-    if not found.finite.all():
-        moments, total = (_constant(each, ~found.finite, np.full_like(found.mean, np.nan)) for each in (moments, total))
-    return moments, total
-
-
-def gates_of(
-    run: Run, block: str, signal: str = "excitation", rows: NDArray[np.integer] | None = None
-) -> NDArray[np.float32]:
-    """Signals of single images.
-
-    Returns
-    -------
-    numpy.ndarray
-        (image, channel), as `run.gates`, but channels that are near-constant have one value, and what is not finite is
-        NaN.
-
-    Raises
-    ------
-    MissingSignalError
-        If the run holds no such block or signal, or keeps no gates of images.
-    """
-    gates, found = run.gates(block, signal, rows), channels_of(run, block, signal)
-    if found.near_constant.any():
-        gates[:, found.near_constant] = found.mean[found.near_constant]
-    if not found.finite.all():
-        gates[~np.isfinite(gates)] = np.nan
-    return gates
-
-
-def unresolved(run: Run, blocks: Sequence[str], signal: str = "excitation", *, near_constant: bool = True) -> list[str]:
+def unresolved(
+    run: "Run", blocks: Sequence[str], signal: str = "excitation", *, near_constant: bool = True
+) -> list[str]:
     """Remarks on channels that move and yet count as constant, or are left out, a sentence each.
 
     Parameters
@@ -149,7 +162,7 @@ def unresolved(run: Run, blocks: Sequence[str], signal: str = "excitation", *, n
     """
     constant, odd = [], []
     for block in blocks:
-        found = channels_of(run, block, signal)
+        found = run.sample(block, signal).channels
         near, count = int((found.near_constant & found.moving).sum()), len(found.mean)
         if near and near_constant:
             which = "all channels" if near == count else f"{near:,} of {count:,} channels"
@@ -182,36 +195,6 @@ def _constant(moments: Moments, which: NDArray[np.bool_], mean: NDArray[np.float
 
 def _listed(parts: Sequence[str]) -> str:
     return ", ".join(parts[:_NAMED]) + (f" and {len(parts) - _NAMED} more blocks" if len(parts) > _NAMED else "")
-
-
-def images_with_gates(run: Run) -> pd.DataFrame:
-    """The rows of `run.samples` of images that did not fail and whose gates are kept.
-
-    The index is that of `run.samples`; a column `row` is added, the image's row in `run.gates(...)`.
-    """
-    kept = run.samples["kept"].to_numpy(bool)
-    rows = run.samples.assign(row=np.cumsum(kept) - 1)
-    return rows[kept & (rows["status"] != "failed").to_numpy()]
-
-
-def kept_gates(run: Run, block: str, signal: str = "excitation") -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Their gates, and which images they are.
-
-    Returns
-    -------
-    gates
-        (image, channel), as in `seviz.run.sample.gates_of`; NaN where they are not finite.
-    rows
-        Which rows of `run.samples` and `run.labels` they are, (image).
-
-    Raises
-    ------
-    MissingSignalError
-        If the run holds no such block or signal, or keeps no gates of images.
-    """
-    images = images_with_gates(run)
-    kept = images["row"].to_numpy(np.int64)
-    return gates_of(run, block, signal, kept), images.index.to_numpy(np.int64)
 
 
 def in_codes(gates: NDArray[Any]) -> NDArray[Any]:

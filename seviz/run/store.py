@@ -1,14 +1,14 @@
 """A run on disk: create it, open it, look at it through xarray and pandas."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,10 @@ from seviz.run.forms import form_of_chunk
 from seviz.run.lock import lock
 from seviz.run.manifest import BlockRecord, Manifest, read_manifest
 from seviz.run.merged import moments_facts, read_moments
+from seviz.run.sample import Sample
 from seviz.run.samples import read_samples
 
+Made = TypeVar("Made")
 _verifying = Lock()
 
 
@@ -95,6 +97,7 @@ class Run:
     def _begin(self, path: Path, manifest: Manifest) -> None:
         self.path, self.manifest = path, manifest
         self._verified: set[Path] = set()
+        self._shared: dict[Hashable, Any] = {}
 
     @classmethod
     def under(cls, path: Path, manifest: Manifest) -> "Run":
@@ -163,6 +166,28 @@ class Run:
         count = len(there) if self.manifest.chunks is None else self.manifest.chunks
         return 0 < count == len(there) and there == [self.chunk_path(index).name for index in range(count)]
 
+    def sample(self, block: str, signal: str = "excitation") -> Sample:
+        """One signal of one block, with the moments, the kept gates and their labels that tables are made of.
+
+        Raises
+        ------
+        MissingSignalError
+            If the run holds no such block or signal.
+        """
+        return Sample(self, block, signal)
+
+    def shared(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` gives, kept as long as the run is: the same for each who asks, so that none may change it."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        result: Made = self._shared[key]
+        return result
+
+    @property
+    def identity(self) -> str:
+        """Text that only runs of the same images, network and settings share."""
+        return self.manifest.to_json()
+
     def block(self, name: str) -> BlockRecord:
         """What the manifest says of a block; raises MissingSignalError if there is none of that name."""
         for block in self.manifest.blocks:
@@ -199,6 +224,16 @@ class Run:
         for row, labels in zip(members, column, strict=True):
             row[labels] = True
         return members
+
+    @cached_property
+    def kept(self) -> pd.DataFrame:
+        """Rows of `samples` of images that did not fail and whose gates are kept.
+
+        The index is that of `samples`; a column `row` is added, the image's row in `gates`.
+        """
+        kept = self.samples["kept"].to_numpy(bool)
+        rows = self.samples.assign(row=np.cumsum(kept) - 1)
+        return rows[kept & (rows["status"] != "failed").to_numpy()]
 
     @cached_property
     def accuracy(self) -> Accuracy | None:

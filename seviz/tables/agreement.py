@@ -10,20 +10,34 @@ from numpy.typing import NDArray
 
 from seviz.classes import Classes
 from seviz.errors import OptionError, UnknownClassError
+from seviz.registry import table
 from seviz.run.pairing import pair_runs
 from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.distances import Metric
 from seviz.stats.mantel import mantel
-from seviz.tables.columns import COUNT, SHARE, SIGNED, Ranges
+from seviz.tables.columns import COUNT, KEY, SHARE, SIGNED, TEXT, every
 from seviz.tables.confusion import confusion
 from seviz.tables.hierarchy import hierarchy as distances_in
 from seviz.tables.similarity import class_distances
 
 CONFUSION, HIERARCHY = "confusion", "hierarchy"
-AGREEMENT: Ranges = {"correlation": SIGNED, "p": SHARE, "classes": COUNT}
 
 
+@table(
+    title="Agreement on classes",
+    caption=(
+        "Rank correlation of the distances between classes, for each pair of blocks, and with "
+        "predictions or a hierarchy."
+    ),
+    columns={
+        **every(KEY, "one", "other"),
+        "correlation": SIGNED,
+        "p": SHARE,
+        "classes": COUNT,
+        "paired_by": TEXT,
+    },
+)
 def agreement(
     run: Run,
     other: Run | None = None,

@@ -6,10 +6,24 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.selectivity import sensitivity
+from seviz.tables.columns import ANY, CLASSES, COUNT, SIGNAL, SPREAD, every
 
 
+@table(
+    title="One channel by class",
+    caption="The gate of one channel by class, the greatest mean first.",
+    columns={
+        **CLASSES,
+        "images": COUNT,
+        **every(SIGNAL, "mean", "min", "max"),
+        "std": SPREAD,
+        "difference": ANY,
+    },
+)
 def channel_by_class(run: Run, block: str, channel: int) -> pd.DataFrame:
     """The gate of one channel by class, by falling mean.
 
@@ -38,6 +52,8 @@ def channel_by_class(run: Run, block: str, channel: int) -> pd.DataFrame:
     check_channel(run, block, channel)
     table = of_channel(run[block], sensitivity(run.moments(block), run.total(block)), channel)
     table.insert(1, "class_name", [run.classes.names[label] for label in table.pop("label")])
+    table["difference"] = table["difference"].where(np.isfinite(table["difference"]))
+    table.attrs["remarks"] = unresolved(run, [block])
     return table
 
 

@@ -5,11 +5,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
-from seviz.run.sample import kept_gates
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
+from seviz.stats.scaling import moderate
 from seviz.tables.channel_by_class import check_channel
+from seviz.tables.columns import NUMBER, SIGNED
 
 
+@table(
+    title="Channels that move with one",
+    caption=("Correlation of one channel's gate with that of each other channel of its block, the strongest first."),
+    needs=("gates",),
+    cost="gates",
+    columns={
+        "channel": NUMBER,
+        "correlation": SIGNED,
+    },
+)
 def channel_correlations(run: Run, block: str, channel: int, *, images: int = 5_000) -> pd.DataFrame:
     """The correlation of a channel's gate with that of each other channel of its block, the strongest first.
 
@@ -35,9 +48,11 @@ def channel_correlations(run: Run, block: str, channel: int, *, images: int = 5_
     check_channel(run, block, channel)
     if images < 2:
         raise OptionError(f"images is {images}, expected at least 2")
-    gates, _ = kept_gates(run, block)
+    gates = run.sample(block).gates
     gates = gates[:: max(-(-len(gates) // images), 1)]
-    return correlations(gates[np.isfinite(gates).all(1)], channel)
+    table = correlations(gates[np.isfinite(gates).all(1)], channel)
+    table.attrs["remarks"] = unresolved(run, [block])
+    return table
 
 
 def correlations(gates: NDArray[np.floating], channel: int) -> pd.DataFrame:
@@ -57,7 +72,7 @@ def correlations(gates: NDArray[np.floating], channel: int) -> pd.DataFrame:
     """
     if not len(gates):
         return pd.DataFrame({"channel": np.empty(0, np.int64), "correlation": np.empty(0)})
-    x = gates - gates.mean(0, dtype=np.float64).astype(gates.dtype)
+    x, _ = moderate(gates - gates.mean(0, dtype=np.float64).astype(gates.dtype))
     size = np.sqrt(np.square(x).sum(0, dtype=np.float64))
     varies = size > 1e-4 * np.sqrt(max(len(x), 1))  # less is the rounding of stored gates
     with np.errstate(divide="ignore", invalid="ignore"):

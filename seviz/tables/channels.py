@@ -7,16 +7,30 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
-from seviz.run.sample import kept_gates, moments_of, unresolved
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.ordering import first
 from seviz.stats.selectivity import sensitivity
-from seviz.tables.columns import ANY, COUNT, Ranges
+from seviz.tables.columns import ANY, CHANNELS, COUNT, KEY, NUMBER, SIGNAL, TEXT, every
 
-CHANNELS: Ranges = {**dict.fromkeys(("channel", "rank", "images"), COUNT), "value": ANY, "difference": ANY}
 KINDS = ("favoured class", "avoided class", "most excited", "least excited")
 
 
+@table(
+    title="Favoured classes and exciting images",
+    caption="The classes that each channel favours and avoids, and the images that excite it most and least.",
+    cost="gates",
+    columns={
+        **CHANNELS,
+        "kind": KEY,
+        "rank": NUMBER,
+        **every(TEXT, "class", "class_name", "path"),
+        "value": SIGNAL,
+        "difference": ANY,
+        "images": COUNT,
+    },
+)
 def channels(
     run: Run,
     block: str,
@@ -92,8 +106,9 @@ def channels(
 
 
 def _classes(run: Run, block: str, signal: str, chosen: NDArray[np.int64], number: int) -> pd.DataFrame:
-    moments, total = moments_of(run, block, signal)
-    difference = sensitivity(moments, total)[:, chosen]  # (class, channel)
+    sample = run.sample(block, signal)
+    moments = sample.moments
+    difference = sensitivity(moments, sample.total)[:, chosen]  # (class, channel)
     parts = []
     for order, sign in ((0, 1), (1, -1)):
         toward = np.where(sign * difference > 0, sign * difference, -np.inf)  # NaN is neither
@@ -122,10 +137,11 @@ def _classes(run: Run, block: str, signal: str, chosen: NDArray[np.int64], numbe
 
 
 def _images(run: Run, block: str, signal: str, chosen: NDArray[np.int64], number: int) -> pd.DataFrame:
-    gates, rows = kept_gates(run, block, signal)
+    sample = run.sample(block, signal)
+    gates, rows = sample.gates, sample.rows
     if len(chosen) < gates.shape[1] or (np.diff(chosen) != 1).any():
         gates = gates[:, chosen]
-    samples, labels, finite = run.samples.iloc[rows], run.labels[rows], np.isfinite(gates)
+    samples, labels, finite = run.samples.iloc[rows], sample.labels, np.isfinite(gates)
     names = np.array(run.classes.names, dtype=object)
     known = names[labels] if labels.ndim == 1 else np.array(["|".join(names[row]) for row in labels], dtype=object)
     paths, ids = samples["path"].to_numpy(object), samples["class"].to_numpy(object)

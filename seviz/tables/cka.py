@@ -6,16 +6,27 @@ import numpy as np
 import pandas as pd
 
 from seviz.errors import MissingSignalError, OptionError
+from seviz.registry import table
 from seviz.run.pairing import pair_runs
-from seviz.run.sample import gates_of, images_with_gates
 from seviz.run.store import Run
 from seviz.stats.cka import alignments
 from seviz.stats.scaling import varies
-from seviz.tables.columns import COUNT, SHARE, SIGNED, Ranges
-
-CKA: Ranges = {"cka": SHARE, "debiased": SIGNED, "images": COUNT}
+from seviz.tables.columns import COUNT, KEY, SHARE, SIGNED, TEXT, every
 
 
+@table(
+    title="Centered kernel alignment",
+    caption="How alike the gates of two blocks are, image by image: 1 for the same up to rotation and scale.",
+    needs=("gates",),
+    cost="gates",
+    columns={
+        **every(KEY, "block", "other_block"),
+        "cka": SHARE,
+        "debiased": SIGNED,
+        "images": COUNT,
+        "paired_by": TEXT,
+    },
+)
 def cka(
     one: Run, other: Run | None = None, *, signal: str = "excitation", images: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
@@ -37,10 +48,10 @@ def cka(
     Returns
     -------
     pandas.DataFrame
-        One row a pair of blocks, with a single run each pair once and each block with itself: one, other; cka, in
-        [0, 1]; debiased, in [-1, 1], about 0 for independent blocks even where channels outnumber images; and images.
-        With two runs also paired_by, how the two blocks belong together, as in `seviz.tables.compare.compare`
-        ("path" or "name"); empty for those that do not.
+        One row a pair of blocks, with a single run each pair once and each block with itself: block, other_block;
+        cka, in [0, 1]; debiased, in [-1, 1], about 0 for independent blocks even where channels outnumber images;
+        and images. With two runs also paired_by, how the two blocks belong together, as in
+        `seviz.tables.compare.compare` ("path" or "name"); empty for those that do not.
         NaN as in `kernel_alignment`; `attrs["remarks"]` says where.
 
     Raises
@@ -57,7 +68,7 @@ def cka(
     if images < 4:
         raise OptionError(f"images is {images}, expected at least 4")
     runs = [one] if other is None else [one, other]
-    rows = [images_with_gates(run).drop_duplicates("path").set_index("path")["row"] for run in runs]
+    rows = [run.kept.drop_duplicates("path").set_index("path")["row"] for run in runs]
     common = rows[0].index if other is None else rows[0].index[rows[0].index.isin(rows[1].index)]
     if other is not None and not len(common) and len(rows[0]) and len(rows[1]):
         raise MissingSignalError(
@@ -71,7 +82,7 @@ def cka(
     for run, row in zip(runs, rows, strict=True):
         which = "" if run is one else " of the other run"
         wanted, order = np.unique(row[common].to_numpy(np.int64), return_inverse=True)
-        of_run = {block: gates_of(run, block, signal, wanted)[order] for block in run.blocks}
+        of_run = {block: run.sample(block, signal).gates_at(wanted)[order] for block in run.blocks}
         for block, x in of_run.items():
             if len(x) and not np.isfinite(x).all():
                 remarks.append(f"{block}{which}: the {signal} of some images is not finite.")
@@ -90,8 +101,8 @@ def cka(
     table = pd.DataFrame(
         [
             {
-                "one": one.blocks[i],
-                "other": runs[-1].blocks[j],
+                "block": one.blocks[i],
+                "other_block": runs[-1].blocks[j],
                 "cka": plain[i, j],
                 "debiased": debiased[i, j],
                 "images": len(common),
@@ -101,7 +112,7 @@ def cka(
     )
     if other is not None:
         pairing = pair_runs(one, other)
-        table["paired_by"] = [pairing.by(*pair) for pair in zip(table["one"], table["other"], strict=True)]
+        table["paired_by"] = [pairing.by(*pair) for pair in zip(table["block"], table["other_block"], strict=True)]
         remarks += pairing.remarks(str(one.path), str(other.path))
     table.attrs["remarks"] = remarks
     return table

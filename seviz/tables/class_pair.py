@@ -5,9 +5,22 @@ import pandas as pd
 import xarray as xr
 
 from seviz.errors import OptionError
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
+from seviz.tables.columns import ANY, NUMBER, SIGNAL, SPREAD, every
 
 
+@table(
+    title="Two classes by channel",
+    caption=("The channels of a block by how far the mean gates of two classes differ, the most different first."),
+    columns={
+        "channel": NUMBER,
+        **every(SIGNAL, "mean_one", "mean_other", "difference"),
+        **every(SPREAD, "std_one", "std_other"),
+        "d_prime": ANY,
+    },
+)
 def class_pair(run: Run, block: str, one: str, other: str) -> pd.DataFrame:
     """The channels of a block by how far two classes differ, the most different first.
 
@@ -23,7 +36,7 @@ def class_pair(run: Run, block: str, one: str, other: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As of `side_by_side`.
+        As of `side_by_side`; d_prime is NaN where it is infinite there, so that such channels come first.
 
     Raises
     ------
@@ -34,8 +47,10 @@ def class_pair(run: Run, block: str, one: str, other: str) -> pd.DataFrame:
     MissingSignalError
         If the run does not hold the block.
     """
-    data = run[block]
-    return side_by_side(data, *(run.classes.ids[label] for label in labels_of_pair(run, one, other)))
+    table = side_by_side(run[block], *(run.classes.ids[label] for label in labels_of_pair(run, one, other)))
+    table["d_prime"] = table["d_prime"].where(np.isfinite(table["d_prime"]))
+    table.attrs["remarks"] = unresolved(run, [block])
+    return table
 
 
 def side_by_side(block: xr.Dataset, one: str, other: str) -> pd.DataFrame:

@@ -7,14 +7,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from seviz.registry import Column, table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.distances import distances
 from seviz.tables.class_pair import labels_of_pair
+from seviz.tables.columns import KEY, SPREAD, every
 
 ALL = 40
 """Classes whose pairs are looked at for what is usual; of more, so many of them, evenly spread."""
 
 
+@table(
+    title="Two classes by block",
+    caption=("How far the mean gates of two classes are apart in each block, beside the median over pairs of classes."),
+    columns={
+        "block": KEY,
+        **every(SPREAD, "difference", "difference_usual"),
+        **every(Column(low=0, high=2), "distance", "distance_usual"),
+    },
+)
 def class_pair_by_depth(run: Run, one: str, other: str) -> pd.DataFrame:
     """How far two classes are apart in each block, beside what is usual of two classes.
 
@@ -38,7 +50,9 @@ def class_pair_by_depth(run: Run, one: str, other: str) -> pd.DataFrame:
     """
     labels = labels_of_pair(run, one, other)
     means = {block: run.moments(block).mean for block in run.blocks}
-    return by_depth(means, *labels).merge(usual(means, some_classes(run)), on="block", suffixes=("", "_usual"))
+    table = by_depth(means, *labels).merge(usual(means, some_classes(run)), on="block", suffixes=("", "_usual"))
+    table.attrs["remarks"] = unresolved(run, run.blocks)
+    return table
 
 
 def by_depth(means: Mapping[str, NDArray[Any]], one: int, other: int) -> pd.DataFrame:

@@ -6,27 +6,33 @@ from numpy.typing import NDArray
 
 from seviz.errors import OptionError
 from seviz.moments import Moments
+from seviz.registry import table
 from seviz.run.pairing import Match
-from seviz.run.sample import moments_of
 from seviz.run.store import Run
 from seviz.stats.shift import change_of, mean_interval, shift_of
 from seviz.stats.variance import split_against_rest, split_variance
-from seviz.tables.columns import ANY, COUNT, OMEGA, POSITIVE, SIGNED, Ranges
+from seviz.tables.columns import ANY, COUNT, KEY, OMEGA, SIGNAL, SIGNED, SPREAD, TEXT, every
 from seviz.tables.two_runs import paired, remarks_on_both, shared_classes
 
 COLLAPSED = 0.1
 """Gates have collapsed where their standard deviation is less than this share of that in the other run."""
 
-COMPARISON: Ranges = {
-    **dict.fromkeys(("stage", "channels", "classes", "collapsed_channels"), COUNT),
-    **dict.fromkeys(("shift", "low", "high", "std_total_one", "std_total_other"), POSITIVE),
-    **dict.fromkeys(("difference", "difference_low", "difference_high"), ANY),
-    **dict.fromkeys(("correlation", "correlation_of_means"), SIGNED),
-    **dict.fromkeys(("omega_squared_one", "omega_squared_other"), OMEGA),
-    **dict.fromkeys(("change", "change_low", "change_high"), ANY),
-}
 
-
+@table(
+    title="Two runs by block",
+    caption=("How far the mean gates of a class shift from one run to the other, and how class specificity changes."),
+    needs=("other",),
+    columns={
+        "block": KEY,
+        **every(TEXT, "other_block", "paired_by", "collapsed"),
+        **every(COUNT, "stage", "channels", "classes", "collapsed_channels"),
+        **every(SPREAD, "shift", "low", "high", "std_total_one", "std_total_other"),
+        **every(SIGNAL, "difference", "difference_low", "difference_high"),
+        **every(SIGNED, "correlation", "correlation_of_means"),
+        **every(OMEGA, "omega_squared_one", "omega_squared_other"),
+        **every(ANY, "change", "change_low", "change_high"),
+    },
+)
 def compare(
     one: Run,
     other: Run,
@@ -94,8 +100,8 @@ def compare(
     rows = []
     for pair in pairing.pairs:
         block, other_block = pair.one, pair.other
-        found = moments_of(one, block, signal), moments_of(other, other_block, signal)
-        sides, totals = (found[0][0], found[1][0]), (found[0][1], found[1][1])
+        mine_of, theirs_of = one.sample(block, signal), other.sample(other_block, signal)
+        sides, totals = (mine_of.moments, theirs_of.moments), (mine_of.total, theirs_of.total)
         there = (sides[0].count[mine] > 0) & (sides[1].count[theirs] > 0)
         chosen = mine[there], theirs[there]
         record = one.block(block)

@@ -3,20 +3,27 @@
 import numpy as np
 import pandas as pd
 
+from seviz.registry import table
 from seviz.run.pairing import Match
-from seviz.run.sample import moments_of
 from seviz.run.store import Run
 from seviz.stats.shift import shift_of
-from seviz.tables.columns import ANY, COUNT, POSITIVE, Ranges
+from seviz.tables.columns import CLASSES, COUNT, KEY, SIGNAL, SPREAD, TEXT, every
 from seviz.tables.two_runs import paired, remarks_on_both, shared_classes
 
-COMPARISON_BY_CLASS: Ranges = {
-    **dict.fromkeys(("images_one", "images_other"), COUNT),
-    **dict.fromkeys(("shift", "low", "high"), POSITIVE),
-    "difference": ANY,
-}
 
-
+@table(
+    title="Two runs by class",
+    caption="How far the mean gates of each class shift from one run to the other, the furthest first.",
+    needs=("other",),
+    columns={
+        "block": KEY,
+        **every(TEXT, "other_block", "paired_by"),
+        **CLASSES,
+        **every(COUNT, "images_one", "images_other"),
+        **every(SPREAD, "shift", "low", "high"),
+        "difference": SIGNAL,
+    },
+)
 def compare_by_class(
     one: Run,
     other: Run,
@@ -62,8 +69,8 @@ def compare_by_class(
         block, other_block = pair.one, pair.other
         if one.block(block).channels != other.block(other_block).channels:
             continue
-        first = moments_of(one, block, signal)[0].take(mine)
-        second = moments_of(other, other_block, signal)[0].take(theirs)
+        first = one.sample(block, signal).moments.take(mine)
+        second = other.sample(other_block, signal).moments.take(theirs)
         there = (first.count > 0) & (second.count > 0)
         shift = shift_of(first, second, confidence=confidence)
         frame = pd.DataFrame(

@@ -3,12 +3,20 @@
 import numpy as np
 import pandas as pd
 
+from seviz.registry import EACH, table
 from seviz.run.store import Run
-from seviz.tables.columns import EACH, SHARE, Ranges
-
-CONFUSION_OF_CLASSES: Ranges = {EACH: SHARE}
+from seviz.tables.columns import KEY, SHARE
 
 
+@table(
+    title="Confusion of classes",
+    caption="Share of the images of each class that the network predicts as each other class.",
+    needs=("predictions",),
+    columns={
+        "class": KEY,
+        EACH: SHARE,
+    },
+)
 def confusion(run: Run) -> pd.DataFrame:
     """What the network takes the images of each class for.
 

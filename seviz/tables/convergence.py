@@ -7,16 +7,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seviz.run.sample import channels_of
+from seviz.registry import table
 from seviz.run.store import Run
 from seviz.stats.reliability import RELIABLE, SPREAD, spearman_brown, wanted_factor
 from seviz.stats.resampling import median_size
-from seviz.tables.columns import COUNT, Ranges
-from seviz.tables.convergence_by_size import COLUMNS, CONVERGENCE_BY_SIZE, FIGURES, convergence_by_size, named
-
-CONVERGENCE: Ranges = {**CONVERGENCE_BY_SIZE, **dict.fromkeys(("images", "stable_from", "wanted"), COUNT)}
+from seviz.tables.columns import BLOCKS, COUNT, TEXT, every
+from seviz.tables.convergence_by_size import COLUMNS, FIGURES, convergence_by_size, named
 
 
+@table(
+    title="Convergence by block",
+    caption=("Whether the run has images enough for the order of channels and the figures of a block to be stable."),
+    needs=("gates",),
+    cost="gates",
+    columns={
+        **BLOCKS,
+        **every(COUNT, "images", "stable_from", "wanted"),
+        **FIGURES,
+        "verdict": TEXT,
+    },
+)
 def convergence(
     run: Run,
     *,
@@ -55,7 +65,7 @@ def convergence(
     if table.empty:
         blocks = pd.DataFrame({"block": run.blocks, "stage": [run.block(name).stage for name in run.blocks]})
         table = blocks.assign(images=median_size(count), verdict="not enough").reindex(columns=table.columns)
-    found = [channels_of(run, name, signal) for name in table["block"]]
+    found = [run.sample(name, signal).channels for name in table["block"]]
     still = np.array([channels.near_constant.all() for channels in found], bool)
     odd = np.array([not channels.finite.all() for channels in found], bool)
     table.loc[still | odd, [*FIGURES, "wanted"]] = np.nan

@@ -28,25 +28,31 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
-from seviz.run.sample import channels_of, gates_of, shared, unresolved
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.parallel import each
 from seviz.stats.resampling import Draws, Pool, default_sizes, figures_of, mean_of_known, median_size
-from seviz.tables.columns import COUNT, OMEGA, POSITIVE, SIGNED, Ranges
+from seviz.tables.columns import BLOCKS, COUNT, NUMBER, OMEGA, POSITIVE, SIGNED, every
 
-FIGURES = ("mean_order", "omega_order", "omega_squared", "omega_squared_std")
+FIGURES = {**every(SIGNED, "mean_order", "omega_order"), "omega_squared": OMEGA, "omega_squared_std": POSITIVE}
 COLUMNS = ("block", "stage", "channels", "size", "classes", *FIGURES)
-
-CONVERGENCE_BY_SIZE: Ranges = {
-    **dict.fromkeys(("stage", "channels", "size", "classes"), COUNT),
-    **dict.fromkeys(("mean_order", "omega_order"), SIGNED),
-    "omega_squared": OMEGA,
-    "omega_squared_std": POSITIVE,
-}
 
 _NAMES = 10  # of classes in a remark
 
 
+@table(
+    title="Convergence by sample size",
+    caption=("How well two disjoint samples of so many images per class agree on channel orders and on omega squared."),
+    needs=("gates",),
+    cost="gates",
+    columns={
+        **BLOCKS,
+        "size": NUMBER,
+        "classes": COUNT,
+        **FIGURES,
+    },
+)
 def convergence_by_size(
     run: Run,
     *,
@@ -100,7 +106,7 @@ def convergence_by_size(
     if repeats < 1 or min(sizes or [1]) < 1:
         raise OptionError(f"sizes is {sizes} and repeats {repeats}, expected whole numbers from 1")
     key = ("convergence", tuple(sizes or ()), repeats, signal, seed)
-    table = shared(run, key, lambda: _by_size(run, sizes, repeats, signal, seed)).copy()
+    table = run.shared(key, lambda: _by_size(run, sizes, repeats, signal, seed)).copy()
     table.attrs["remarks"] = [*unresolved(run, run.blocks, signal), *table.attrs["remarks"]]
     return table
 
@@ -114,8 +120,9 @@ def _by_size(run: Run, sizes: Sequence[int] | None, repeats: int, signal: str, s
     draws = Draws.of([pool.draw(random, tried) for _ in range(repeats)]) if tried else None
 
     def of_block(name: str) -> list[dict[str, Any]]:
-        gates = gates_of(run, name, signal)
-        gates[:, ~channels_of(run, name, signal).finite] = np.nan
+        sample = run.sample(name, signal)
+        gates = sample.gates_at()
+        gates[:, ~sample.channels.finite] = np.nan
         if draws is None:
             return []
         figures = figures_of(gates, draws, pool.images[0])  # (draw and size, figure)

@@ -10,24 +10,19 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from seviz.errors import MissingSignalError, OptionError
+from seviz.registry import table
 from seviz.run.manifest import BlockRecord
-from seviz.run.sample import gates_of, images_with_gates
 from seviz.run.store import Run
 from seviz.stats.decoders import DECODERS, Labels, decode
 from seviz.stats.parallel import each
 from seviz.stats.proportions import score
 from seviz.stats.scaling import moderate, varies
-from seviz.tables.columns import COUNT, SHARE, Ranges
+from seviz.tables.columns import COUNT, KEY, SHARE, every
 
 LOGISTIC_CLASSES = 100
 """Above so many classes a linear discriminant stands in for the logistic regression, which would take hours."""
 IMAGES, LOGISTIC_IMAGES = 20_000, 10_000
 """How many images are decoded in all where `per_class` is not given: above so many classes, and up to so many."""
-
-DECODING: Ranges = {
-    **dict.fromkeys(("stage", "features", "classes", "images"), COUNT),
-    **dict.fromkeys(("accuracy", "low", "high", "balanced_accuracy", "null", "majority", "uniform"), SHARE),
-}
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class Chosen:
 
 def choose(run: Run, *, folds: int, per_class: int | None, classes: int, seed: int) -> Chosen:
     """Draw the images to decode; see `decoding`."""
-    images = images_with_gates(run)
+    images = run.kept
     rows, labels = images["row"].to_numpy(np.int64), run.labels[images.index.to_numpy()]
     remarks = []
     if labels.ndim == 2:
@@ -80,6 +75,23 @@ def choose(run: Run, *, folds: int, per_class: int | None, classes: int, seed: i
     return Chosen(rows[at], np.searchsorted(taken, labels[at]), len(taken), remarks)
 
 
+@table(
+    title="Decoding of the class",
+    caption=(
+        "Accuracy with which the class of an image is predicted from the gates, or from the squeeze, of "
+        "one block alone."
+    ),
+    needs=(
+        "gates",
+        "labels",
+    ),
+    cost="fits",
+    columns={
+        **every(KEY, "block", "signal", "width", "decoder"),
+        **every(COUNT, "stage", "features", "classes", "images"),
+        **every(SHARE, "accuracy", "low", "high", "balanced_accuracy", "null", "majority", "uniform"),
+    },
+)
 def decoding(
     run: Run,
     *,
@@ -180,7 +192,7 @@ def decoding(
     order = np.argsort(chosen.rows)
 
     def of_block(block: BlockRecord, name: str) -> tuple[list[dict[str, Any]], list[str]]:
-        values = gates_of(run, block.name, name, chosen.rows[order])[np.argsort(order)]
+        values = run.sample(block.name, name).gates_at(chosen.rows[order])[np.argsort(order)]
         predicted: dict[tuple[str, str], Labels] = {}
         noted = []
         if not np.isfinite(values).all():

@@ -5,12 +5,23 @@ from typing import Any
 
 import pandas as pd
 
+from seviz.registry import table
 from seviz.run.manifest import Manifest
 from seviz.run.store import Run
+from seviz.tables.columns import KEY, TEXT, every
 
 _LONGEST = 90  # characters of a cell of the table of differences
 
 
+@table(
+    title="Settings of two runs",
+    caption="Where network, images and settings of two runs differ.",
+    needs=("other",),
+    columns={
+        "what": KEY,
+        **every(TEXT, "one", "other"),
+    },
+)
 def differences(one: Run, other: Run) -> pd.DataFrame:
     """What the manifests of two runs say differently.
 
@@ -30,7 +41,9 @@ def differences(one: Run, other: Run) -> pd.DataFrame:
         for key in dict.fromkeys([*sides[0], *sides[1]])
         if sides[0].get(key) != sides[1].get(key)
     ]
-    return pd.DataFrame(rows, columns=["what", "one", "other"])
+    table = pd.DataFrame(rows, columns=["what", "one", "other"])
+    table.attrs["remarks"] = []
+    return table
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:

@@ -8,10 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
-from seviz.tables.columns import ANY, COUNT, POSITIVE, Ranges
+from seviz.tables.columns import CLASSES, COUNT, KEY, NUMBER, SIGNAL, SPREAD
 
-EXCITATION: Ranges = {"channel": COUNT, "count": COUNT, "mean": ANY, "std": POSITIVE}
 PAPER_BLOCKS = ("SE_2_3", "SE_3_4", "SE_4_6", "SE_5_1", "SE_5_2", "SE_5_3")
 PAPER_CLASSES = ("n01443537", "n02110958", "n02690373", "n09246464")
 """Goldfish, pug, airliner (the paper's plane) and cliff."""
@@ -53,6 +54,18 @@ def sampled_channels(channels: int, number: int | Literal["all"], seed: int) -> 
     return np.sort(np.random.default_rng(seed).choice(channels, number, replace=False))
 
 
+@table(
+    title="Excitation by class",
+    caption="Mean gates of some classes over sampled channels, block by block: figure 5 of the paper.",
+    columns={
+        "block": KEY,
+        **CLASSES,
+        "channel": NUMBER,
+        "mean": SIGNAL,
+        "std": SPREAD,
+        "images": COUNT,
+    },
+)
 def excitation(
     run: Run,
     *,
@@ -79,9 +92,9 @@ def excitation(
     Returns
     -------
     pandas.DataFrame
-        Columns block, class, class_name, channel, mean, std (over images), count; by block, class and channel.
+        Columns block, class, class_name, channel, mean, std (over images), images; by block, class and channel.
         Each block ends with the class "all classes": mean is the average of the means of all classes that have
-        images, std their standard deviation, count their number.
+        images, std their standard deviation, images the number of these classes.
 
     Raises
     ------
@@ -90,7 +103,8 @@ def excitation(
     """
     labels = list(dict.fromkeys(run.class_index(name) for name in (classes or default_classes(run, 4))))
     frames = []
-    for name in blocks or default_blocks(run):
+    blocks = blocks or default_blocks(run)
+    for name in blocks:
         moments = run.moments(name)
         mean = np.where(np.isfinite(moments.mean), moments.mean, np.nan)
         chosen = sampled_channels(run.block(name).channels, channels, seed)
@@ -106,7 +120,7 @@ def excitation(
                         "channel": chosen,
                         "mean": mean[label, chosen] if seen else np.nan,
                         "std": std[label, chosen],
-                        "count": moments.count[label],
+                        "images": moments.count[label],
                     }
                 )
             )
@@ -120,8 +134,10 @@ def excitation(
                     "channel": chosen,
                     "mean": means.mean(0) if len(means) else np.nan,
                     "std": means.std(0, ddof=1) if len(means) > 1 else np.nan,
-                    "count": len(means),
+                    "images": len(means),
                 }
             )
         )
-    return pd.concat(frames, ignore_index=True)
+    table = pd.concat(frames, ignore_index=True)
+    table.attrs["remarks"] = unresolved(run, blocks, near_constant=False)
+    return table

@@ -1,17 +1,17 @@
 """Tables of a run, computed once and kept in its directory: what `seviz analyse` makes, report and dashboard read.
 
 A table lies in `tables/` under its name and a fingerprint of the run, the parameters, the version of seviz and the
-edition of its tables, so that one that would come out otherwise today is not found.
+sources that tables are computed with, so that one that would come out otherwise today is not found.
 """
 
 import hashlib
-import inspect
 import io
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,80 +20,19 @@ import pandas as pd
 
 from seviz.errors import MissingSignalError, MissingTableError, OptionError
 from seviz.foreign import line
+from seviz.registry import TABLES, Table
 from seviz.run.files import write_atomically
 from seviz.run.parquet import read_kept
 from seviz.run.places import check_directory
 from seviz.run.store import Run
 from seviz.stats.parallel import one_by_one
-from seviz.tables.agreement import AGREEMENT, agreement
-from seviz.tables.channels import CHANNELS, channels
-from seviz.tables.cka import CKA, cka
-from seviz.tables.columns import Ranges
-from seviz.tables.confusion import CONFUSION_OF_CLASSES, confusion
-from seviz.tables.convergence import CONVERGENCE, convergence
-from seviz.tables.convergence_by_size import CONVERGENCE_BY_SIZE, convergence_by_size
-from seviz.tables.decoding import DECODING, decoding
-from seviz.tables.principal_components import PRINCIPAL_COMPONENTS, principal_components
-from seviz.tables.redundancy import REDUNDANCY, redundancy
-from seviz.tables.redundant_channels import REDUNDANT_CHANNELS, redundant_channels
-from seviz.tables.saturation import SATURATION, saturation
-from seviz.tables.saturation_by_channel import SATURATION_BY_CHANNEL, saturation_by_channel
-from seviz.tables.selectivity import SELECTIVITY, selectivity
-from seviz.tables.similarity import SIMILARITY, similarity
-from seviz.tables.specificity import SPECIFICITY, specificity
-from seviz.tables.specificity_by_channel import SPECIFICITY_BY_CHANNEL, specificity_by_channel
-from seviz.tables.specificity_by_class import SPECIFICITY_BY_CLASS, specificity_by_class
-from seviz.tables.specificity_by_outcome import SPECIFICITY_BY_OUTCOME, specificity_by_outcome
 
-OF_RUN: dict[str, Callable[..., pd.DataFrame]] = {
-    "specificity": specificity,
-    "specificity_by_channel": specificity_by_channel,
-    "specificity_by_class": specificity_by_class,
-    "specificity_by_outcome": specificity_by_outcome,
-    "selectivity": selectivity,
-    "saturation": saturation,
-    "saturation_by_channel": saturation_by_channel,
-    "redundancy": redundancy,
-    "decoding": decoding,
-    "convergence": convergence,
-    "convergence_by_size": convergence_by_size,
-    "agreement": agreement,
-    "confusion": confusion,
-    "cka": cka,
-}
-"""Tables of a whole run."""
+_SOURCES = ("moments.py", "run/sample.py", "run/parts.py", "stats/*.py", "tables/*.py")
 
-OF_BLOCK: dict[str, Callable[..., pd.DataFrame]] = {
-    "channels": channels,
-    "similarity": similarity,
-    "redundant_channels": redundant_channels,
-    "principal_components": principal_components,
-}
-"""Tables of one block, whose name is one more parameter, `block`."""
 
-RANGES: dict[str, Ranges] = {
-    "specificity": SPECIFICITY,
-    "specificity_by_channel": SPECIFICITY_BY_CHANNEL,
-    "specificity_by_class": SPECIFICITY_BY_CLASS,
-    "specificity_by_outcome": SPECIFICITY_BY_OUTCOME,
-    "selectivity": SELECTIVITY,
-    "saturation": SATURATION,
-    "saturation_by_channel": SATURATION_BY_CHANNEL,
-    "redundancy": REDUNDANCY,
-    "decoding": DECODING,
-    "convergence": CONVERGENCE,
-    "convergence_by_size": CONVERGENCE_BY_SIZE,
-    "agreement": AGREEMENT,
-    "confusion": CONFUSION_OF_CLASSES,
-    "cka": CKA,
-    "channels": CHANNELS,
-    "similarity": SIMILARITY,
-    "redundant_channels": REDUNDANT_CHANNELS,
-    "principal_components": PRINCIPAL_COMPONENTS,
-}
-"""Between which numbers the columns of each table lie; see `seviz.tables.columns`."""
-EDITION = 2
-"""Counted up where a table comes out otherwise than before, within one version of seviz."""
+def tables_of_run() -> dict[str, Table]:
+    """Declarations of the tables that `analyse` computes: those that a run gives alone, whole or block by block."""
+    return {name: declared for name, declared in TABLES.items() if declared.of_run_alone}
 
 
 @dataclass(frozen=True)
@@ -117,17 +56,31 @@ class Analysed:
 
 
 def table_path(run: Run, name: str, **parameters: Any) -> Path:
-    """Where a table lies, or would; raises OptionError if there is none of that name."""
-    if name not in OF_RUN and name not in OF_BLOCK:
-        raise OptionError(f"no table {name!r}; expected one of {', '.join([*OF_RUN, *OF_BLOCK])}")
-    if (name in OF_BLOCK) != ("block" in parameters):
-        raise OptionError(f"{name} is a table of {'one block: give it' if name in OF_BLOCK else 'the whole run'}")
-    usual = inspect.signature((OF_RUN | OF_BLOCK)[name]).parameters
+    """Path of a table, whether it is there or not; raises OptionError if there is none of that name."""
+    declared = TABLES[name]
+    if declared.of_block != ("block" in parameters):
+        raise OptionError(f"{name} is a table of {'one block: give it' if declared.of_block else 'the whole run'}")
+    usual = declared.parameters
     odd = {key: value for key, value in parameters.items() if key not in usual or value != usual[key].default}
-    of = [run.manifest.to_json(), metadata.version("seviz"), EDITION, name, odd]
-    digest = hashlib.sha256(json.dumps(of, sort_keys=True, default=str).encode()).hexdigest()
+    of = [run.identity, metadata.version("seviz"), _sources(declared.function), name, odd]
+    digest = hashlib.sha256(json.dumps(of, sort_keys=True, default=_plain).encode()).hexdigest()
     block = f"-{parameters['block']}" if "block" in parameters else ""
     return run.path / "tables" / f"{name}{block}-{digest[:12]}.parquet"
+
+
+def _plain(value: Any) -> str:
+    return value.identity if isinstance(value, Run) else str(value)
+
+
+@cache
+def _sources(function: Callable[..., Any]) -> str:
+    """Digest of the sources that a table is computed with, as far as they are files."""
+    here = Path(__file__).parents[1]
+    own = Path(str(sys.modules[function.__module__].__file__))
+    digest = hashlib.sha256(own.read_bytes() if own.is_file() else b"")
+    for path in (path for pattern in _SOURCES for path in sorted(here.glob(pattern))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def kept_table(run: Run, name: str, **parameters: Any) -> pd.DataFrame:
@@ -138,7 +91,7 @@ def kept_table(run: Run, name: str, **parameters: Any) -> pd.DataFrame:
     run
         A finished run.
     name
-        One of `OF_RUN` or `OF_BLOCK`.
+        Name of a declared table.
     parameters
         Those it was computed with, as far as they are not the defaults; and `block`, by name, of a table of one block.
 
@@ -179,7 +132,7 @@ def keep_table(run: Run, name: str, **parameters: Any) -> pd.DataFrame:
         return kept_table(run, name, **parameters)
     except MissingTableError:
         pass
-    table = (OF_RUN | OF_BLOCK)[name](run, **parameters)
+    table = _made(run, name, **parameters)
     buffer = io.BytesIO()
     table.to_parquet(buffer)
     write_atomically(table_path(run, name, **parameters), buffer.getvalue())
@@ -188,12 +141,15 @@ def keep_table(run: Run, name: str, **parameters: Any) -> pd.DataFrame:
 
 def table_of(run: Run, name: str, **parameters: Any) -> pd.DataFrame:
     """A table: the one that is kept, else computed, and not kept. Parameters and errors are those of its function."""
-    if isinstance(parameters.get("other"), Run):
-        return OF_RUN[name](run, **parameters)
     try:
         return kept_table(run, name, **parameters)
     except MissingTableError:
-        return (OF_RUN | OF_BLOCK)[name](run, **parameters)
+        return _made(run, name, **parameters)
+
+
+def _made(run: Run, name: str, **parameters: Any) -> pd.DataFrame:
+    table: pd.DataFrame = TABLES[name].function(run, **parameters)
+    return table
 
 
 def analyse(run: Run, *, only: Sequence[str] | None = None) -> Iterator[Analysed]:
@@ -204,7 +160,7 @@ def analyse(run: Run, *, only: Sequence[str] | None = None) -> Iterator[Analysed
     run
         A finished run.
     only
-        Names of tables; by default all.
+        Names of tables; by default those of `tables_of_run`.
 
     Yields
     ------
@@ -218,9 +174,8 @@ def analyse(run: Run, *, only: Sequence[str] | None = None) -> Iterator[Analysed
     OptionError
         If there is no such table.
     """
-    names = list(only or [*OF_RUN, *OF_BLOCK])
-    for name in names:
-        yield from one_by_one(partial(_analysed, run, name), run.blocks if name in OF_BLOCK else ("",))
+    for name in only or tables_of_run():
+        yield from one_by_one(partial(_analysed, run, name), run.blocks if TABLES[name].of_block else ("",))
 
 
 def _analysed(run: Run, name: str, block: str) -> Analysed:

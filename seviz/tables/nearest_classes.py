@@ -4,12 +4,24 @@ import numpy as np
 import pandas as pd
 
 from seviz.errors import OptionError
+from seviz.registry import Column, table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.distances import distances
 from seviz.tables.class_pair import labels_with_images
+from seviz.tables.columns import CLASSES, COUNT
 
 
-def nearest_classes(run: Run, block: str, name: str, *, number: int = 10) -> pd.DataFrame:
+@table(
+    title="Nearest classes",
+    caption="The classes whose mean gates in a block are most like those of one.",
+    columns={
+        **CLASSES,
+        "images": COUNT,
+        "distance": Column(low=0, high=2),
+    },
+)
+def nearest_classes(run: Run, block: str, one: str, *, number: int = 10) -> pd.DataFrame:
     """The classes whose mean gates are most like those of one, the nearest first.
 
     Parameters
@@ -18,7 +30,7 @@ def nearest_classes(run: Run, block: str, name: str, *, number: int = 10) -> pd.
         A finished run.
     block
         By name.
-    name
+    one
         A class, by id or name, with images in the run.
     number
         How many, at most.
@@ -36,7 +48,7 @@ def nearest_classes(run: Run, block: str, name: str, *, number: int = 10) -> pd.
     """
     if number < 1:
         raise OptionError(f"number is {number}, expected at least 1")
-    (label,) = labels_with_images(run, name)
+    (label,) = labels_with_images(run, one)
     moments = run.moments(block)
     seen = np.flatnonzero(moments.count)
     apart = distances(moments.mean[seen])[np.flatnonzero(seen == label)[0]]
@@ -48,5 +60,7 @@ def nearest_classes(run: Run, block: str, name: str, *, number: int = 10) -> pd.
             "distance": apart,
         }
     )
-    others: pd.DataFrame = table[seen != label].dropna(subset="distance")
-    return others.sort_values("distance", kind="stable", ignore_index=True).head(number)
+    others = table[seen != label].dropna(subset="distance").sort_values("distance", kind="stable", ignore_index=True)
+    nearest: pd.DataFrame = others.head(number)
+    nearest.attrs["remarks"] = unresolved(run, [block])
+    return nearest

@@ -4,10 +4,24 @@ import pandas as pd
 
 from seviz.errors import OptionError
 from seviz.extras import needing
+from seviz.registry import table
 from seviz.run.store import Run
+from seviz.tables.columns import ANY, NUMBER, TEXT, every
 from seviz.tables.principal_components import placed_images
 
 
+@table(
+    title="Neighbour map (UMAP)",
+    caption=("Images on a plane, those beside each other whose gates are alike. Distances between groups mean little."),
+    needs=("gates",),
+    cost="fits",
+    extra="umap",
+    columns={
+        "image": NUMBER,
+        **every(TEXT, "path", "class"),
+        **every(ANY, "x", "y"),
+    },
+)
 def neighbour_map(
     run: Run, block: str, *, signal: str = "excitation", neighbours: int = 15, seed: int = 0
 ) -> pd.DataFrame:
@@ -18,7 +32,8 @@ def neighbour_map(
     Returns
     -------
     pandas.DataFrame
-        One row an image that did not fail: path, class, x, y. In `attrs`: block, signal, and remarks.
+        One row an image that did not fail: image, its row in `run.samples`; path, class, x, y. In `attrs`: block,
+        signal, and remarks.
 
     Raises
     ------

@@ -5,15 +5,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
-from seviz.run.sample import gates_of, images_with_gates
+from seviz.registry import EACH, table
 from seviz.run.store import Run
 from seviz.stats.principal import principal_axes
 from seviz.stats.scaling import moderate
-from seviz.tables.columns import ANY, EACH, Ranges
-
-PRINCIPAL_COMPONENTS: Ranges = {EACH: ANY}
+from seviz.tables.columns import NUMBER, SIGNAL, TEXT, every
 
 
+@table(
+    title="Principal components",
+    caption="Images in the plane of the block's gates in which they vary most.",
+    needs=("gates",),
+    cost="gates",
+    columns={
+        "image": NUMBER,
+        **every(TEXT, "path", "class"),
+        EACH: SIGNAL,
+    },
+)
 def principal_components(
     run: Run, block: str, *, signal: str = "excitation", components: int = 2, scaled: bool = False
 ) -> pd.DataFrame:
@@ -33,7 +42,8 @@ def principal_components(
     Returns
     -------
     pandas.DataFrame
-        One row an image that did not fail: path, class, and pc1, pc2, ... in units of the signal. In `attrs`:
+        One row an image that did not fail: image, its row in `run.samples`; path, class, and pc1, pc2, ... in
+        units of the signal. In `attrs`:
         explained_variance, the share of each component, NaN where nothing varies; block, signal; and remarks.
 
     Raises
@@ -71,12 +81,11 @@ def principal_components(
 
 def placed_images(run: Run, block: str, signal: str) -> tuple[pd.DataFrame, NDArray[np.float32], list[str]]:
     """Path and class of the images that can be placed, their values, and what was left out."""
-    images = images_with_gates(run)
-    values = gates_of(run, block, signal, images["row"].to_numpy(np.int64))
+    images, values = run.kept, run.sample(block, signal).gates
     finite = np.asarray(np.isfinite(values).all(1))
     values, remarks = values if finite.all() else values[finite], []
     if failed := int((run.samples.loc[run.samples["kept"], "status"] == "failed").sum()):
         remarks.append(f"{failed} images that failed are left out.")
     if not finite.all():
         remarks.append(f"{int((~finite).sum())} images whose {signal} in {block} is not finite are left out.")
-    return images.loc[finite, ["path", "class"]].reset_index(drop=True), values, remarks
+    return images.loc[finite, ["path", "class"]].reset_index(names="image"), values, remarks

@@ -5,20 +5,26 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from seviz.run.sample import shared
+from seviz.registry import table
 from seviz.run.store import Run
 from seviz.stats.correlation import chance_correlation, entropy_rank, participation_ratio
 from seviz.stats.parallel import each
-from seviz.tables.columns import COUNT, POSITIVE, SHARE, Ranges
+from seviz.tables.columns import BLOCKS, COUNT, POSITIVE, SHARE, every
 from seviz.tables.grouping import IMAGES, Grouping, drawn_images, values_of
 
-REDUNDANCY: Ranges = {
-    **dict.fromkeys(("stage", "channels", "images", "varying_channels", "clusters", "largest_cluster"), COUNT),
-    **dict.fromkeys(("mean_correlation", "null", "redundant_pairs"), SHARE),
-    **dict.fromkeys(("participation_ratio", "entropy_rank"), POSITIVE),
-}
 
-
+@table(
+    title="Redundancy by block",
+    caption="How much the gates of a block move together, and how many of them are independent.",
+    needs=("gates",),
+    cost="gates",
+    columns={
+        **BLOCKS,
+        **every(COUNT, "images", "varying_channels", "clusters", "largest_cluster"),
+        **every(SHARE, "mean_correlation", "null", "redundant_pairs"),
+        **every(POSITIVE, "participation_ratio", "entropy_rank"),
+    },
+)
 def redundancy(
     run: Run,
     *,
@@ -79,7 +85,7 @@ def redundancy(
         halves = values.correlations(values.first, found.channels), values.correlations(~values.first, found.channels)
         pairs = found.pairs
         key = Grouping.key(name, within_classes, threshold, signal, images, seed)
-        grouping = shared(run, key, lambda: Grouping.of(name, values, found, threshold))
+        grouping = run.shared(key, lambda: Grouping.of(name, values, found, threshold))
         sizes = np.bincount(grouping.group, minlength=1)
         row = {
             "block": name,

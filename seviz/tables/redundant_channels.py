@@ -5,17 +5,26 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from seviz.run.sample import shared
+from seviz.registry import table
 from seviz.run.store import Run
-from seviz.tables.columns import COUNT, SIGNED, Ranges
+from seviz.tables.columns import COUNT, NUMBER, SIGNED, every
 from seviz.tables.grouping import IMAGES, Grouping, drawn_images, values_of
 
-REDUNDANT_CHANNELS: Ranges = {
-    **dict.fromkeys(("channel", "cluster", "cluster_size", "representative"), COUNT),
-    "correlation": SIGNED,
-}
 
-
+@table(
+    title="Channels that move together",
+    caption=(
+        "Groups of channels in which any two correlate by at least the threshold, and the channel that "
+        "can stand for each group."
+    ),
+    needs=("gates",),
+    cost="gates",
+    columns={
+        "channel": NUMBER,
+        **every(COUNT, "cluster", "cluster_size", "representative"),
+        "correlation": SIGNED,
+    },
+)
 def redundant_channels(
     run: Run,
     block: str,
@@ -57,7 +66,7 @@ def redundant_channels(
         values = values_of(run, block, signal, draw)
         return Grouping.of(block, values, values.correlations(), threshold)
 
-    found = shared(run, Grouping.key(block, within_classes, threshold, signal, images, seed), make)
+    found = run.shared(Grouping.key(block, within_classes, threshold, signal, images, seed), make)
     varying = pd.DataFrame(
         {
             "cluster": found.group,

@@ -11,10 +11,11 @@ Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks", arXiv:1709.01507.
 import numpy as np
 import pandas as pd
 
+from seviz.registry import table
 from seviz.run.store import Run
-from seviz.stats.entropy import BINS, effective_rank, stable_rank
-from seviz.tables.columns import COUNT, POSITIVE, Ranges
-from seviz.tables.saturation_by_channel import SHARES, channels_of_blocks, remarks_on, root_mean_square
+from seviz.stats.entropy import effective_rank, stable_rank
+from seviz.tables.columns import BLOCKS, COUNT, POSITIVE, SHARE, SPREAD, TEXT, every
+from seviz.tables.saturation_by_channel import ENTROPY, SHARES, channels_of_blocks, remarks_on, root_mean_square
 
 MOST = 0.5
 """Most gates are more than this share of them."""
@@ -23,15 +24,23 @@ SMALL = 0.1
 MODERATE = 0.25
 """How far from 1, root mean square, gates may be of which most are near 1, for the block to be near the identity."""
 
-SATURATION: Ranges = {
-    **dict.fromkeys(("stage", "channels", "images", "squeezed_channels"), COUNT),
-    **dict.fromkeys(("always_off", "always_on", "constant_channels"), COUNT),
-    **SHARES,
-    "entropy": (0.0, float(np.log2(BINS))),
-    **dict.fromkeys(("distance_from_identity", "distance_from_constant", "effective_rank", "stable_rank"), POSITIVE),
-}
 
-
+@table(
+    title="Saturation by block",
+    caption=(
+        "Shares of gates that are near their bounds, and how far the block is from the identity and from a constant."
+    ),
+    cost="gates",
+    columns={
+        **BLOCKS,
+        **every(COUNT, "images", "squeezed_channels", "always_off", "always_on", "constant_channels"),
+        **every(SHARE, *SHARES),
+        "entropy": ENTROPY,
+        "flag": TEXT,
+        **every(SPREAD, "distance_from_identity", "distance_from_constant"),
+        **every(POSITIVE, "effective_rank", "stable_rank"),
+    },
+)
 def saturation(run: Run, *, signal: str = "excitation") -> pd.DataFrame:
     """How far the gates of each block are from working.
 

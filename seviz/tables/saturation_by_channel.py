@@ -6,27 +6,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seviz.run.sample import channels_of, shared, unresolved
+from seviz.registry import Column, table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.entropy import BINS, histogram_entropy
 from seviz.stats.parallel import each
-from seviz.tables.columns import ANY, COUNT, POSITIVE, SHARE, Ranges
+from seviz.tables.columns import CHANNELS, SHARE, SIGNAL, SPREAD, every
 
+SHARES = ("near_zero", "near_one", "exactly_zero", "exactly_one")
+ENTROPY = Column(low=0, high=float(np.log2(BINS)), unit="bits")
 CONSTANT = 1e-3
 """A channel whose gate has a smaller standard deviation is constant: bfloat16 rounds gates near 1 by as much."""
-SHARES = dict.fromkeys(("near_zero", "near_one", "exactly_zero", "exactly_one"), SHARE)
-
-SATURATION_BY_CHANNEL: Ranges = {
-    "channel": COUNT,
-    **dict.fromkeys(("mean", "min", "max"), ANY),
-    **dict.fromkeys(("always_off", "always_on", "constant"), SHARE),
-    **SHARES,
-    "std": POSITIVE,
-    "entropy": (0.0, float(np.log2(BINS))),
-    "distance_from_identity": POSITIVE,
-}
 
 
+@table(
+    title="Saturation by channel",
+    caption="How far the gate of each channel is from working: near its bounds, constant, near the identity.",
+    cost="gates",
+    columns={
+        **CHANNELS,
+        **every(SIGNAL, "mean", "min", "max"),
+        **every(SHARE, "always_off", "always_on", "constant", *SHARES),
+        "entropy": ENTROPY,
+        **every(SPREAD, "std", "distance_from_identity"),
+    },
+)
 def saturation_by_channel(run: Run, *, blocks: Sequence[str] | None = None, signal: str = "excitation") -> pd.DataFrame:
     """How far the gate of each channel is from working.
 
@@ -62,13 +66,14 @@ def channels_of_blocks(run: Run, blocks: Sequence[str], signal: str) -> list[pd.
     """What is said of the channels of each block, which both tables need."""
 
     def of_block(block: str) -> pd.DataFrame:
-        return shared(run, ("saturation", block, signal), lambda: _channels(run, block, signal))
+        return run.shared(("saturation", block, signal), lambda: _channels(run, block, signal))
 
     return each(of_block, blocks)
 
 
 def _channels(run: Run, block: str, signal: str) -> pd.DataFrame:
-    total, record, finite = run.total(block, signal), run.block(block), channels_of(run, block, signal).finite
+    sample = run.sample(block, signal)
+    total, record, finite = run.total(block, signal), sample.record, sample.channels.finite
     low, high = run.bounds(block, signal)
     images = int(total.count[0])
     whole = images if images else np.nan

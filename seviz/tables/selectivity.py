@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
-from seviz.run.sample import channels_of, in_codes, kept_gates, moments_of, unresolved
+from seviz.registry import table
+from seviz.run.sample import Sample, in_codes, unresolved
 from seviz.run.store import Run
 from seviz.stats.parallel import each
 from seviz.stats.selectivity import (
@@ -18,16 +19,25 @@ from seviz.stats.selectivity import (
     selectivity_index,
     sensitivity,
 )
-from seviz.tables.columns import ANY, COUNT, POSITIVE, SHARE, Ranges
-
-SELECTIVITY: Ranges = {
-    "channel": COUNT,
-    **dict.fromkeys(("d_prime", "mutual_information", "mutual_information_bias"), ANY),
-    "d_prime_null": POSITIVE,
-    **dict.fromkeys(("selectivity_index", "selectivity_index_null", "precision", "precision_null"), SHARE),
-}
+from seviz.tables.columns import ANY, BITS, CHANNELS, POSITIVE, SHARE, TEXT, every
 
 
+@table(
+    title="Class selectivity by channel",
+    caption=(
+        "How selective each channel is for a single class, by measures of the literature, beside what "
+        "each is by chance."
+    ),
+    cost="gates",
+    columns={
+        **CHANNELS,
+        **every(TEXT, "best_class", "best_class_name"),
+        "d_prime": ANY,
+        "d_prime_null": POSITIVE,
+        **every(BITS, "mutual_information", "mutual_information_bias"),
+        **every(SHARE, "selectivity_index", "selectivity_index_null", "precision", "precision_null"),
+    },
+)
 def selectivity(
     run: Run,
     *,
@@ -84,7 +94,8 @@ def selectivity(
     ids, names = (np.array([*texts, ""], dtype=object) for texts in (run.classes.ids, run.classes.names))
 
     def of_block(name: str) -> pd.DataFrame:
-        moments, total = moments_of(run, name, signal)
+        sample = run.sample(name, signal)
+        moments, total = sample.moments, sample.total
         d_prime = sensitivity(moments, total)
         ranked = np.where(np.isnan(d_prime), -np.inf, d_prime)
         best = np.where(np.isnan(d_prime).all(0), -1, ranked.argmax(0))
@@ -100,7 +111,7 @@ def selectivity(
                 "d_prime_null": np.where(best < 0, np.nan, null),
                 "selectivity_index": selectivity_index(moments),
                 "selectivity_index_null": index_null(moments, total, null),
-                **_of_images(run, name, signal, best, k, bins),
+                **_of_images(sample, best, k, bins),
             }
         )
         return frame.iloc[np.argsort(np.nan_to_num(-greatest, nan=np.inf, neginf=-np.inf), kind="stable")]
@@ -119,25 +130,22 @@ def selectivity(
     return table
 
 
-def _of_images(
-    run: Run, block: str, signal: str, best: NDArray[np.int64], k: int, bins: int | None
-) -> dict[str, NDArray[np.float64]]:
+def _of_images(sample: Sample, best: NDArray[np.int64], k: int, bins: int | None) -> dict[str, NDArray[np.float64]]:
     """The columns that need gates of images; NaN where none are kept, or the channel has no best class."""
     names = ("mutual_information", "mutual_information_bias", "precision", "precision_null")
-    if not run.samples["kept"].any():
+    if not sample.run.samples["kept"].any():
         return {name: np.full(len(best), np.nan) for name in names}
-    gates, rows = kept_gates(run, block, signal)
-    labels = run.labels[rows]
+    gates, labels = sample.gates, sample.labels
     several = labels.ndim == 2
     members = labels[:, best] if several else labels.astype(np.int32)[:, None] == best.astype(np.int32)
     if bins is None:
         sizes = labels.sum(0) if several else np.bincount(labels) if len(labels) else np.zeros(1)
         bins = int(np.clip(np.median(sizes[sizes > 0]) // 4 if sizes.any() else 2, 2, 10))
-    finite = channels_of(run, block, signal).finite
+    finite = sample.channels.finite
     known = np.where((best < 0) | ~finite, np.nan, 1)
     gates[:, ~finite] = 0
     bits, bias = mutual_information(in_codes(gates), members if several else labels, bins=bins)
-    share = np.count_nonzero(members, axis=0) / len(rows) if len(rows) else np.full(len(best), np.nan)
+    share = np.count_nonzero(members, axis=0) / len(labels) if len(labels) else np.full(len(best), np.nan)
     told = known if several else np.where(finite, 1, np.nan)
     bits, bias = bits * told, bias * told
     columns = bits, bias, precision_at(gates, members, k) * known, share * known

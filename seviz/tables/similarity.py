@@ -4,14 +4,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seviz.run.sample import moments_of, unresolved
+from seviz.registry import EACH, Column, table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.distances import Metric, distances, leaf_order
-from seviz.tables.columns import EACH, Ranges
-
-SIMILARITY: Ranges = {EACH: (0.0, 2.0)}
+from seviz.tables.columns import KEY
 
 
+@table(
+    title="Distances between classes",
+    caption=(
+        "How unlike the mean gates of each two classes are in a block: 0 for the same direction, 1 for "
+        "unrelated, 2 for opposite."
+    ),
+    columns={
+        "class": KEY,
+        EACH: Column(low=0, high=2),
+    },
+)
 def similarity(
     run: Run, block: str, *, metric: Metric = "correlation", signal: str = "excitation", centred: bool = False
 ) -> pd.DataFrame:
@@ -72,7 +82,7 @@ def class_distances(
     run: Run, block: str, classes: NDArray[np.int64], *, metric: Metric, signal: str, centred: bool
 ) -> NDArray[np.float64]:
     """Distances between the means of some classes, given by their indices, (class, class)."""
-    means = moments_of(run, block, signal)[0].mean[classes]
+    means = run.sample(block, signal).moments.mean[classes]
     if centred and len(means):
         deviations = means - means.mean(0)
         means = np.where(np.abs(deviations) > 1e-12 * np.abs(means).max(), deviations, 0)  # less is rounding
@@ -93,7 +103,7 @@ def order_of_channels(run: Run, block: str, *, signal: str = "excitation") -> ND
     MissingSignalError
         If the run holds no such block or signal.
     """
-    moments, _ = moments_of(run, block, signal)
+    moments = run.sample(block, signal).moments
     means = moments.mean[moments.count > 0].T  # (channel, class)
     if means.shape[1] < 2:
         return np.arange(len(means))

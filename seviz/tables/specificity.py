@@ -7,7 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
-from seviz.run.sample import kept_gates, moments_of, unresolved
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.parallel import each
 from seviz.stats.variance import (
@@ -22,24 +23,28 @@ from seviz.stats.variance import (
     root_or_zero,
     splits_by_class,
 )
-from seviz.tables.columns import COUNT, OMEGA, POSITIVE, SHARE, Ranges
+from seviz.tables.columns import BLOCKS, COUNT, OMEGA, SHARE, SPREAD, every
 from seviz.tables.intervals import check_confidence, images_and_kept, remarks_on_intervals
 
 PERMUTED_IMAGES = 2000
 """Of how many images, drawn at random, the labels are permuted at most."""
-SHARES = {"eta_squared": SHARE, "omega_squared": OMEGA, "null": SHARE}
-DEVIATIONS = dict.fromkeys(("std_between", "std_within", "std_total", "difference"), POSITIVE)
-TEST = {"F": POSITIVE, "p": SHARE, "q": SHARE}
-
-SPECIFICITY: Ranges = {
-    **dict.fromkeys(("stage", "channels", "images", "classes", "permuted_images"), COUNT),
-    **SHARES,
-    **dict.fromkeys(("low", "high", "low_classes", "high_classes", "permuted_mean", "permuted_95"), OMEGA),
-    **DEVIATIONS,
-    "permuted_p": SHARE,
-}
 
 
+@table(
+    title="Class specificity by block",
+    caption=(
+        "Share of the gates' variance that lies between classes, summed over channels, with its null and "
+        "its intervals. Near 0 a block is class-agnostic."
+    ),
+    cost="gates",
+    columns={
+        **BLOCKS,
+        **every(COUNT, "images", "classes", "permuted_images"),
+        **every(SHARE, "eta_squared", "null", "permuted_p"),
+        **every(OMEGA, "omega_squared", "low", "high", "low_classes", "high_classes", "permuted_mean", "permuted_95"),
+        **every(SPREAD, "std_between", "std_total"),
+    },
+)
 def specificity(
     run: Run,
     *,
@@ -116,18 +121,16 @@ def specificity(
     wanted = over_images and (kept == images if several else kept > 0)
 
     def of_block(name: str) -> dict[str, Any]:
-        (moments, total), block = moments_of(run, name, signal), run.block(name)
+        sample = run.sample(name, signal)
+        moments, total = sample.moments, sample.total
         splits = splits_by_class(moments, total, several)
         errors, permuted = Errors.unknown(), {}
-        if wanted or permutations:
-            gates, of = kept_gates(run, name, signal)
-            labels = run.labels[of]
-            if wanted and several:
-                _, errors = errors_against_rest(moments, total, gates, labels, seed=seed)
-            elif wanted:
-                errors = error_over_images(moments, gates, labels, seed=seed)
-            if permutations:
-                permuted = _permuted(gates, labels, permutations, seed)
+        if wanted and several:
+            _, errors = errors_against_rest(moments, total, sample.gates, sample.labels, seed=seed)
+        elif wanted:
+            errors = error_over_images(moments, sample.gates, sample.labels, seed=seed)
+        if permutations:
+            permuted = _permuted(sample.gates, sample.labels, permutations, seed)
         omega, classes = known_mean([split.omega_squared for split in splits]), splits[0].classes
         least = splits[0].least_omega_squared
         if several:
@@ -141,8 +144,8 @@ def specificity(
         low, high = interval(omega, errors, freedom, least=least, confidence=confidence)
         return {
             "block": name,
-            "stage": block.stage,
-            "channels": block.channels,
+            "stage": sample.record.stage,
+            "channels": sample.record.channels,
             "images": images,
             "classes": classes,
             "eta_squared": known_mean([split.eta_squared for split in splits]),

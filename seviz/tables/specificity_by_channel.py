@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from seviz.run.sample import moments_of, unresolved
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.variance import (
     channel_interval,
@@ -15,13 +16,23 @@ from seviz.stats.variance import (
     split_against_rest,
     splits_by_class,
 )
-from seviz.tables.columns import COUNT, SHARE, Ranges
+from seviz.tables.columns import CHANNELS, OMEGA, POSITIVE, SHARE, SPREAD, every
 from seviz.tables.intervals import check_confidence
-from seviz.tables.specificity import DEVIATIONS, SHARES, TEST
-
-SPECIFICITY_BY_CHANNEL: Ranges = {"channel": COUNT, **SHARES, "low": SHARE, "high": SHARE, **DEVIATIONS, **TEST}
 
 
+@table(
+    title="Class specificity by channel",
+    caption=(
+        "Share of each channel's variance that lies between classes, the most specific channels of a block first."
+    ),
+    columns={
+        **CHANNELS,
+        **every(SHARE, "eta_squared", "null", "low", "high", "p", "q"),
+        "omega_squared": OMEGA,
+        "F": POSITIVE,
+        **every(SPREAD, "std_between", "std_within", "std_total"),
+    },
+)
 def specificity_by_channel(
     run: Run,
     *,
@@ -72,7 +83,8 @@ def specificity_by_channel(
     several = run.labels.ndim == 2
     frames = []
     for name in blocks or run.blocks:
-        moments, total = moments_of(run, name, signal)
+        sample = run.sample(name, signal)
+        moments, total = sample.moments, sample.total
         if against_rest is None:
             splits = splits_by_class(moments, total, several)
         else:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from seviz.run.sample import kept_gates, moments_of, unresolved
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.parallel import each
 from seviz.stats.variance import (
@@ -16,15 +17,29 @@ from seviz.stats.variance import (
     root_or_zero,
     split_against_rest,
 )
-from seviz.tables.columns import COUNT, OMEGA, Ranges
+from seviz.tables.columns import CLASSES, COUNT, KEY, OMEGA, SHARE, SPREAD, every
 from seviz.tables.intervals import check_confidence, images_and_kept, remarks_on_intervals
-from seviz.tables.specificity import DEVIATIONS, SHARES
 
 INTERVAL_CLASSES = 100
 """Up to so many classes, each of them has an interval over images by default."""
-SPECIFICITY_BY_CLASS: Ranges = {"images": COUNT, **SHARES, "low": OMEGA, "high": OMEGA, **DEVIATIONS}
 
 
+@table(
+    title="Class specificity by class",
+    caption=(
+        "How far the gates of each class stand out from those of all other images, the most distinct "
+        "classes of a block first."
+    ),
+    cost="gates",
+    columns={
+        "block": KEY,
+        **CLASSES,
+        "images": COUNT,
+        **every(SHARE, "eta_squared", "null"),
+        **every(OMEGA, "omega_squared", "low", "high"),
+        **every(SPREAD, "difference", "std_within"),
+    },
+)
 def specificity_by_class(
     run: Run,
     *,
@@ -80,15 +95,14 @@ def specificity_by_class(
     over_images = not left_out and over_images is not False
 
     def of_block(name: str) -> pd.DataFrame:
-        moments, total = moments_of(run, name, signal)
+        sample = run.sample(name, signal)
+        moments, total = sample.moments, sample.total
         seen = np.flatnonzero(moments.count)
         errors = Errors.unknown(len(moments.count))
         if over_images and kept == images and kept:
-            gates, of = kept_gates(run, name, signal)
-            labels = run.labels[of]
-            members = labels if labels.ndim == 2 else labels[:, None] == np.arange(len(run.classes))
-            fixed = labels.ndim == 1
-            errors, _ = errors_against_rest(moments, total, gates, members, sizes_fixed=fixed, seed=seed)
+            labels, fixed = sample.labels, sample.labels.ndim == 1
+            members = labels[:, None] == np.arange(len(run.classes)) if fixed else labels
+            errors, _ = errors_against_rest(moments, total, sample.gates, members, sizes_fixed=fixed, seed=seed)
         splits = [split_against_rest(moments, total, label) for label in seen]
         omega = np.array([split.omega_squared for split in splits])
         low, high = interval(

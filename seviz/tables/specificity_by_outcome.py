@@ -7,22 +7,31 @@ import pandas as pd
 
 from seviz.errors import MissingSignalError, OptionError
 from seviz.moments import Moments
-from seviz.run.sample import kept_gates, unresolved
+from seviz.registry import table
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.parallel import each
 from seviz.stats.variance import VarianceSplit, false_discovery_rate, quotient, ratio, root_or_zero, split_variance
-from seviz.tables.columns import ANY, COUNT, SHARE, Ranges
-from seviz.tables.specificity import SHARES, TEST
-
-SPECIFICITY_BY_OUTCOME: Ranges = {
-    **dict.fromkeys(("stage", "channel", "images", "right"), COUNT),
-    **dict.fromkeys(("between_classes", "between_outcomes", "within"), SHARE),
-    **SHARES,
-    **TEST,
-    "difference": ANY,  # of a channel it has a sign
-}
+from seviz.tables.columns import CHANNELS, COUNT, OMEGA, POSITIVE, SHARE, SIGNAL, every
 
 
+@table(
+    title="Right and wrong predictions",
+    caption=("Share of the variance between classes, within them between right and wrong predictions, and the rest."),
+    needs=(
+        "gates",
+        "predictions",
+    ),
+    cost="gates",
+    columns={
+        **CHANNELS,
+        **every(COUNT, "stage", "images", "right"),
+        **every(SHARE, "between_classes", "between_outcomes", "within", "null", "p", "q"),
+        "omega_squared": OMEGA,
+        "F": POSITIVE,
+        "difference": SIGNAL,
+    },
+)
 def specificity_by_outcome(
     run: Run, *, by: Literal["block", "channel"] = "block", signal: str = "excitation"
 ) -> pd.DataFrame:
@@ -72,7 +81,8 @@ def specificity_by_outcome(
     several = run.labels.ndim == 2
 
     def of_block(name: str) -> pd.DataFrame:
-        gates, rows = kept_gates(run, name, signal)
+        sample = run.sample(name, signal)
+        gates, rows = sample.gates, sample.rows
         right = run.samples["correct"].iloc[rows].to_numpy(bool)
         labels = np.zeros(len(rows), np.int64) if several else run.labels[rows]
         classes, labels = np.unique(labels, return_inverse=True)

@@ -13,7 +13,7 @@ import seviz
 from seviz.cli import main
 from seviz.figures.album import FIGURES
 from seviz.run.store import Run
-from seviz.tables.kept import OF_RUN, table_path
+from seviz.tables.kept import table_path, tables_of_run
 from tests.cli.commands import error_of, run
 
 COMMANDS = ("demo", "blocks", "zoo", "complexity", "capture", "scan", "verify", "merge", "figures", "report")
@@ -99,7 +99,7 @@ def test_demo_leaves_a_run_and_its_figures(tmp_path: Path) -> None:
     printed = re.search(r"lies between classes: ([\d.]+) at SE_2_3, .*, ([\d.]+) at SE_5_3", result.stdout)
     shares = table.set_index("block")["omega_squared"]
     assert printed.groups() == (f"{shares['SE_2_3']:.2f}", f"{shares['SE_5_3']:.2f}")
-    for name in OF_RUN:
+    for name in (name for name, table in tables_of_run().items() if not table.of_block):
         assert table_path(opened, name).is_file()
     assert result.stderr.rstrip().endswith(f"dashboard {tmp_path / 'demo'}")
 

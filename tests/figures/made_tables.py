@@ -24,7 +24,7 @@ def gates() -> pd.DataFrame:
                         "channel": np.arange(channels) * 3,
                         "mean": random.random(channels),
                         "std": random.random(channels) / 5,
-                        "count": 50,
+                        "images": 50,
                     }
                 )
             )

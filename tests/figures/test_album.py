@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from seviz.errors import MissingSignalError, OptionError, UnknownClassError
-from seviz.figures.album import FIGURES, Album, Drawing, LeftOut, one_channel, run_names
+from seviz.figures.album import FIGURES, Album, Drawing, LeftOut, run_names
 from seviz.run.store import Run
+from seviz.tables.channel_by_image import channel_by_image
 from seviz.tables.compare import compare
 from seviz.tables.kept import keep_table
 from seviz.tables.saturation import saturation
@@ -62,7 +63,7 @@ def test_figures_of_one_block_are_of_the_most_specific_one_and_its_most_specific
     means = run[block]["mean"].to_pandas()
     np.testing.assert_array_equal(heatmap, means.loc[heatmap.index, heatmap.columns])
     channels = list(specificity_by_channel(run, blocks=[block])["channel"][:3])
-    pd.testing.assert_frame_equal(found["distribution"].data, one_channel(run, block, channels[0]))
+    pd.testing.assert_frame_equal(found["distribution"].data, channel_by_image(run, block, channels[0]))
     assert list(dict.fromkeys(found["gallery"].data["channel"])) == channels
 
 
@@ -83,16 +84,16 @@ def test_data_of_several_blocks_are_one_table(run: Run) -> None:
     for one in apart.index:
         for other in apart.index:
             assert long["SE_3_1", one, other] == apart.loc[one, other]
-    assert list(found["embedding"].data) == ["block", "path", "class", "pc1", "pc2"]
+    assert list(found["embedding"].data) == ["block", "image", "path", "class", "pc1", "pc2"]
 
 
 def test_gates_of_one_channel_are_told_image_by_image(run: Run, tmp_path: Path) -> None:
-    table = one_channel(run, "SE_3_1", 4)
+    table = channel_by_image(run, "SE_3_1", 4)
     np.testing.assert_array_equal(table["excitation"], run.gates("SE_3_1")[:, 4])
     assert list(table["class"]) == list(run.samples["class"])
     labels = np.array([[True, True], [False, True], [False, False], [True, False]])
     several = make_run(tmp_path / "several", {"SE_2_1": np.arange(8).reshape(4, 2) / 10}, labels, failed=[3])
-    table = one_channel(several, "SE_2_1", 1)
+    table = channel_by_image(several, "SE_2_1", 1)
     assert list(table["class"]) == ["class0", "class1", "class1"]
     np.testing.assert_allclose(table["excitation"], [0.1, 0.1, 0.3], atol=1e-5)
 

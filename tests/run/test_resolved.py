@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seviz.run.sample import channels_of, gates_of, moments_of, unresolved
+from seviz.run.sample import unresolved
 from seviz.run.store import Run
 from seviz.stats.scaling import moderate, varies
 from tests.made_runs import make_run
@@ -21,20 +21,22 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_near_constant_channels_have_one_mean_and_do_not_vary(run: Run) -> None:
-    (moments, total), plain = moments_of(run, "SE_2_1"), run.moments("SE_2_1")
-    assert list(channels_of(run, "SE_2_1").near_constant) == [False, True, False, True]
+    sample, plain = run.sample("SE_2_1"), run.moments("SE_2_1")
+    moments, total = sample.moments, sample.total
+    assert list(run.sample("SE_2_1").channels.near_constant) == [False, True, False, True]
     for each in (moments, total):
         assert (each.m2[:, [1, 3]] == 0).all()
         assert (each.min[:, [1, 3]] == each.max[:, [1, 3]]).all()
         assert np.ptp(each.mean[:, [1, 3]], axis=0).max() == 0
     for name in ("mean", "m2", "min", "max"):
         np.testing.assert_array_equal(getattr(moments, name)[:, 0], getattr(plain, name)[:, 0])
-    np.testing.assert_array_equal(gates_of(run, "SE_2_1")[:, 1], np.full(20, np.float32(moments.mean[0, 1])))
-    np.testing.assert_array_equal(gates_of(run, "SE_2_1")[:, 0], run.gates("SE_2_1")[:, 0])
+    np.testing.assert_array_equal(run.sample("SE_2_1").gates_at()[:, 1], np.full(20, np.float32(moments.mean[0, 1])))
+    np.testing.assert_array_equal(run.sample("SE_2_1").gates_at()[:, 0], run.gates("SE_2_1")[:, 0])
 
 
 def test_a_class_that_is_near_constant_keeps_its_mean_and_does_not_vary(run: Run) -> None:
-    (moments, total), plain = moments_of(run, "SE_2_1"), run.moments("SE_2_1")
+    sample, plain = run.sample("SE_2_1"), run.moments("SE_2_1")
+    moments, total = sample.moments, sample.total
     assert moments.m2[0, 2] == 0 < plain.m2[0, 2]
     assert moments.m2[1, 2] == plain.m2[1, 2]
     np.testing.assert_array_equal(moments.mean[:, 2], plain.mean[:, 2])
@@ -43,7 +45,8 @@ def test_a_class_that_is_near_constant_keeps_its_mean_and_does_not_vary(run: Run
 
 
 def test_what_is_all_resolved_is_as_the_run_has_it(run: Run) -> None:
-    moments, total = moments_of(run, "SE_3_1")
+    sample = run.sample("SE_3_1")
+    moments, total = sample.moments, sample.total
     for ours, theirs in ((moments, run.moments("SE_3_1")), (total, run.total("SE_3_1"))):
         for name, array in ours.to_arrays().items():
             np.testing.assert_array_equal(array, theirs.to_arrays()[name])

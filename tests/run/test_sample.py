@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seviz.run.chunks import decode_gates, encode_gates
-from seviz.run.sample import in_codes, kept_gates
+from seviz.run.sample import in_codes
 from seviz.stats.ordering import by_channel, first
 from tests.made_runs import make_run
 
@@ -17,7 +17,8 @@ def test_gates_of_some_images_are_those_of_all_at_their_places(tmp_path: Path) -
     np.testing.assert_array_equal(run.gates("SE_2_1", rows=rows), every[rows])
     assert np.isnan(every[3]).all()
     assert run.gates("SE_2_1", rows=rows[:0]).shape == (0, 6)
-    found, images = kept_gates(run, "SE_2_1")
+    sample = run.sample("SE_2_1")
+    found, images = sample.gates, sample.rows
     np.testing.assert_allclose(found, gates["SE_2_1"][images], atol=8e-6)
     assert list(images) == [k for k in range(50) if k % 5 and k != 4]
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from seviz.run.sample import shared
 from seviz.stats.parallel import each, one_by_one
 from tests.made_runs import make_run
 
@@ -70,5 +69,5 @@ def test_what_is_shared_is_made_once_for_each_run(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name, {"SE_2_1": np.full((2, 1), 0.5)}, np.arange(2)) for name in ("one", "other")]
     made: list[int] = []
     for run in (*runs, *runs):
-        assert shared(run, "key", lambda: made.append(1) or len(made)) == 1 + runs.index(run)
+        assert run.shared("key", lambda: made.append(1) or len(made)) == 1 + runs.index(run)
     assert len(made) == 2

@@ -76,10 +76,10 @@ def test_blocks_of_a_run_are_aligned(tmp_path: Path) -> None:
     blocks = {"SE_2_1": x, "SE_2_2": 1 - x / 2, "SE_3_1": y, "SE_4_1": np.full((80, 3), 0.2)}
     run = make_run(tmp_path / "run", blocks, LABELS, failed=[7], kept=np.arange(80) != 20)
     table = cka(run)
-    assert list(table.columns) == ["one", "other", "cka", "debiased", "images"]
+    assert list(table.columns) == ["block", "other_block", "cka", "debiased", "images"]
     assert len(table) == 10
     assert (table["images"] == 78).all()
-    found = table.set_index(["one", "other"])
+    found = table.set_index(["block", "other_block"])
     good = ~np.isin(range(80), [7, 20])
     expected = kernel_alignment([x[good]], [y[good]])[0, 0]
     assert found.loc[("SE_2_1", "SE_2_2"), "cka"] == pytest.approx(1, abs=1e-6)
@@ -101,7 +101,7 @@ def test_runs_are_aligned_on_the_images_both_have(tmp_path: Path) -> None:
         tmp_path / "other", {"SE_5_1": x[:50] / 2, "SE_5_2": y[:50]}, LABELS[:50], kept=np.arange(50) != 1, gate="relu"
     )
     table = cka(one, other)
-    assert list(zip(table["one"], table["other"], strict=True)) == [
+    assert list(zip(table["block"], table["other_block"], strict=True)) == [
         (a, b) for a in ("SE_2_1", "SE_2_2") for b in ("SE_5_1", "SE_5_2")
     ]
     assert (table["images"] == 48).all()

@@ -48,7 +48,7 @@ def test_constant_gates_and_classes_of_one_image(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", {"SE_2_1": gates}, np.array([0, 0, 0, 1, 1, 1, 2]), classes="abc")
     table = class_pair(run, "SE_2_1", "a", "b").set_index("channel")
     assert table.index[0] == 0
-    assert table["d_prime"][0] == -np.inf
+    assert np.isnan(table["d_prime"][0])
     assert np.isnan(table["d_prime"][1])
     assert table.index[-1] == 1
     assert table["difference"][1] == 0

@@ -18,7 +18,7 @@ def test_rows_are_the_runs_moments(tiny_run: Run) -> None:
         own = moments.sel({"class": name}).isel(channel=rows["channel"].to_numpy())
         np.testing.assert_array_equal(rows["mean"], own["mean"])
         np.testing.assert_array_equal(rows["std"], own["std"])
-        assert set(rows["count"]) == {int(own["count"])}
+        assert set(rows["images"]) == {int(own["count"])}
     rest = table[table["class"] == "all classes"]
     chosen = moments["mean"].values[:, rest["channel"]]
     np.testing.assert_allclose(rest["mean"], chosen.mean(0))

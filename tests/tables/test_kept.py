@@ -1,5 +1,6 @@
 """Tables that are kept: what is written is what the function gives, and is not mistaken for another."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import pandas as pd
 import pytest
 
 from seviz.errors import MissingTableError, OptionError
+from seviz.registry import TABLES
 from seviz.run.store import Run
 from seviz.tables import kept as tables
-from seviz.tables.kept import OF_BLOCK, OF_RUN, analyse, keep_table, kept_table, table_of, table_path
+from seviz.tables.kept import analyse, keep_table, kept_table, table_of, table_path, tables_of_run
+from seviz.tables.saturation import saturation
 from seviz.tables.specificity import specificity
 from tests.made_runs import make_run
 
@@ -23,10 +26,11 @@ def run(tmp_path: Path) -> Run:
     return make_run(tmp_path / "run", gates, LABELS)
 
 
-@pytest.mark.parametrize("name", [*OF_RUN, *OF_BLOCK])
+@pytest.mark.parametrize("name", [*tables_of_run()])
 def test_what_is_kept_is_what_the_function_gives(run: Run, name: str) -> None:
-    block = {"block": "SE_3_1"} if name in OF_BLOCK else {}
-    expected = (OF_RUN | OF_BLOCK)[name](run, **block)
+    table = TABLES[name]
+    block = {"block": "SE_3_1"} if table.of_block else {}
+    expected = table.function(run, **block)
     keep_table(run, name, **block)
     kept = kept_table(run, name, **block)
     pd.testing.assert_frame_equal(kept, expected)
@@ -34,8 +38,10 @@ def test_what_is_kept_is_what_the_function_gives(run: Run, name: str) -> None:
 
 
 def test_a_kept_table_is_read_and_not_computed_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = keep_table(run, "saturation")
-    monkeypatch.setitem(tables.OF_RUN, "saturation", lambda run, signal="excitation": pytest.fail("computed again"))
+    first, sources = keep_table(run, "saturation"), tables._sources(saturation)
+    declared = replace(TABLES["saturation"], function=lambda run, **options: pytest.fail("computed again"))
+    monkeypatch.setattr(tables, "TABLES", {"saturation": declared})
+    monkeypatch.setattr(tables, "_sources", lambda function: sources)
     pd.testing.assert_frame_equal(keep_table(run, "saturation"), first)
     pd.testing.assert_frame_equal(table_of(run, "saturation"), first)
 
@@ -68,7 +74,7 @@ def test_a_damaged_table_is_computed_again(run: Run) -> None:
 
 def test_all_tables_are_kept_and_the_second_time_found(run: Run) -> None:
     first = list(analyse(run))
-    assert {done.name for done in first} == {*OF_RUN, *OF_BLOCK}
+    assert {done.name for done in first} == {*tables_of_run()}
     assert [done.block for done in first if done.name == "similarity"] == ["SE_2_1", "SE_3_1"]
     assert all(done.seconds > 0 and not done.reason for done in first)
     assert all(done.seconds == 0 for done in analyse(run))
@@ -88,7 +94,7 @@ def test_what_the_run_cannot_give_is_left_out_with_the_reason(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("nonsense", {}, "no table 'nonsense'; expected one of specificity"),
+        ("nonsense", {}, "no table 'nonsense'; expected one of agreement"),
         ("channels", {}, "channels is a table of one block: give it"),
         ("saturation", {"block": "SE_2_1"}, "saturation is a table of the whole run"),
     ],

@@ -16,7 +16,7 @@ from seviz.stats import distances as of_distances
 from seviz.stats.distances import distances, leaf_order, tree
 from seviz.stats.principal import principal_axes
 from seviz.tables.neighbour_map import neighbour_map
-from seviz.tables.principal_components import images_with_gates, principal_components
+from seviz.tables.principal_components import principal_components
 from seviz.tables.similarity import order_of_channels
 from tests.made_runs import make_run
 
@@ -101,7 +101,7 @@ def test_channels_that_move_together_lie_together_and_fixed_ones_last(tmp_path: 
 def test_images_with_gates_know_their_row(tmp_path: Path) -> None:
     x = gates()
     run = make_run(tmp_path / "run", {"SE_2_1": x}, LABELS, failed=[4, 11], kept=np.arange(30) % 3 != 0)
-    images = images_with_gates(run)
+    images = run.kept
     expected = [k for k in range(30) if k % 3 and k not in (4, 11)]
     assert images.index.tolist() == expected
     np.testing.assert_allclose(run.gates("SE_2_1")[images["row"]], x[expected], atol=1e-5)
@@ -129,7 +129,7 @@ def test_principal_components_are_sklearns(tmp_path: Path, scaled: bool) -> None
     found, expected = table[["pc1", "pc2", "pc3"]].to_numpy(), pca.transform(wanted)
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=2e-3 if scaled else 5e-5)
     np.testing.assert_allclose(table.attrs["explained_variance"], pca.explained_variance_ratio_, atol=1e-4)
-    assert list(table.columns) == ["path", "class", "pc1", "pc2", "pc3"]
+    assert list(table.columns) == ["image", "path", "class", "pc1", "pc2", "pc3"]
     assert table["path"].tolist() == [f"{k:06d}.png" for k in range(30) if k != 5]
     assert table["class"].tolist() == ["cat"] * 9 + ["dog"] * 10 + ["eel"] * 10
     assert table.attrs["remarks"] == ["1 images that failed are left out."]
@@ -145,7 +145,7 @@ def test_where_nothing_varies_nothing_is_explained(tmp_path: Path) -> None:
     none = make_run(tmp_path / "none", {"SE_2_1": np.full((30, 4), 0.3)}, LABELS, failed=range(30))
     table = principal_components(none, "SE_2_1")
     assert table.empty
-    assert list(table.columns) == ["path", "class", "pc1", "pc2"]
+    assert list(table.columns) == ["image", "path", "class", "pc1", "pc2"]
 
 
 def test_components_out_of_range_and_missing_gates_are_refused(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_neighbour_map_is_umaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "umap", umap)
     run = make_run(tmp_path / "run", {"SE_2_1": gates()}, LABELS, failed=[0])
     table = neighbour_map(run, "SE_2_1", neighbours=5, seed=1)
-    assert list(table.columns) == ["path", "class", "x", "y"]
+    assert list(table.columns) == ["image", "path", "class", "x", "y"]
     np.testing.assert_allclose(table[["x", "y"]], gates()[1:, :2], atol=1e-5)
     for neighbours in (1, 29):
         with pytest.raises(OptionError, match=f"neighbours is {neighbours}, expected at least 2 and fewer than the 29"):

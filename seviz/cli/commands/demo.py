@@ -13,7 +13,7 @@ from seviz.cli.commands.figures import draw
 from seviz.cli.reporting import progress, put, say
 from seviz.dashboard.opening import DEMO
 from seviz.report.page import write_report
-from seviz.tables.kept import OF_BLOCK, OF_RUN, analyse
+from seviz.tables.kept import analyse, tables_of_run
 from seviz.tables.specificity import specificity
 from seviz.texts import command_line
 
@@ -28,7 +28,7 @@ def command(
     shares = ", ".join(f"{table[name]:.2f} at {name}" for name in ("SE_2_3", "SE_3_4", "SE_4_6", "SE_5_3"))
     put(f"share of the gates' variance that lies between classes: {shares}")
     with progress("analyse", unit="tables") as step:  # those that the dashboard shows
-        number = len(OF_RUN) + len(OF_BLOCK) * len(run.blocks)
+        number = sum(len(run.blocks) if each.of_block else 1 for each in tables_of_run().values())
         for done, _ in enumerate(analyse(run), start=1):
             step(done, number)
     put(write_report(run, out / "report.html", tell=say))

@@ -31,7 +31,6 @@ from seviz.dashboard.tables.class_names import distinct_names
 from seviz.dashboard.thumbnails import SIDE, thumbnail, unseen
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask, offer
-from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
 from seviz.stats.selectivity import sensitivity
 from seviz.tables.channel_correlations import correlations
@@ -118,7 +117,7 @@ def _images(view: View) -> Images | None:
         return None
     with st.spinner(f"Reading the gates of {kept:,} images", show_time=True):
         gates = read_gates(run, view.block)
-    images = images_with_gates(run)
+    images = run.kept
     if images.empty:
         st.info("All images whose gates are kept failed: single images cannot be shown.", icon=":material/info:")
         return None

@@ -24,7 +24,6 @@ from seviz.dashboard.tables.excitation import (
 )
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import ask
-from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
 from seviz.tables.excitation import ALL_CLASSES, default_blocks
 
@@ -193,7 +192,7 @@ def _classes_without(run: Run, block: str, labels: Mapping[str, str], *, spread:
 
 def _images(run: Run, labels: Mapping[str, str], number: int, seed: int) -> pd.DataFrame | None:
     """The single images that are drawn; None, and why, where there are none."""
-    if images_with_gates(run).empty:
+    if run.kept.empty:
         st.info(
             "This run keeps the gates of no image, only moments of classes: their means are drawn.",
             icon=":material/info:",

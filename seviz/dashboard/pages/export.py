@@ -19,9 +19,10 @@ from seviz.dashboard.selection import choose, choose_some, values
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, offer, tell, watch
 from seviz.figures.album import Album
+from seviz.registry import TABLES
 from seviz.run.store import Run
 from seviz.tables.excitation import default_blocks
-from seviz.tables.kept import OF_BLOCK, OF_RUN, table_path
+from seviz.tables.kept import table_path, tables_of_run
 from seviz.texts import command_line, path_text, visible
 
 TITLES = {
@@ -260,7 +261,7 @@ def _tables(view: View) -> None:
         return
     names = list(dict.fromkeys(name for name, _ in kept))
     name = choose("table", "Table", names, shown=lambda each: each.replace("_", " "))
-    block = view.block if name in OF_BLOCK else ""
+    block = view.block if TABLES[name].of_block else ""
     table = read_table(run, name, **({"block": block} if block else {}))
     st.markdown(escaped(described(name)) + (f" Of {escaped(block)}, the block in the sidebar." if block else ""))
     if table is None:
@@ -286,7 +287,7 @@ def _csv_button(label: str, made: Callable[[], str | bytes], name: str, mime: st
 
 def described(name: str) -> str:
     """What a table shows: the first line of the docstring of its function."""
-    return str((OF_RUN | OF_BLOCK)[name].__doc__).strip().partition("\n")[0]
+    return str(TABLES[name].function.__doc__).strip().partition("\n")[0]
 
 
 def _compute_missing(run: Run) -> None:
@@ -308,8 +309,10 @@ def _compute_missing(run: Run) -> None:
 @st.cache_data(hash_funcs=BY_BYTES, max_entries=16, show_spinner=False)
 def _paths(path: Path, mark: str, _run: Run) -> dict[tuple[str, str], Path]:
     """Where each table of the run lies, or would, by name and block."""
-    whole = {(name, ""): table_path(_run, name) for name in OF_RUN}
-    return whole | {(name, block): table_path(_run, name, block=block) for name in OF_BLOCK for block in _run.blocks}
+    declared = tables_of_run()
+    whole = {(name, ""): table_path(_run, name) for name, table in declared.items() if not table.of_block}
+    blocks = [name for name, table in declared.items() if table.of_block]
+    return whole | {(name, block): table_path(_run, name, block=block) for name in blocks for block in _run.blocks}
 
 
 PAGE = Page(

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from seviz.dashboard.caching import BY_BYTES
 from seviz.dashboard.reading import fingerprint, read_run
-from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
 from seviz.tables.excitation import ALL_CLASSES, sampled_channels
 
@@ -115,7 +114,7 @@ def drawn_images(run: Run, labels: Mapping[str, str], number: int, seed: int) ->
         One row an image and class: class, place (from 1, among those of the class), path, sample (its row in
         `run.samples`).
     """
-    kept = images_with_gates(run)
+    kept = run.kept
     samples, of = kept.index.to_numpy(np.int64), run.labels
     frames = [pd.DataFrame({"class": [], "place": [], "path": [], "sample": []})]
     for each, label in labels.items():

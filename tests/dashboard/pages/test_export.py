@@ -13,8 +13,9 @@ from seviz.dashboard.jobs import Job, jobs
 from seviz.dashboard.pages import export
 from seviz.dashboard.pages.export import TITLES, described
 from seviz.figures.album import FIGURES
+from seviz.registry import TABLES
 from seviz.run.store import Run, open_run
-from seviz.tables.kept import OF_BLOCK, OF_RUN, kept_table, table_path
+from seviz.tables.kept import kept_table, table_path
 from tests.dashboard.drawing import Open
 from tests.made_runs import make_run
 
@@ -37,7 +38,7 @@ def test_every_figure_can_be_chosen() -> None:
 
 
 def test_every_table_says_what_it_is() -> None:
-    for name in [*OF_RUN, *OF_BLOCK]:
+    for name in TABLES:
         assert described(name).endswith(".")
 
 

@@ -17,7 +17,6 @@ from seviz.dashboard.tables.excitation import (
     read_image_gates,
 )
 from seviz.run.joining import join
-from seviz.run.sample import images_with_gates
 from seviz.run.store import Run
 from seviz.tables.excitation import ALL_CLASSES, excitation
 from seviz.tables.kept import kept_table
@@ -51,7 +50,7 @@ def test_means_are_those_of_the_analysis(planted_run: Run) -> None:
         assert mine["channel"].tolist() == theirs["channel"].tolist()
         np.testing.assert_allclose(mine["mean"], theirs["mean"], rtol=1e-6)
         np.testing.assert_allclose(mine["std"], theirs["std"], rtol=1e-5)
-        assert mine["images"].tolist() == theirs["count"].tolist()
+        assert mine["images"].tolist() == theirs["images"].tolist()
     assert found["class"].drop_duplicates().tolist() == [ALL_CLASSES, "ship", "cat"]
 
 
@@ -132,7 +131,7 @@ def test_no_class_gives_no_image(planted_run: Run) -> None:
 
 def test_gates_of_a_few_images_are_those_of_the_run(odd_run: Run) -> None:
     st.cache_data.clear()
-    images = images_with_gates(odd_run).iloc[[5, 0, 2, 6]]
+    images = odd_run.kept.iloc[[5, 0, 2, 6]]
     found = read_image_gates(odd_run, ["SE_3_1", "SE_2_1"], images.index.to_numpy())
     for block in ("SE_2_1", "SE_3_1"):
         np.testing.assert_array_equal(found[block], odd_run.gates(block)[images["row"]])
