@@ -25,7 +25,7 @@ from seviz.run.store import Run
 from seviz.tables.kept import table_of
 
 _SECTION = re.compile(r"\n\n(?=\w[\w ]*\n-{3})")
-_AS_IN = re.compile(r"As in `(\w+)`")
+_AS_IN = re.compile(r"As (?:in|of) `(\w+)`")
 _MISSING = inspect.Parameter.empty
 
 

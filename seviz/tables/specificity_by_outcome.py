@@ -42,9 +42,9 @@ def specificity_by_outcome(
     run
         A finished run that keeps gates of images, of a network whose predictions can be right.
     by
-        A row a block, or a row a channel.
+        "block" for a row a block, "channel" for a row a channel.
     signal
-        Whose variance is split.
+        Signal to analyse: excitation, squeeze or response.
 
     Returns
     -------

