@@ -25,7 +25,7 @@ from seviz.run.store import Run
 from seviz.tables.kept import table_of
 
 _SECTION = re.compile(r"\n\n(?=\w[\w ]*\n-{3})")
-_AS_IN = re.compile(r"As in `(\w+)`")
+_AS_IN = re.compile(r"As (?:in|of) `(\w+)`")
 _MISSING = inspect.Parameter.empty
 
 
@@ -69,9 +69,9 @@ def command_of(name: str) -> tuple[Callable[..., None], str]:
             always = all(_required(each, key) for each in ways.values())
             shown.append(_shown(parameter, how, told.get(key, ""), first=not shown, always=always))
     if len(ways) > 1:
-        shown.append(_parameter("by", str, typer.Option(help="rows", metavar=_listed(ways)), usual))
+        shown.append(_parameter("by", str, typer.Option(help="Rows of the table", metavar=_listed(ways)), usual))
     added: dict[str, Any] = {"as_json": (options.Json, False), "as_csv": (options.Csv, False)}
-    if "blocks" not in taken and any("block" in way.columns for way in ways.values()):
+    if not {"block", "blocks"} & taken.keys() and any("block" in way.columns for way in ways.values()):
         taken["blocks"] = Taken(hint=list[str], value=_texts)
         added["blocks"] = (options.Blocks, None)
     shown += [

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from seviz.classes import Classes
 from seviz.errors import (
@@ -192,6 +192,34 @@ class Run:
         """
         return Sample(self, block, signal)
 
+    def select(
+        self, *, correct: bool | None = None, classes: Sequence[str] | None = None, rows: ArrayLike | None = None
+    ) -> "Run":
+        """A part of the run, which every table and figure takes as a run of its own.
+
+        Its moments are those of its images, computed from the gates that the run keeps one by one; classes that are
+        there with all their images have the run's.
+
+        Parameters
+        ----------
+        correct
+            Whether the first prediction is right; by default either. Images that failed are neither.
+        classes
+            Classes by id or name, which are all that the part has; by default all.
+        rows
+            Rows of `samples`: numbers, or for each image whether it is one, (image) bool.
+
+        Raises
+        ------
+        UnknownClassError, OptionError
+            If there is no such class or row, or no image is left.
+        MissingSignalError
+            If `correct` is given and the run does not say which predictions are right.
+        """
+        from seviz.run.parts import select  # a part is a run itself
+
+        return select(self, correct=correct, classes=classes, rows=rows)
+
     def shared(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What `make` gives, kept as long as the run is: the same for each who asks, so that none may change it."""
         if key not in self._shared:
@@ -250,6 +278,23 @@ class Run:
         kept = self.samples["kept"].to_numpy(bool)
         rows = self.samples.assign(row=np.cumsum(kept) - 1)
         return rows[kept & (rows["status"] != "failed").to_numpy()]
+
+    @property
+    def right(self) -> pd.Series:
+        """Whether the first prediction is right, by row of `samples`, missing for images that failed.
+
+        Raises
+        ------
+        MissingSignalError
+            If that is known of no image.
+        """
+        right = self.samples["correct"]
+        if not right.notna().any():
+            raise MissingSignalError(
+                f"{str(self.path)!r} does not say which predictions are right: the classes of data and network do not"
+                " correspond, or all images failed; capture a data set with the network's classes"
+            )
+        return right
 
     @cached_property
     def accuracy(self) -> Accuracy | None:

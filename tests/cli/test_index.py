@@ -74,7 +74,7 @@ def test_panels_stand_in_their_order() -> None:
 def test_a_misspelt_command_is_answered_with_one_that_is_meant() -> None:
     result = run("specifcity")
     assert result.exit_code == 2
-    assert "No such command 'specifcity'. Did you mean 'specificity'?" in result.stderr
+    assert "No such command 'specifcity'. Did you mean 'specificity'" in result.stderr
 
 
 @pytest.mark.parametrize(
