@@ -56,15 +56,17 @@ def agreement(
     run
         A finished run.
     other
-        Another finished run, whose blocks are compared with those of the first over the classes, by id, of both.
+        Another finished run; then each block of `run` is compared with each block of it, over the classes (by id) of
+        both.
     metric
-        Distance between class means: "correlation" (one minus the correlation over channels) or "cosine".
+        Distance between class means, "correlation" or "cosine"; see `similarity`.
     signal
         Signal to analyse: excitation, squeeze or response.
     centred
-        Whether to subtract the mean over classes from each channel first; see `similarity`.
+        Whether the mean over classes is subtracted from each channel before distances are computed; see `similarity`.
     hierarchy
-        Class hierarchy to compare with: a CSV file of class and superclass, "cifar10" or "wordnet".
+        Class hierarchy to compare with: a CSV file of class and superclass, "cifar10" or "wordnet"; see
+        `hierarchy.hierarchy`.
     permutations
         Number of permutations of Mantel's test; 0 for none. The default takes about a minute with 1,000 classes and 16
         blocks.

@@ -32,9 +32,9 @@ def channel_by_class(run: Run, block: str, channel: int) -> pd.DataFrame:
     run
         A finished run.
     block
-        Block by name, such as SE_5_1.
+        Name of an SE block, such as SE_5_1.
     channel
-        Channel of the block, from 0.
+        Channel number, from 0.
 
     Returns
     -------

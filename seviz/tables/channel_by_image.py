@@ -28,11 +28,11 @@ def channel_by_image(run: Run, block: str, channel: int) -> pd.DataFrame:
     Parameters
     ----------
     run
-        A finished run that keeps gates of images.
+        A finished run.
     block
-        Block by name, such as SE_5_1.
+        Name of an SE block, such as SE_5_1.
     channel
-        Channel of the block, from 0.
+        Channel number, from 0.
 
     Returns
     -------

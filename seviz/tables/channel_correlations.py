@@ -29,13 +29,13 @@ def channel_correlations(run: Run, block: str, channel: int, *, images: int = 5_
     Parameters
     ----------
     run
-        A finished run that keeps gates of images.
+        A finished run.
     block
-        Block by name, such as SE_5_1.
+        Name of an SE block, such as SE_5_1.
     channel
-        Channel of the block, from 0.
+        Channel number, from 0.
     images
-        Largest number of images, evenly spaced, at least 2.
+        Greatest number of images to correlate over, evenly spread, at least 2.
 
     Returns
     -------

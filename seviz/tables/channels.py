@@ -46,11 +46,11 @@ def channels(
     run
         A finished run.
     block
-        Block by name, such as SE_5_1.
+        Name of an SE block, such as SE_5_1.
     number
-        Largest number of classes and images of each kind.
+        Greatest number of classes and images of each kind.
     only
-        Channels, from 0, in the order of the table; all by default.
+        Channel numbers, from 0, in the order of the rows; by default all.
     signal
         Signal to analyse: excitation, squeeze or response.
 

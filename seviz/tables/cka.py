@@ -37,11 +37,12 @@ def cka(
     one
         A finished run.
     other
-        Another finished run on some of the same images, matched by path; without it the blocks of one run are compared.
+        Another finished run on some of the same images, matched by their path; without it the blocks of one are
+        compared with each other.
     signal
         Signal to analyse: excitation, squeeze or response.
     images
-        Largest number of images, drawn at random.
+        Greatest number of images, drawn evenly.
     seed
         Random seed.
 

@@ -29,11 +29,11 @@ def class_pair(run: Run, block: str, one: str, other: str) -> pd.DataFrame:
     run
         A finished run.
     block
-        Block by name, such as SE_5_1.
+        Name of an SE block, such as SE_5_1.
     one
-        Class by id or name, with images in the run.
+        First class, by id or name, with images in the run.
     other
-        Class to compare with, by id or name, with images in the run.
+        Second class, by id or name, with images in the run.
 
     Returns
     -------

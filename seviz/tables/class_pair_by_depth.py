@@ -35,9 +35,9 @@ def class_pair_by_depth(run: Run, one: str, other: str) -> pd.DataFrame:
     run
         A finished run.
     one
-        Class by id or name, with images in the run.
+        First class, by id or name, with images in the run.
     other
-        Class to compare with, by id or name, with images in the run.
+        Second class, by id or name, with images in the run.
 
     Returns
     -------

@@ -51,13 +51,14 @@ def compare(
     other
         Another finished run.
     match
-        How blocks are paired: "path" (by module path, then by name), "name" or "position" (in order of depth).
+        How blocks are paired: "path", those of one module path and, of the rest, those of one name; "name", those of
+        one name; "position", those at one place in the order of depth.
     signal
         Signal to analyse: excitation, squeeze or response.
     collapse
-        Share of the other run's standard deviation below which gates have collapsed, in (0, 1).
+        Share of the other run's standard deviation below which gates count as collapsed to a constant, in (0, 1).
     confidence
-        Confidence of the intervals, in (0, 1).
+        Confidence level of the intervals, in (0, 1).
 
     Returns
     -------

@@ -41,11 +41,12 @@ def compare_by_class(
     other
         Another finished run.
     match
-        How blocks are paired: "path" (by module path, then by name), "name" or "position" (in order of depth).
+        Which blocks belong together: "path", those of one module path and, of the rest, those of one name; "name",
+        those of one name; "position", those at one place in the order of depth.
     signal
         Signal to analyse: excitation, squeeze or response.
     confidence
-        Confidence of the intervals, in (0, 1).
+        Confidence level of the intervals, in (0, 1).
 
     Returns
     -------

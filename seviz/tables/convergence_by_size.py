@@ -71,7 +71,7 @@ def convergence_by_size(
         Images per class of each sample; by default 1, 2, 5, 10, 20, 50, ... and half the size of the median class.
         Where images have several classes, each sample is a share of all images that has this size for the median class.
     repeats
-        Number of pairs of samples per size, at least 1.
+        Number of pairs of samples, at least 1.
     signal
         Signal to analyse: excitation, squeeze or response.
     seed

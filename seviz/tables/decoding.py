@@ -115,23 +115,25 @@ def decoding(
     run
         A finished run that keeps gates of images.
     signal
-        Signal to analyse: excitation, squeeze or response.
+        Signal to decode: excitation, squeeze or response.
     against
-        Signal to decode beside it, from the same images; None for none. Where the run does not hold it, it is left out
-        with a remark.
+        Second signal, decoded from the same images for comparison; by default the squeeze, from which the excitation is
+        computed: what the gates tell of the class is a part of what the squeeze tells. None for no second signal; where
+        the run does not hold it, it is left out and a remark says so.
     decoders
-        Decoders: "centroid" (nearest class mean), "logistic" (multinomial regression), "discriminant" (linear, shrunk
-        covariance). By default the centroid and the logistic regression, above 100 classes the discriminant in its
-        place.
+        Decoders: "centroid" (nearest class mean), "logistic" (multinomial regression), "discriminant" (linear, with
+        shrunk covariance); by default the centroid and the logistic regression, which above 100 classes makes way for
+        the discriminant.
     folds
         Number of cross-validation folds, at least 2. Classes with fewer images are left out.
     components
-        Number of principal components at which blocks are compared.
+        Number of principal components for decoding at equal width.
     per_class
-        Largest number of images per class, at least `folds`; by default as many as 20,000 images in all allow, or
-        10,000 up to 100 classes.
+        Greatest number of images of each class, at least `folds`; by default as many as 20,000 images in all allow, or
+        10,000 up to 100 classes. The 15,104 gates of an SE-ResNet-50 on 1,000 classes then take about 80 seconds on two
+        cores.
     classes
-        Largest number of classes, drawn at random.
+        Greatest number of classes; drawn at random where there are more.
     seed
         Random seed.
 

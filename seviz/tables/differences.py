@@ -28,9 +28,9 @@ def differences(one: Run, other: Run) -> pd.DataFrame:
     Parameters
     ----------
     one
-        A finished run.
+        A run.
     other
-        Another finished run.
+        Another run.
 
     Returns
     -------

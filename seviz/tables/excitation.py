@@ -81,11 +81,11 @@ def excitation(
     run
         A finished run.
     classes
-        Classes by id or name; by default the paper's four on ImageNet, else four of the run.
+        Classes, by id or name; by default four, the paper's on ImageNet.
     blocks
-        Blocks by name; by default the paper's six where the run has them.
+        Names of SE blocks; by default the paper's six.
     channels
-        Number of channels per block, drawn at random; or "all".
+        Number of channels of each block, drawn uniformly; or "all".
     seed
         Random seed.
 

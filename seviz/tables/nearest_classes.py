@@ -29,11 +29,11 @@ def nearest_classes(run: Run, block: str, one: str, *, number: int = 10) -> pd.D
     run
         A finished run.
     block
-        Block by name, such as SE_5_1.
+        Name of an SE block, such as SE_5_1.
     one
         Class by id or name, with images in the run.
     number
-        Largest number of classes.
+        Greatest number of classes.
 
     Returns
     -------

@@ -32,9 +32,9 @@ def neighbour_map(
     Parameters
     ----------
     run
-        A finished run that keeps gates of images.
+        A finished run that keeps the gates of images.
     block
-        Block by name, such as SE_5_1.
+        Name of an SE block, such as SE_5_1.
     signal
         Signal to analyse: excitation, squeeze or response.
     neighbours

@@ -31,15 +31,15 @@ def principal_components(
     Parameters
     ----------
     run
-        A finished run that keeps gates of images.
+        A finished run that keeps the gates of images.
     block
-        Block by name, such as SE_5_1.
+        Name of an SE block, such as SE_5_1.
     signal
         Signal to analyse: excitation, squeeze or response.
     components
         Number of components, from 1 to the number of channels.
     scaled
-        Whether to scale channels to standard deviation 1 first.
+        Whether channels are scaled to standard deviation 1 first. Without, channels that vary much dominate.
 
     Returns
     -------

@@ -41,15 +41,15 @@ def redundancy(
     run
         A finished run that keeps gates of images.
     within_classes
-        Whether to remove class means first: gates also move together because they tell the same classes apart.
+        Whether to remove what classes explain first: gates also move together because they tell the same classes apart.
     threshold
         Least absolute correlation of redundant channels, in (0, 1].
     signal
         Signal to analyse: excitation, squeeze or response.
     images
-        Largest number of images, drawn at random; or "all".
+        Greatest number of images to correlate over, drawn at random; or "all".
     seed
-        Random seed.
+        Random seed of the draw of images, and of the halves behind `entropy_rank`.
 
     Returns
     -------

@@ -42,17 +42,9 @@ def redundant_channels(
     run
         A finished run that keeps gates of images.
     block
-        Block by name, such as SE_5_1.
-    within_classes
-        Whether to remove class means first: gates also move together because they tell the same classes apart.
-    threshold
-        Least absolute correlation of redundant channels, in (0, 1].
-    signal
-        Signal to analyse: excitation, squeeze or response.
-    images
-        Largest number of images, drawn at random; or "all".
-    seed
-        Random seed.
+        Name of an SE block, such as SE_5_1.
+    within_classes, threshold, signal, images, seed
+        As of `redundancy`.
 
     Returns
     -------

@@ -39,7 +39,7 @@ def saturation_by_channel(run: Run, *, blocks: Sequence[str] | None = None, sign
     run
         A finished run.
     blocks
-        Blocks by name; all by default.
+        Names of SE blocks; by default all.
     signal
         Signal to analyse: excitation, squeeze or response.
 

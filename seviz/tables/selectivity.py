@@ -53,14 +53,14 @@ def selectivity(
     run
         A finished run.
     blocks
-        Blocks by name; all by default.
+        Names of SE blocks; by default all.
     signal
         Signal to analyse: excitation, squeeze or response.
     k
-        Number of most exciting images that precision is computed over.
+        Number of images for precision at k.
     bins
-        Number of bins of the mutual information; by default one for each four images of a class with gates, from 2 to
-        10.
+        Number of bins for the mutual information; by default one for each four images of a class with gates, at least
+        2, at most 10.
 
     Returns
     -------

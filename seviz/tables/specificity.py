@@ -65,9 +65,9 @@ def specificity(
     over_images
         Whether to compute the interval over images, for which the gates of single images are read.
     permutations
-        Number of label permutations, on at most 2,000 images drawn at random; 0 for none.
+        Number of label permutations, on the images whose gates are kept, at most 2,000 of them drawn at random.
     confidence
-        Confidence of the intervals, in (0, 1).
+        Confidence level of the intervals, in (0, 1).
     seed
         Random seed.
 

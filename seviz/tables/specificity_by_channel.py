@@ -48,13 +48,13 @@ def specificity_by_channel(
     run
         A finished run.
     blocks
-        Blocks by name; all by default.
+        Names of SE blocks; by default all.
     signal
         Signal to analyse: excitation, squeeze or response.
     against_rest
-        Class by id or name, to be set against all other images instead of class against class.
+        A class, by id or name: its images are compared with all others, instead of class with class.
     confidence
-        Confidence of the intervals, in (0, 1).
+        Confidence level of the intervals, in (0, 1).
 
     Returns
     -------

@@ -56,14 +56,14 @@ def specificity_by_class(
     run
         A finished run.
     blocks
-        Blocks by name; all by default.
+        Names of SE blocks; by default all.
     signal
         Signal to analyse: excitation, squeeze or response.
     over_images
         Whether to compute intervals, for which the gates of all images are read; by default up to 100 classes. 1,000
         classes of 50 images each take minutes.
     confidence
-        Confidence of the intervals, in (0, 1).
+        Confidence level of the intervals, in (0, 1).
     seed
         Random seed.
 

@@ -42,7 +42,7 @@ def specificity_by_outcome(
     run
         A finished run that keeps gates of images, with predictions that can be right.
     by
-        "block" for a row per block, "channel" for a row per channel.
+        "block" for a row a block, "channel" for a row a channel.
     signal
         Signal to analyse: excitation, squeeze or response.
 

@@ -55,7 +55,7 @@ def refused(*command: object, code: int = 1) -> str:
             "removing channels needs torch-pruning",
         ),
         ("captum.attr", ("attribute", "RUN", "--method", "conductance", *AGAIN), "conductance needs captum"),
-        ("umap", ("components", "RUN", BLOCK, "--umap"), "a neighbour map needs umap-learn"),
+        ("umap", ("neighbour-map", "RUN", BLOCK), "a neighbour map needs umap-learn"),
         ("nltk.corpus", ("agreement", "RUN", "--hierarchy", "wordnet"), "the hierarchy 'wordnet' needs nltk"),
     ],
 )
@@ -79,7 +79,7 @@ WRITERS: dict[str, tuple[str, ...]] = {
     "attribute": ("attribute", "RUN", "--figure", "OUT.png", *AGAIN),
     "curve": ("curve", "RUN", "-o", "OUT", *AGAIN),
     "fold": ("fold", "RUN", "-o", "OUT", *AGAIN),
-    "prune": ("prune", "RUN", "-o", "OUT", "--channels", "0.5", *AGAIN),
+    "prune": ("prune", "RUN", "-o", "OUT", "--keep-channels", "0.5", *AGAIN),
     "merge": ("merge", "RUN", "ANOTHER", "-o", "OUT"),
 }
 

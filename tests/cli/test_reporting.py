@@ -1,7 +1,6 @@
-"""Progress: a bar for a person, lines of JSON for a program."""
+"""Messages, notes and tables, as commands print them."""
 
 import io
-import json
 import sys
 import warnings
 
@@ -9,37 +8,8 @@ import pandas as pd
 import pytest
 
 from seviz.cli.printing import print_grid, print_table
-from seviz.cli.reporting import encode_all, progress, put, reported, say
+from seviz.cli.reporting import encode_all, put, reported, say
 from seviz.errors import SevizWarning
-
-
-def test_lines_of_json_where_a_program_watches(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEVIZ_PROGRESS", "json")
-    with progress("measure") as step:
-        for done in range(1, 1001):
-            step(done, 1000)
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert lines[-1] == {"progress": "measure", "done": 1000, "total": 1000}
-    assert len(lines) < 100
-
-
-def test_a_bar_else(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SEVIZ_PROGRESS", raising=False)
-    with progress("measure", unit="tables") as step:
-        step(3, 3)
-    said = capsys.readouterr().err
-    assert "measure" in said
-    assert "3/3" in said
-    assert "{" not in said
-
-
-def test_a_label_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SEVIZ_PROGRESS", raising=False)
-    with progress("[bold]x[/bold] \x1b[31m {task} \udc80") as step:
-        step(1, 1)
-    assert r"[bold]x[/bold] \x1b[31m {task} \udc80" in capsys.readouterr().err
 
 
 def test_messages_and_results_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,14 +19,11 @@ def test_messages_and_results_are_one_line_each(capsys: pytest.CaptureFixture[st
 
 
 def test_warnings_of_seviz_are_notes_and_others_are_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
-    @reported
-    def command() -> None:
-        warnings.warn("no font for \x1b", SevizWarning, stacklevel=1)
-        warnings.warn("of another library", DeprecationWarning, stacklevel=1)
-
     with warnings.catch_warnings(record=True) as others:
         warnings.simplefilter("always")
-        command()
+        with reported():
+            warnings.warn("no font for \x1b", SevizWarning, stacklevel=1)
+            warnings.warn("of another library", DeprecationWarning, stacklevel=1)
     assert capsys.readouterr().err == "note: no font for \\x1b\n"
     assert [str(each.message) for each in others] == ["of another library"]
 

@@ -77,14 +77,14 @@ def test_actions_and_summaries(tmp_path: Path, write: Write) -> None:
     write("001-remove", fold_tables())
     write("002-specialise", fold_tables(), classes=["cat", "dog"])
     pruned = {"results": results_table((0.9, 0.7), (3, 3)), "removed": removed}
-    write("003-prune", pruned, budget="0.7 of the multiply-adds remain", criterion="gate_class:cat", classes="cat")
+    write("003-prune", pruned, flops=0.7, criterion="gate_class:cat", classes="cat")
     write("004-mask", {"mean": masked_table({"l1": (0.9, 0.5)})}, criteria=["gate_mean", "l1"])
     write("mine", fold_tables(), classes="dog")
     read = read_results(tmp_path)
     assert [(action_of(each), summary(each)) for each in read] == [
         ("remove", "2 of 3 SE blocks taken out"),
         ("specialise", "2 of 3 SE blocks folded, for cat, dog"),
-        ("prune", "pruned: 0.7 of the multiply-adds remain, by gate_class, for cat"),
+        ("prune", "pruned: 0.7 of the multiply-adds kept, by gate_class, for cat"),
         ("mask", "channels masked by gate_mean, l1"),
         ("specialise", "2 of 3 SE blocks folded, for dog"),
     ]
