@@ -35,7 +35,7 @@ def cka(
     Parameters
     ----------
     one
-        A finished run.
+        A finished run that keeps the gates of images.
     other
         Another finished run on some of the same images, matched by their path; without it the blocks of one are
         compared with each other.

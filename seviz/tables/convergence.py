@@ -40,16 +40,9 @@ def convergence(
     Parameters
     ----------
     run
-        A finished run that keeps gates of images.
-    sizes
-        Images per class of each sample; by default 1, 2, 5, 10, 20, 50, ... and half the size of the median class.
-        Where images have several classes, each sample is a share of all images that has this size for the median class.
-    repeats
-        Number of pairs of samples per size, at least 1.
-    signal
-        Signal to analyse: excitation, squeeze or response.
-    seed
-        Random seed.
+        A finished run that keeps gates of images, of some if not of all.
+    sizes, repeats, signal, seed
+        As of `convergence_by_size`.
 
     Returns
     -------

@@ -68,8 +68,9 @@ def convergence_by_size(
     run
         A finished run that keeps gates of images.
     sizes
-        Images per class of each sample; by default 1, 2, 5, 10, 20, 50, ... and half the size of the median class.
-        Where images have several classes, each sample is a share of all images that has this size for the median class.
+        Images per class of each sample; by default 1, 2, 5, 10, 20, 50, ... and half of what the median class has.
+        Where images have several classes, a sample is so large a share of all images that the median class has that
+        many on average.
     repeats
         Number of pairs of samples, at least 1.
     signal

@@ -113,7 +113,7 @@ def decoding(
     Parameters
     ----------
     run
-        A finished run that keeps gates of images.
+        A finished run that keeps the gates of images.
     signal
         Signal to decode: excitation, squeeze or response.
     against

@@ -31,7 +31,7 @@ def nearest_classes(run: Run, block: str, one: str, *, number: int = 10) -> pd.D
     block
         Name of an SE block, such as SE_5_1.
     one
-        Class by id or name, with images in the run.
+        A class, by id or name, with images in the run.
     number
         Greatest number of classes.
 

@@ -38,7 +38,7 @@ def neighbour_map(
     signal
         Signal to analyse: excitation, squeeze or response.
     neighbours
-        Number of neighbours of each image, from 2 to the number of images less 1.
+        Number of neighbours of an image, from 2 to the number of images less 1.
     seed
         Random seed.
 

@@ -43,7 +43,7 @@ def redundancy(
     within_classes
         Whether to remove what classes explain first: gates also move together because they tell the same classes apart.
     threshold
-        Least absolute correlation of redundant channels, in (0, 1].
+        Absolute correlation from which two channels are redundant, in (0, 1].
     signal
         Signal to analyse: excitation, squeeze or response.
     images

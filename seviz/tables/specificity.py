@@ -63,7 +63,8 @@ def specificity(
     signal
         Signal to analyse: excitation, squeeze or response.
     over_images
-        Whether to compute the interval over images, for which the gates of single images are read.
+        Whether to give the interval over images, for which the gates of single images are read. Without it, and without
+        permutations, moments are enough: seconds for any run.
     permutations
         Number of label permutations, on the images whose gates are kept, at most 2,000 of them drawn at random.
     confidence

@@ -54,14 +54,14 @@ def specificity_by_class(
     Parameters
     ----------
     run
-        A finished run.
+        A finished run, whose images may have several classes.
     blocks
         Names of SE blocks; by default all.
     signal
         Signal to analyse: excitation, squeeze or response.
     over_images
-        Whether to compute intervals, for which the gates of all images are read; by default up to 100 classes. 1,000
-        classes of 50 images each take minutes.
+        Whether to give intervals, for which the gates of all images are read; by default for up to 100 classes. For
+        1,000 classes of 50 images each they take minutes.
     confidence
         Confidence level of the intervals, in (0, 1).
     seed

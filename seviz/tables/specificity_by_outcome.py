@@ -40,7 +40,7 @@ def specificity_by_outcome(
     Parameters
     ----------
     run
-        A finished run that keeps gates of images, with predictions that can be right.
+        A finished run that keeps gates of images, of a network whose predictions can be right.
     by
         "block" for a row a block, "channel" for a row a channel.
     signal
