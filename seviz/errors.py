@@ -2,6 +2,7 @@
 
     SevizError
     ├── OptionError               (ValueError)         an option outside its range
+    │   └── RenamedError          (TypeError)          an argument by a name or at a place that it no longer has
     ├── MissingPackageError       (ImportError)        something needs a package that is not installed
     ├── DeclarationError          (RuntimeError)       a table, figure, criterion or layout that is not well declared
     ├── ModelError
@@ -217,3 +218,7 @@ class MissingTableError(RunError, LookupError):
 
 class OptionError(SevizError, ValueError):
     """An option outside its range."""
+
+
+class RenamedError(OptionError, TypeError):
+    """An argument by a name or at a place that it no longer has."""

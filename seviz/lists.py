@@ -40,7 +40,7 @@ def split_list(given: Sequence[str] | str | None) -> list[str] | None:
         return None
     parts: list[str] = []
     for value in [given] if isinstance(given, str) else given:
-        parts += _lines_of(value) if value.startswith("@") else _fields_of(value)
+        parts += _lines_of(value) if value.startswith("@") else fields_of(value)
     return [part.strip() for part in parts if part.strip()]
 
 
@@ -59,7 +59,8 @@ def joined_list(parts: Iterable[str]) -> str:
     return file.getvalue()
 
 
-def _fields_of(value: str) -> list[str]:
+def fields_of(value: str) -> list[str]:
+    """The parts of one value with commas, as in CSV; raises OptionError if it is no CSV."""
     try:
         return [part for row in csv.reader([value], skipinitialspace=True, strict=True) for part in row]
     except csv.Error as error:

@@ -151,13 +151,20 @@ class Criterion(Declaration):
     Attributes
     ----------
     signals
-        Signals of the run that it is made from.
+        Signals of the run that it is made from; empty where no run is needed.
+    kinds
+        Kinds of channels that it scores: "gated", "inner".
     argument
-        What stands behind the colon, in words; empty where nothing does.
+        What stands behind the colon of its name: "SEED", a whole number that may be left out, given to the function as
+        `seed`; "NAME[,NAME]", classes, as `classes`; other words, text, as `argument`; empty where nothing does.
+    passes
+        Forward passes for each image that it takes, about; a pass back counts as two.
     """
 
     signals: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ("gated",)
     argument: str = ""
+    passes: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +248,30 @@ class Registry(Mapping[str, D], Generic[D]):
         base, by, _ = name.partition("_by_")
         return base if by and base in self and self.is_own(base) == self.is_own(name) else ""
 
+    def outline(self, name: str) -> D:
+        """The declaration of a member as its source states it; the module is imported when the function is called.
+
+        The parameters of the function are not in it. A member whose source states more than literals is imported.
+        """
+        source, called = "", name
+        if name in self._own:
+            source = self._file(name).read_text(encoding="utf-8")
+        elif name in self._foreign:
+            source, called = _source(self._foreign[name]) or "", self._foreign[name].attr
+        for node in ast.parse(source).body:
+            if (decorator := _decorator(node, called, self.kind)) is not None:
+                try:
+                    stated = {each.arg: ast.literal_eval(each.value) for each in decorator.keywords if each.arg}
+                except ValueError:
+                    break
+
+                def function(*args: Any, **options: Any) -> Any:
+                    return self[name].function(*args, **options)
+
+                function.__name__ = name
+                return self._made(function=function, **stated)
+        return self[name]
+
     def summary(self, name: str) -> str:
         """First line of the docstring of a member's module, read without importing it; empty where it has none."""
         return self._own[name] if name in self._own else first_line(_source(self._foreign[name]))
@@ -248,8 +279,7 @@ class Registry(Mapping[str, D], Generic[D]):
     @cached_property
     def _own(self) -> Mapping[str, str]:
         found = {}
-        folder = Path(__file__).parent.joinpath(*self._package.split(".")[1:])
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted(self._file("*").parent.glob("*.py")):
             source = path.read_text(encoding="utf-8")
             if f"\n@{self.kind}(" in source and f"\ndef {path.stem}(" in source:
                 found[path.stem] = first_line(source)
@@ -269,6 +299,9 @@ class Registry(Mapping[str, D], Generic[D]):
                 continue
             found[entry.name] = entry
         return MappingProxyType(found)
+
+    def _file(self, name: str) -> Path:
+        return Path(__file__).parent.joinpath(*self._package.split(".")[1:], f"{name}.py")
 
     def refresh(self) -> None:
         """Look again for members, after a package was installed."""
@@ -300,6 +333,14 @@ TABLES = Registry(Table, "seviz.tables")
 FIGURES = Registry(Figure, "seviz.figures")
 CRITERIA = Registry(Criterion, "seviz.compression.criteria", group="seviz.criteria")
 LAYOUTS = Registry(Layout, "seviz.capture.layouts", group="seviz.layouts")
+
+
+def _decorator(node: ast.stmt, name: str, kind: str) -> ast.Call | None:
+    """The decorator of a kind on the function of a name; None where a statement is no such function."""
+    if not isinstance(node, ast.FunctionDef) or node.name != name:
+        return None
+    calls = [each for each in node.decorator_list if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)]
+    return next((each for each in calls if isinstance(each.func, ast.Name) and each.func.id == kind), None)
 
 
 def first_line(source: str) -> str:

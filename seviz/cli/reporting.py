@@ -1,12 +1,9 @@
 """What commands share: errors become one line and an exit code, progress goes to stderr."""
 
-import json
-import os
 import sys
-import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -70,55 +67,3 @@ def encode_all(*streams: TextIO) -> None:
     for stream in streams:
         if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-
-@contextmanager
-def progress(label: str, unit: str = "images") -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr with images (or another unit), so many a second, and the time left; gives what to call each step.
-
-    With SEVIZ_PROGRESS=json in the environment, lines of JSON instead, for a program that watches.
-    """
-    if os.environ.get("SEVIZ_PROGRESS") == "json":
-        yield _lines(label)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: "object") -> Text:
-            speed = getattr(task, "finished_speed", None) or getattr(task, "speed", None)
-            return Text(f"{speed:.0f} {unit}/s" if speed else "", style="progress.data.speed")
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Speed(),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(visible(label), total=None)
-
-    def step(done: int, total: int | None) -> None:
-        bar.start()  # not before there is something to show: an error comes first, and alone
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield step
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
-def _lines(label: str) -> Callable[[int, int | None], None]:
-    """Tells the steps as lines of JSON on stderr, at most ten a second, and the last."""
-    told = 0.0
-
-    def step(done: int, total: int | None) -> None:
-        nonlocal told
-        if done == total or time.monotonic() - told > 0.1:
-            told = time.monotonic()
-            typer.echo(json.dumps({"progress": label, "done": done, "total": total}), err=True)
-
-    return step

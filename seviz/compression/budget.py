@@ -1,62 +1,12 @@
-"""How much of a network shall remain, and how few of its channels have to go for that."""
+"""How few channels have to go to keep within a budget."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
-from seviz.errors import OptionError, PruningError
-
-Quantity = Literal["flops", "parameters", "channels"]
+from seviz.errors import PruningError
+from seviz.options import Budget
 
 _CLOSE = 0.998  # of the budget: near enough to stop looking
 _STRAIGHT = 5  # guesses on a straight line, before halving
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The share of something that shall remain.
-
-    Attributes
-    ----------
-    quantity
-        "flops" are multiply-adds.
-    remaining
-        In (0, 1), of the network before.
-    """
-
-    quantity: Quantity
-    remaining: float
-
-    def scaled(self, factor: float) -> "Budget":
-        """The same with another share."""
-        return Budget(self.quantity, self.remaining * factor)
-
-
-def budget_of(*, flops: float | None = None, parameters: float | None = None, channels: float | None = None) -> Budget:
-    """Read a budget as it is given to `prune`.
-
-    Parameters
-    ----------
-    flops, parameters
-        The share that shall remain, in (0, 1).
-    channels
-        The share that shall go, in (0, 1).
-
-    Raises
-    ------
-    OptionError
-        If not exactly one is given, or it is out of range.
-    """
-    given: dict[Quantity, float | None] = {"flops": flops, "parameters": parameters, "channels": channels}
-    chosen = [(quantity, share) for quantity, share in given.items() if share is not None]
-    if len(chosen) != 1:
-        names = " and ".join(f"{quantity} {share}" for quantity, share in chosen) or "none"
-        raise OptionError(f"the budget is {names}, expected exactly one of flops, parameters and channels")
-    quantity, share = chosen[0]
-    if not 0 < share < 1:
-        what = "to remove" if quantity == "channels" else "that remains"
-        raise OptionError(f"{quantity} is {share}, expected the share {what}, between 0 and 1")
-    return Budget(quantity, 1 - share if quantity == "channels" else share)
 
 
 def fewest(cost: Callable[[int], int], most: int, budget: Budget) -> int:
@@ -77,11 +27,13 @@ def fewest(cost: Callable[[int], int], most: int, budget: Budget) -> int:
         If not even `most` removals do; says the smallest share that can be reached.
     """
     whole = cost(0)
-    wanted = budget.remaining * whole
+    wanted = budget.share * whole
+    if whole <= wanted:
+        return 0
     least = cost(most)
     if least > wanted:
         raise PruningError(
-            f"{budget.quantity} cannot come down to {budget.remaining:.1%} of the {whole:,} before: with all removed"
+            f"{budget.quantity} cannot come down to {budget.share:.1%} of the {whole:,} before: with all removed"
             f" that can be, {least / whole:.1%} remain. Give a budget from there on, a larger max_share or a smaller"
             " round_to, or prune more blocks"
         )

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seviz.compression.importance import over_mean, scores_by_block
+from seviz.compression.scored import over_mean, scores_by_block
 from seviz.errors import OptionError
 from seviz.network.gates import force_gates
 from seviz.network.networks import Network
+from seviz.renamed import renamed
 
 Scope = Literal["global", "stage", "block"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -83,30 +84,38 @@ def _stage(block: str) -> int:
     return int(found[1])
 
 
+@renamed(
+    positional="keep=, the share of the channels that stay, such as mask(network, scores, keep=0.8)",
+    fraction="keep=, the share of the channels that stay: 1 less fraction",
+)
 @contextmanager
-def mask(network: Network, scores: pd.DataFrame, fraction: float, *, scope: Scope = "global") -> Iterator[None]:
+def mask(network: Network, scores: pd.DataFrame, *, keep: float, scope: Scope = "global") -> Iterator[None]:
     """Set the gates of the least important channels to 0 in each forward pass inside the context.
 
     Parameters
     ----------
     network
         Nothing of it is changed after the context.
-    scores, fraction, scope
+    scores, scope
         As in `lowest`.
+    keep
+        Share of the channels whose gates stay as they are, in [0, 1].
 
     Raises
     ------
     OptionError
-        As in `lowest`, and if there is no such block or channel in the network.
+        As in `lowest`, if `keep` is out of its range, and if there is no such block or channel in the network.
     CompiledModelError
         If the model was compiled.
 
     Examples
     --------
-    >>> with seviz.mask(network, scores, 0.3):
+    >>> with seviz.mask(network, scores, keep=0.7):
     ...     logits = network.model(images)
     """
-    with masked(network, masked_channels(network, lowest(scores, fraction, scope=scope))):
+    if not 0 <= keep <= 1:
+        raise OptionError(f"keep is {keep}, expected the share of the channels that stay, between 0 and 1")
+    with masked(network, masked_channels(network, lowest(scores, 1 - keep, scope=scope))):
         yield
 
 
@@ -127,6 +136,7 @@ def masked_channels(network: Network, chosen: Mapping[str, NDArray[np.int64]]) -
 
 @contextmanager
 def masked(network: Network, chosen: Mapping[str, Tensor]) -> Iterator[None]:
+    """The gates of chosen channels, by block, are 0 inside the context."""
     forced = {name: dict.fromkeys(channels.tolist(), 0.0) for name, channels in chosen.items()}
     with force_gates(network.model, network.blocks, forced):
         yield

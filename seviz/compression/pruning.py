@@ -13,7 +13,7 @@ A low gate licenses the last: the channel of the stream stays, one block's share
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from seviz.compression.branches import narrow
-from seviz.compression.budget import Budget, budget_of, fewest
+from seviz.compression.budget import fewest
 from seviz.compression.coupling import cut, joined
+from seviz.compression.scored import MADE_BY, Scored, kind_of
 from seviz.compression.sites import (
     KEYS,
     Key,
@@ -42,6 +43,13 @@ from seviz.network.modes import undisturbed
 from seviz.network.networks import Network
 from seviz.network.products import tensors_in
 from seviz.network.wrappers import refuse_compiled
+from seviz.options import Budget
+from seviz.renamed import renamed
+
+FORMER = "keep_channels=, the share of the scored channels that is kept: 1 less channels, the share that went"
+"""What is written in place of `channels`."""
+_FITTING: dict[Scored, tuple[Kind, ...]] = {"gated": ("gated", "branch"), "inner": ("inner",), "stream": ("stream",)}
+"""What can go by scores of a kind, the first that fits the network."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,8 @@ class Pruned:
     ----------
     network
         A new one.
+    kind
+        What went.
     kept
         The scored channels that are left, by their numbers before: the columns of the scores without the score, and
         `now`, the number in the new network.
@@ -60,19 +70,21 @@ class Pruned:
     """
 
     network: Network
+    kind: Kind
     kept: pd.DataFrame
     parameters: int
     multiply_adds: int
 
 
+@renamed(channels=FORMER)
 def prune(
     network: Network,
     scores: pd.DataFrame,
     *,
-    kind: Kind = "gated",
+    kind: Kind | Literal["auto"] = "auto",
     flops: float | None = None,
     parameters: float | None = None,
-    channels: float | None = None,
+    keep_channels: float | None = None,
     scope: Scope = "global",
     round_to: int = 1,
     max_share: float = 0.9,
@@ -96,11 +108,11 @@ def prune(
         Blocks that are not in it keep their channels, and so do blocks of kind "gated" and "inner" whose channels
         are summed with others.
     kind
-        What goes.
-    flops, parameters
-        The share of multiply-adds or parameters that shall remain, in (0, 1).
-    channels
-        The share of the channels in `scores` that shall go, in (0, 1). Exactly one of the three is given.
+        What goes. "auto": what the scores are of; where gated channels cannot go, as in a residual stream, what the
+        branch of the block adds to them.
+    flops, parameters, keep_channels
+        Budget: the share that is kept of the multiply-adds, of the parameters, or of the channels in `scores`, in
+        (0, 1]. Exactly one of the three is given.
     scope
         "global": all layers compete, score / mean |score| of its layer; "stage": each stage loses the same share;
         "block": each layer does.
@@ -127,7 +139,7 @@ def prune(
     --------
     prune_with_record : tells also which channels are left.
     """
-    budget = budget_of(flops=flops, parameters=parameters, channels=channels)
+    budget = Budget(flops=flops, parameters=parameters, keep_channels=keep_channels)
     return prune_with_record(
         network, scores, budget, kind=kind, scope=scope, round_to=round_to, max_share=max_share
     ).network
@@ -138,7 +150,7 @@ def prune_with_record(
     scores: pd.DataFrame,
     budget: Budget,
     *,
-    kind: Kind = "gated",
+    kind: Kind | Literal["auto"] = "auto",
     scope: Scope = "global",
     round_to: int = 1,
     max_share: float = 0.9,
@@ -146,23 +158,29 @@ def prune_with_record(
     """As `prune`, and tell which of the scored channels are left."""
     _check_options(kind, scope, round_to, max_share)
     refuse_compiled(network.model)
-    scored = scored_channels(scores, kind)
-    ranking = Ranking(sites_of(network, scored, kind), scope, round_to, max_share)
+    kind, scored, sites = _fitting(network, scores, kind)
+    ranking = Ranking(sites, scope, round_to, max_share)
 
     def left(removals: int) -> int:
-        if budget.quantity == "channels":
+        if budget.quantity == "keep_channels":
             return ranking.channels_left(removals)
         model = _without(network.model, ranking.sites, ranking.rows(removals))
         if budget.quantity == "parameters":
             return sum(parameter.numel() for parameter in model.parameters())
         return _cost(model, network).multiply_adds
 
-    rows = ranking.rows(fewest(left, ranking.most, budget))
+    try:
+        rows = ranking.rows(fewest(left, ranking.most, budget))
+    except PruningError as error:
+        if kind != "branch":
+            raise
+        raise PruningError(f"{error}; by the inner channels, which {MADE_BY['inner']} scores, more can go") from error
     model = _without(network.model, ranking.sites, rows)
     cost = _cost(model, network)
     _verify(network, model)
     return Pruned(
         network=network.changed(model),
+        kind=kind,
         kept=_kept(scored, ranking.sites, rows, kind),
         parameters=cost.parameters,
         multiply_adds=cost.multiply_adds,
@@ -205,13 +223,28 @@ def pruning_table(before: Network, after: Network) -> pd.DataFrame:
 
 
 def _check_options(kind: str, scope: str, round_to: int, max_share: float) -> None:
-    for name, value, known in (("kind", kind, get_args(Kind)), ("scope", scope, get_args(Scope))):
+    for name, value, known in (("kind", kind, ("auto", *get_args(Kind))), ("scope", scope, get_args(Scope))):
         if value not in known:
             raise OptionError(f"{name} is {value!r}, expected one of {', '.join(known)}")
     if round_to < 1:
         raise OptionError(f"round_to is {round_to}, expected at least 1")
     if not 0 < max_share < 1:
         raise OptionError(f"max_share is {max_share}, expected a share between 0 and 1")
+
+
+def _fitting(
+    network: Network, scores: pd.DataFrame, kind: Kind | Literal["auto"]
+) -> tuple[Kind, dict[Key, NDArray[np.float64]], list[Site]]:
+    """What goes, its scores, and where; the first error where nothing can."""
+    first: PruningError | None = None
+    for each in _FITTING[kind_of(scores)] if kind == "auto" else (kind,):
+        scored = scored_channels(scores, each)
+        try:
+            return each, scored, sites_of(network, scored, each)
+        except PruningError as error:
+            first = first or error
+    assert first is not None  # as there is at least one kind
+    raise first
 
 
 def _without(model: nn.Module, sites: Sequence[Site], rows: Sequence[NDArray[np.int64]]) -> nn.Module:

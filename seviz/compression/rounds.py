@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from seviz.compression.budget import Budget, budget_of
-from seviz.compression.pruning import prune_with_record
+from seviz.compression.pruning import FORMER, prune_with_record
 from seviz.compression.sites import KEYS, Kind, Scope
 from seviz.errors import OptionError
 from seviz.network.complexity import complexity
 from seviz.network.networks import Network
+from seviz.options import Budget
+from seviz.renamed import renamed
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Rounds:
     agreement: pd.DataFrame
 
 
+@renamed(channels=FORMER)
 def prune_in_steps(
     network: Network,
     score: Callable[[Network], pd.DataFrame],
@@ -47,7 +49,7 @@ def prune_in_steps(
     kind: Kind = "gated",
     flops: float | None = None,
     parameters: float | None = None,
-    channels: float | None = None,
+    keep_channels: float | None = None,
     scope: Scope = "global",
     round_to: int = 1,
     max_share: float = 0.9,
@@ -63,7 +65,7 @@ def prune_in_steps(
         Scores the channels of a network, as `prune` takes them; called before the first step and after each.
     steps
         How many, at least 1. What is left falls by the same factor in each.
-    kind, flops, parameters, channels, scope, round_to
+    kind, flops, parameters, keep_channels, scope, round_to
         As in `prune`; the budget is that of the last step.
     max_share
         As in `prune`, of the channels before each step.
@@ -77,18 +79,18 @@ def prune_in_steps(
     """
     if steps < 1:
         raise OptionError(f"steps is {steps}, expected at least 1")
-    budget = budget_of(flops=flops, parameters=parameters, channels=channels)
+    budget = Budget(flops=flops, parameters=parameters, keep_channels=keep_channels)
     keys = KEYS[kind]
     networks, scores = [network], [score(network)]
     origin = scores[0][[*keys, "channel"]].assign(now=lambda table: table["channel"])
     whole = _amount(network, scores[0], budget)
     kept, agreement = [], []
     for step in range(1, steps + 1):
-        wanted = budget.remaining ** (step / steps) * whole
+        wanted = budget.share ** (step / steps) * whole
         pruned = prune_with_record(
             networks[-1],
             scores[-1],
-            Budget(budget.quantity, min(wanted / _amount(networks[-1], scores[-1], budget), 1.0)),
+            Budget(**{budget.quantity: min(wanted / _amount(networks[-1], scores[-1], budget), 1.0)}),
             kind=kind,
             scope=scope,
             round_to=round_to,
@@ -109,7 +111,7 @@ def prune_in_steps(
 
 
 def _amount(network: Network, scores: pd.DataFrame, budget: Budget) -> int:
-    if budget.quantity == "channels":
+    if budget.quantity == "keep_channels":
         return len(scores)
     cost = complexity(network.model, network.example_size, blocks={}).with_se
     return cost.multiply_adds if budget.quantity == "flops" else cost.parameters

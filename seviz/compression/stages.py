@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from seviz.compression.importance import example_of, over_mean, scores_by_block
-from seviz.compression.scored import of_kind
+from seviz.compression.importance import example_of
+from seviz.compression.scored import of_kind, over_mean, scores_by_block
 from seviz.errors import OptionError
 from seviz.network.blocks import SEBlock
 from seviz.network.flow import SUMS, Flow, flow_of
 from seviz.network.networks import Network
 
 
-def stage_importance(scores: pd.DataFrame, network: Network) -> pd.DataFrame:
+def stage_importance(network: Network, scores: pd.DataFrame) -> pd.DataFrame:
     """Score the channels of the residual stream of each stage, by all blocks that add to them.
 
     A low gate of one block licenses to drop what that block adds to a channel, not the channel: others add to it too,
@@ -27,10 +27,10 @@ def stage_importance(scores: pd.DataFrame, network: Network) -> pd.DataFrame:
 
     Parameters
     ----------
+    network
+        Network that the scores are of.
     scores
         From `importance`, of all blocks.
-    network
-        That they are of.
 
     Returns
     -------

@@ -30,12 +30,12 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from seviz.capture.collect import usable_device
 from seviz.capture.engines import apart, copy_of, frozen, random_images, tolerance_of
 from seviz.errors import EngineError, OptionError
-from seviz.experiments.evaluation import Progress
 from seviz.network.axes import is_input_size, of_image, sizes_in_words
 from seviz.network.dtype import as_taken, dtype_of
 from seviz.network.networks import Network
 from seviz.network.products import tensors_in
 from seviz.network.wrappers import refuse_compiled
+from seviz.progress import Progress
 
 Mode = Literal["eager", "compiled"]
 MODES: tuple[Mode, ...] = get_args(Mode)

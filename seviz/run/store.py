@@ -1,7 +1,7 @@
 """A run on disk: create it, open it, look at it through xarray and pandas."""
 
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -32,6 +32,7 @@ from seviz.run.manifest import BlockRecord, Manifest, read_manifest
 from seviz.run.merged import moments_facts, read_moments
 from seviz.run.sample import Sample
 from seviz.run.samples import read_samples
+from seviz.showing import blocks_as_html
 
 Made = TypeVar("Made")
 _verifying = Lock()
@@ -142,6 +143,21 @@ class Run:
         data, model = self.manifest.data, self.manifest.model
         state = f"{len(self.samples)} images" if self.complete else "not finished"
         return f"<Run {str(self.path)!r}: {model.spec} on {data.spec}, {len(self.blocks)} SE blocks, {state}>"
+
+    def _repr_html_(self) -> str:
+        return blocks_as_html(repr(self)[1:-1], self.manifest.blocks)
+
+    def __len__(self) -> int:
+        """Number of SE blocks."""
+        return len(self.manifest.blocks)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the SE blocks, in order of depth."""
+        return iter(self.blocks)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an SE block of a name."""
+        return name in self.blocks
 
     @property
     def blocks(self) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ WRITERS: dict[str, tuple[str, ...]] = {
     "attribute": ("attribute", "RUN", "--figure", "OUT.png", *AGAIN),
     "curve": ("curve", "RUN", "-o", "OUT", *AGAIN),
     "fold": ("fold", "RUN", "-o", "OUT", *AGAIN),
-    "prune": ("prune", "RUN", "-o", "OUT", "--channels", "0.5", *AGAIN),
+    "prune": ("prune", "RUN", "-o", "OUT", "--keep-channels", "0.5", *AGAIN),
     "merge": ("merge", "RUN", "ANOTHER", "-o", "OUT"),
 }
 

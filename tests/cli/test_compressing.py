@@ -91,7 +91,19 @@ def test_prune_a_branch_and_tune_it(run: Path, tmp_path: Path) -> None:
         read = open_dataset("bundled").read(0).image
         assert read is not None
         read.save(images / name / "0.png")
-    options = ("--kind", "branch", "--channels", 0.2, "--criterion", "l2", "--epochs", 1, "--train", images, "--json")
+    options = (
+        "--kind",
+        "branch",
+        "--keep-channels",
+        0.8,
+        "--criterion",
+        "l2",
+        "--epochs",
+        1,
+        "--train",
+        images,
+        "--json",
+    )
     result = good("prune", run, "-o", tmp_path / "out", *options, *QUICK)
     assert "fine-tuning, epoch 1 of 1" in result.stderr
     names = [row["network"] for row in json.loads(result.stdout)]
@@ -116,7 +128,10 @@ def test_wrong_use_is_told_before_the_work_and_leaves_nothing(run: Path, tmp_pat
     refused("order is 'alphabet'", "fold", run, "-o", out, "--order", "alphabet")
     refused("no class 'unicorn' in the run", "fold", run, "-o", out, "--classes", "unicorn")
     refused("exactly one is to be given", "prune", run, "-o", out)
-    refused("exactly one is to be given", "prune", run, "-o", out, "--flops", 0.5, "--channels", 0.5)
+    refused("exactly one is to be given", "prune", run, "-o", out, "--flops", 0.5, "--keep-channels", 0.5)
+    refused(
+        "--channels 0.3, the share to remove, is --keep-channels 0.7 now", "prune", run, "-o", out, "--channels", 0.3
+    )
     refused("--epochs and --train go together", "prune", run, "-o", out, "--flops", 0.5, "--epochs", 1)
     refused("kind is 'twigs', expected auto or one of", "prune", run, "-o", out, "--flops", 0.5, "--kind", "twigs")
     refused(

@@ -73,7 +73,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "fold": ("fold", "RUN", "-o", "OUT", "--max-drop", "1", "--order", "variance", *SMALL),
     "fold, other images": ("fold", "RUN", "-o", "OUT", "--blocks", BLOCK, "--data", "MORE", *SMALL),
-    "prune": ("prune", "RUN", "-o", "OUT", "--channels", "0.3", "--kind", "inner", *SMALL),
+    "prune": ("prune", "RUN", "-o", "OUT", "--keep-channels", "0.7", "--kind", "inner", *SMALL),
     "verify": ("verify", "RUN"),
     "merge": ("merge", "RUN", "ANOTHER", "-o", "OUT"),
     "upgrade": ("upgrade", "RUN"),

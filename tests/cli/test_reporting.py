@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from seviz.cli.printing import print_grid, print_table
-from seviz.cli.reporting import encode_all, progress, put, reported, say
+from seviz.cli.reporting import encode_all, put, reported, say
 from seviz.errors import SevizWarning
+from seviz.progress import bar as progress
 
 
 def test_lines_of_json_where_a_program_watches(

@@ -32,7 +32,7 @@ OF_RUNS: dict[str, tuple[object, ...]] = {
     "intervene": QUICK,
     "attribute": QUICK,
     "fold": ("-o", "out", *SMALLER),
-    "prune": ("-o", "out", "--channels", 0.3, *SMALLER),
+    "prune": ("-o", "out", "--keep-channels", 0.7, *SMALLER),
     "curve": ("-o", "out", "--criteria", "random", "--fractions", "0.5", "--seeds", 1, *QUICK),
 }
 OF_NETWORKS: dict[str, tuple[object, ...]] = {

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 import seviz
 from seviz.capture.engines import running
-from seviz.compression.budget import Budget
 from seviz.compression.checking import check
 from seviz.compression.export import export_onnx, export_program
 from seviz.compression.folding import fold_to, foldable, remove
@@ -34,6 +33,7 @@ from seviz.experiments.latency import latency
 from seviz.network.changes import Changes, apply_changes, changes_between
 from seviz.network.complexity import complexity
 from seviz.network.networks import Network
+from seviz.options import Budget
 from seviz.run.manifest import EngineRecord
 from tests import dimensions
 from tests.dimensions import BATCHNORM, CASES, CHANNELS, CLASSES, CONVOLUTION, SIDES, ConvSE, Layout, LinearSE
@@ -128,7 +128,7 @@ def test_masked_gates_are_zero(d: int, layout: Layout) -> None:
         expected = network.model(x)
         for hook in hooks:
             hook.remove()
-        with seviz.mask(network, scores, 0.25, scope="block"):
+        with seviz.mask(network, scores, keep=0.75, scope="block"):
             found = network.model(x)
         assert not torch.allclose(network.model(x), expected, rtol=1e-3)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
@@ -181,7 +181,7 @@ def test_pruned_channels_leave_no_trace(d: int, layout: Layout, kind: Kind) -> N
     scores = pd.concat(
         [pd.DataFrame({**who, "channel": range(n), "score": random.random(n)}) for who, n in whose], ignore_index=True
     )
-    pruned = prune_with_record(network, scores, Budget("channels", 0.6), kind=kind)
+    pruned = prune_with_record(network, scores, Budget(keep_channels=0.6), kind=kind)
     made_by = {"first": {"inner": "bn1", "branch": "bn2"}, "last": {"inner": "fc1", "branch": "fc2"}}[layout][kind]
     gone = {}
     for who, n in whose:
@@ -201,7 +201,7 @@ def test_what_a_block_scales_is_pruned(d: int, layout: Layout) -> None:
     network = gated(d, layout)
     (name,) = network.blocks
     scores = pd.DataFrame({"block": name, "channel": range(8), "score": [5, 1, 8, 2, 7, 6, 3, 4]})
-    pruned = prune_with_record(network, scores, Budget("channels", 0.75), kind="gated")
+    pruned = prune_with_record(network, scores, Budget(keep_channels=0.75), kind="gated")
     gone = [1, 3] if layout == "last" else [1, 6]  # the last convolution has two groups, and each loses its lowest
     assert sorted(set(range(8)) - set(pruned.kept["channel"])) == gone
     made_by = "0" if layout == "last" else "1"
@@ -212,11 +212,11 @@ def test_what_a_block_scales_is_pruned(d: int, layout: Layout) -> None:
 def test_a_branch_with_fewer_channels_is_written_down_and_made_again(d: int, layout: Layout) -> None:
     network = wrapped(d, layout)
     scores = pd.DataFrame({"block": "SE_3_1", "channel": range(16), "score": np.arange(16.0)})
-    pruned = prune_with_record(network, scores, Budget("channels", 0.5), kind="branch").network
+    pruned = prune_with_record(network, scores, Budget(keep_channels=0.5), kind="branch").network
     again = prune_with_record(
         pruned,
         pd.DataFrame({"block": "SE_3_1", "channel": range(8), "score": np.arange(8.0)}),
-        Budget("channels", 0.5),
+        Budget(keep_channels=0.5),
         kind="branch",
     ).network
     changes = changes_between(network.model, again.model)
@@ -384,7 +384,7 @@ def test_scores_of_inner_channels_and_of_the_stream(d: int, layout: Layout) -> N
     scores = importance(network, None, "l1")
     made = network.model.get_parameter(f"unit2.{names[1]}.weight").detach().double().abs()
     np.testing.assert_allclose(scores.loc[scores["block"] == "SE_3_1", "score"], made.flatten(1).sum(1), rtol=1e-6)
-    by_stage = stage_importance(scores, network)
+    by_stage = stage_importance(network, scores)
     assert by_stage.groupby("stage")["channel"].count().to_dict() == {2: 8, 3: 16}
 
 
@@ -563,9 +563,9 @@ def test_channels_are_followed_through_other_axes(name: str) -> None:
     scores = pd.DataFrame({"block": block, "channel": range(8), "score": [5, 1, 8, 2, 7, 6, 3, 4]})
     if makes is None:
         with pytest.raises(seviz.errors.PruningError, match=f"no layers alone make the feature map of {block}"):
-            prune_with_record(network, scores, Budget("channels", 0.75))
+            prune_with_record(network, scores, Budget(keep_channels=0.75))
         return
-    pruned = prune_with_record(network, scores, Budget("channels", 0.75)).network
+    pruned = prune_with_record(network, scores, Budget(keep_channels=0.75)).network
     silent = silenced(network, {makes: [1, 3]})
     with torch.no_grad():
         torch.testing.assert_close(pruned.model(x), silent(x), rtol=1e-5, atol=1e-6)
@@ -576,7 +576,7 @@ def test_what_flattening_mixes_is_not_pruned() -> None:
     network = seviz.wrap(model, torch.randn(3, 6, 7, 3))
     scores = pd.DataFrame({"block": "SE_2_1", "channel": range(8), "score": range(8)})
     with pytest.raises(seviz.errors.PruningError, match="memory:Sequential does not run with fewer channels"):
-        prune_with_record(network, scores, Budget("channels", 0.75))
+        prune_with_record(network, scores, Budget(keep_channels=0.75))
 
 
 def test_why_a_branch_over_positions_cannot_be_narrowed() -> None:
@@ -606,5 +606,5 @@ def test_why_a_branch_over_positions_cannot_be_narrowed() -> None:
     ):
         with pytest.raises(seviz.errors.PruningError, match=reason):
             prune_with_record(
-                seviz.wrap(model.eval(), torch.zeros(size)), scores, Budget("channels", 0.5), kind="branch"
+                seviz.wrap(model.eval(), torch.zeros(size)), scores, Budget(keep_channels=0.5), kind="branch"
             )

@@ -1,4 +1,5 @@
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import torch
 import seviz
 from seviz.compression.importance import importance
 from seviz.compression.masking import check_disjoint, lowest, mask
-from seviz.errors import OptionError
+from seviz.errors import OptionError, RenamedError
 from seviz.network.networks import Network
 from tests.compression.masked_by_hand import by_hand
 
@@ -112,7 +113,7 @@ def test_masked_channels_are_zero_and_nothing_is_changed(
     with torch.no_grad():
         plain = tiny_network.model(images)
         with (
-            mask(tiny_network, scores, fraction, scope=scope),
+            mask(tiny_network, scores, keep=1 - fraction, scope=scope),
             seviz.capture_gates(tiny_network.model, tiny_network.blocks) as gates,
         ):
             masked = tiny_network.model(images)
@@ -129,16 +130,39 @@ def test_masked_channels_are_zero_and_nothing_is_changed(
 def test_an_exception_leaves_no_mask(tiny_network: Network, images: torch.Tensor) -> None:
     scores = importance(tiny_network, None, "random")
     plain = tiny_network.model(images)
-    with pytest.raises(RuntimeError, match="by hand"), mask(tiny_network, scores, 0.5):
+    with pytest.raises(RuntimeError, match="by hand"), mask(tiny_network, scores, keep=0.5):
         raise RuntimeError("by hand")
     assert torch.equal(tiny_network.model(images), plain)
 
 
+def test_keep_is_the_share_that_stays(tiny_network: Network, images: torch.Tensor) -> None:
+    scores = importance(tiny_network, None, "random:2")
+    for keep, shut in ((1.0, 0), (0.8, 7), (0.75, 9), (0.0, 36)):  # of 36 channels
+        with (
+            mask(tiny_network, scores, keep=keep),
+            seviz.capture_gates(tiny_network.model, tiny_network.blocks) as gates,
+        ):
+            tiny_network.model(images)
+        assert sum(int((gate == 0).all(0).sum()) for gate in gates.values()) == shut
+    with pytest.raises(OptionError, match=r"keep is 1\.2, expected the share of the channels that stay, between"):
+        mask(tiny_network, scores, keep=1.2).__enter__()
+
+
+def test_the_former_forms_say_the_new_one(tiny_network: Network) -> None:
+    scores = importance(tiny_network, None, "random:2")
+    wrong: Any = mask
+    message = r"mask takes 2 positional arguments and was given 3; give keep=, .* mask\(network, scores, keep=0\.8\)"
+    with pytest.raises(RenamedError, match=message):
+        wrong(tiny_network, scores, 0.2)
+    with pytest.raises(TypeError, match="mask takes no fraction any more; give keep=, the share of the channels that"):
+        wrong(tiny_network, scores, fraction=0.2)
+
+
 def test_scores_of_another_network_are_refused(tiny_network: Network) -> None:
     with pytest.raises(OptionError, match="scores has the block 'SE_9_1', which tests/tiny has not; it has SE_2_1, "):
-        mask(tiny_network, table({"SE_9_1": [0.0, 1.0]}), 0.5).__enter__()
+        mask(tiny_network, table({"SE_9_1": [0.0, 1.0]}), keep=0.5).__enter__()
     with pytest.raises(OptionError, match="scores has channel 8 of SE_2_1, expected numbers from 0 to 7"):
-        mask(tiny_network, table({"SE_2_1": [3.0] * 8 + [0.0, 3.0]}), 0.1).__enter__()
+        mask(tiny_network, table({"SE_2_1": [3.0] * 8 + [0.0, 3.0]}), keep=0.9).__enter__()
 
 
 def test_scores_and_final_images_share_none() -> None:

@@ -13,16 +13,18 @@ import torch
 from torch import nn
 
 import seviz
-from seviz.compression.budget import Budget, budget_of, fewest
+from seviz.compression.budget import fewest
 from seviz.compression.coupling import Graph
 from seviz.compression.inner import inner_scores
 from seviz.compression.pruning import prune, prune_with_record, pruning_table
 from seviz.compression.rounds import prune_in_steps
 from seviz.compression.sites import Kind, blank_image, producers_of
+from seviz.compression.stages import stage_importance
 from seviz.errors import MissingPackageError, NoSEBlocksError, OptionError, PruningError
 from seviz.network.complexity import complexity
 from seviz.network.networks import Network
 from seviz.network.spread import Spread
+from seviz.options import Budget
 
 # Each with what only it shows of which channels go together.
 CASES: dict[str, tuple[str, Kind]] = {
@@ -122,7 +124,7 @@ def test_a_pruned_network_runs_and_costs_what_was_announced(case: str) -> None:
     network = loaded(spec)
     before, whole = output(network), sum(p.numel() for p in network.model.parameters())
     scores = random_scores(network, kind)
-    pruned = prune_with_record(network, scores, Budget("parameters", 0.85), kind=kind)
+    pruned = prune_with_record(network, scores, Budget(parameters=0.85), kind=kind)
 
     assert torch.equal(before, output(network))
     after = complexity(pruned.network.model, network.input_size, blocks={}).with_se
@@ -142,7 +144,7 @@ def test_gated_channels_leave_no_trace(spec: str) -> None:
     """As if the BatchNorm gave zero where a channel went, and whatever comes after took none of it."""
     network = loaded(spec)
     scores = random_scores(network, "gated")
-    pruned = prune_with_record(network, scores, Budget("channels", 0.7))
+    pruned = prune_with_record(network, scores, Budget(keep_channels=0.7))
     silent = replace(network, model=copy.deepcopy(network.model))
     for block, channels in gone_of(scores, pruned.kept, ["block"]).items():
         for piece in producers_of(network)[block]:
@@ -157,7 +159,7 @@ def test_gated_channels_leave_no_trace(spec: str) -> None:
 def test_inner_channels_leave_no_trace(spec: str) -> None:
     network = loaded(spec)
     scores = random_scores(network, "inner")
-    pruned = prune_with_record(network, scores, Budget("channels", 0.75), kind="inner")
+    pruned = prune_with_record(network, scores, Budget(keep_channels=0.75), kind="inner")
     silent = replace(network, model=copy.deepcopy(network.model))
     for layer, channels in gone_of(scores, pruned.kept, ["block", "layer"]).items():
         silence(silent.model.get_submodule(layer.replace("conv", "bn")), channels)
@@ -168,7 +170,7 @@ def test_inner_channels_leave_no_trace(spec: str) -> None:
 def test_a_narrowed_branch_is_the_one_whose_gates_lost_inputs_and_outputs(spec: str) -> None:
     network = loaded(spec)
     scores = random_scores(network, "branch")
-    pruned = prune_with_record(network, scores, Budget("channels", 0.6), kind="branch")
+    pruned = prune_with_record(network, scores, Budget(keep_channels=0.6), kind="branch")
     silent = replace(network, model=copy.deepcopy(network.model))
     gone = gone_of(scores, pruned.kept, ["block"])
     for block, channels in gone.items():
@@ -184,9 +186,9 @@ def test_a_narrowed_branch_is_the_one_whose_gates_lost_inputs_and_outputs(spec: 
 
 def test_a_branch_is_narrowed_twice() -> None:
     network = loaded("timm/legacy_seresnet18")
-    first = prune_with_record(network, random_scores(network, "branch"), Budget("channels", 0.7), kind="branch")
+    first = prune_with_record(network, random_scores(network, "branch"), Budget(keep_channels=0.7), kind="branch")
     second = prune_with_record(
-        first.network, random_scores(first.network, "branch", seed=1), Budget("channels", 0.7), kind="branch"
+        first.network, random_scores(first.network, "branch", seed=1), Budget(keep_channels=0.7), kind="branch"
     )
     silent = replace(network, model=copy.deepcopy(network.model))
     both = first.kept.rename(columns={"now": "then"}).merge(
@@ -203,7 +205,7 @@ def test_the_lowest_scores_go_first() -> None:
     network = loaded("timm/mobilenetv3_small_100")
     scores = random_scores(network, "gated")
     for scope in ("global", "stage", "block"):
-        kept = prune_with_record(network, scores, Budget("channels", 0.6), scope=scope).kept  # type: ignore[arg-type]
+        kept = prune_with_record(network, scores, Budget(keep_channels=0.6), scope=scope).kept  # type: ignore[arg-type]
         both = scores.merge(kept, on=["block", "channel"], how="left")
         both["relative"] = both["score"] / both.groupby("block")["score"].transform("mean")
         stays = both["now"].notna()
@@ -235,7 +237,7 @@ def test_it_is_what_torch_pruning_removes_by_itself() -> None:
         model, (blank_image(network),), Given(), pruning_ratio=0.25, ignored_layers=[model.classifier]
     )
     pruner.step()
-    ours = prune_with_record(network, scores, Budget("channels", 0.75), scope="block")
+    ours = prune_with_record(network, scores, Budget(keep_channels=0.75), scope="block")
     # Its pruner rounds up in each layer, ours over all.
     assert ours.parameters == pytest.approx(sum(p.numel() for p in model.parameters()), rel=0.01)
     for module, name in producer.items():
@@ -246,7 +248,7 @@ def test_it_is_what_torch_pruning_removes_by_itself() -> None:
 def test_a_budget_is_kept_and_used(quantity: Any) -> None:
     network = loaded("timm/regnety_002")
     before = complexity(network.model, network.input_size, blocks={}).with_se
-    pruned = prune_with_record(network, random_scores(network, "gated"), Budget(quantity, 0.75))
+    pruned = prune_with_record(network, random_scores(network, "gated"), Budget(**{quantity: 0.75}))
     share = {
         "flops": pruned.multiply_adds / before.multiply_adds,
         "parameters": pruned.parameters / before.parameters,
@@ -257,7 +259,7 @@ def test_a_budget_is_kept_and_used(quantity: Any) -> None:
 def test_widths_are_rounded() -> None:
     network = loaded("timm/efficientnet_b0")
     scores = random_scores(network, "gated")
-    pruned = prune(network, scores, channels=0.4, round_to=8)
+    pruned = prune(network, scores, keep_channels=0.6, round_to=8)
     widths = {name: block.channels for name, block in network.blocks.items()}
     left = {name: block.channels for name, block in pruned.blocks.items()}
     assert all(left[name] % 8 == 0 or left[name] == widths[name] for name in left)
@@ -267,7 +269,7 @@ def test_widths_are_rounded() -> None:
 def test_groups_lose_as_many_channels_each() -> None:
     network = loaded("timm/legacy_seresnext26_32x4d")
     scores = random_scores(network, "inner")
-    kept = prune_with_record(network, scores, Budget("channels", 0.75), kind="inner").kept
+    kept = prune_with_record(network, scores, Budget(keep_channels=0.75), kind="inner").kept
     for layer, rows in kept.groupby("layer"):
         convolution = network.model.get_submodule(layer)
         width = convolution.out_channels // convolution.groups
@@ -278,7 +280,7 @@ def test_no_layer_loses_more_than_its_share() -> None:
     network = loaded("timm/legacy_seresnet18")
     scores = random_scores(network, "inner")
     scores.loc[scores["block"] != "SE_2_1", "score"] += 1000  # so that nearly half of SE_2_1 would go first
-    kept = prune_with_record(network, scores, Budget("channels", 0.9), kind="inner", max_share=0.25).kept
+    kept = prune_with_record(network, scores, Budget(keep_channels=0.9), kind="inner", max_share=0.25).kept
     assert (kept["block"] == "SE_2_1").sum() == 48
 
 
@@ -287,7 +289,7 @@ def test_frozen_layers_stay_frozen() -> None:
     model = copy.deepcopy(network.model)
     model.conv_stem.requires_grad_(False)
     model.blocks[0].requires_grad_(False)
-    pruned = prune(replace(network, model=model), random_scores(network, "gated"), channels=0.3)
+    pruned = prune(replace(network, model=model), random_scores(network, "gated"), keep_channels=0.7)
     for (name, old), (_, new) in zip(model.named_parameters(), pruned.model.named_parameters(), strict=True):
         assert old.requires_grad == new.requires_grad, name
 
@@ -295,13 +297,13 @@ def test_frozen_layers_stay_frozen() -> None:
 def test_the_table_tells_what_was_removed() -> None:
     network = loaded("timm/legacy_seresnet18")
     scores = random_scores(network, "branch")
-    pruned = prune_with_record(network, scores, Budget("channels", 0.6), kind="branch")
+    pruned = prune_with_record(network, scores, Budget(keep_channels=0.6), kind="branch")
     table = pruning_table(network, pruned.network).set_index("block")
     assert list(table.index) == list(network.blocks)
     assert table["channels_before"].tolist() == [64, 64, 128, 128, 256, 256, 512, 512]
     assert table["channels_after"].to_dict() == pruned.kept["block"].value_counts().to_dict()
     assert table["inner_before"].equals(table["inner_after"].rename("inner_before"))
-    inner = prune_with_record(network, random_scores(network, "inner"), Budget("channels", 0.6), kind="inner")
+    inner = prune_with_record(network, random_scores(network, "inner"), Budget(keep_channels=0.6), kind="inner")
     table = pruning_table(network, inner.network).set_index("block")
     assert table["inner_after"].to_dict() == inner.kept["block"].value_counts().to_dict()
     assert table["stage"].tolist() == [2, 2, 3, 3, 4, 4, 5, 5]
@@ -369,11 +371,11 @@ def test_steps_measure_anew_and_keep_track() -> None:
 def test_agreement_of_scores_that_are_all_equal_is_unknown() -> None:
     network = loaded("timm/legacy_seresnet18")
     rounds = prune_in_steps(
-        network, lambda net: random_scores(net, "inner").assign(score=1.0), steps=1, kind="inner", channels=0.2
+        network, lambda net: random_scores(net, "inner").assign(score=1.0), steps=1, kind="inner", keep_channels=0.8
     )
     assert rounds.agreement["spearman"].isna().all()
     with pytest.raises(OptionError, match="steps is 0, expected at least 1"):
-        prune_in_steps(network, lambda net: random_scores(net, "inner"), steps=0, channels=0.2)
+        prune_in_steps(network, lambda net: random_scores(net, "inner"), steps=0, keep_channels=0.8)
 
 
 def test_a_budget_that_cannot_be_met_says_what_can() -> None:
@@ -390,14 +392,14 @@ def test_a_budget_that_cannot_be_met_says_what_can() -> None:
 def test_the_stream_is_no_gated_channel() -> None:
     network = loaded("timm/legacy_seresnet18")
     with pytest.raises(PruningError, match="summed with others, as in a residual stream; use kind inner, branch or"):
-        prune(network, random_scores(network, "gated"), channels=0.2)
+        prune(network, random_scores(network, "gated"), kind="gated", keep_channels=0.8)
     efficient = loaded("timm/efficientnet_b0")
     with pytest.raises(PruningError, match="of stage 2 are no residual stream; use kind gated"):
         prune(
             efficient,
             random_scores(efficient, "gated").query("block == 'SE_2_1'").assign(stage=2).query("channel < 32"),
             kind="stream",
-            channels=0.2,
+            keep_channels=0.8,
         )
 
 
@@ -405,20 +407,58 @@ def test_channels_that_are_summed_are_no_inner_channels() -> None:
     network = loaded("timm/legacy_seresnet18")
     table = pd.DataFrame({"block": "SE_2_1", "layer": "layer1.0.conv2", "channel": np.arange(64), "score": 1.0})
     with pytest.raises(PruningError, match=r"outputs of 'layer1\.0\.conv2' are summed with others; use kind branch"):
-        prune(network, table, kind="inner", channels=0.2)
+        prune(network, table, kind="inner", keep_channels=0.8)
+
+
+def test_what_goes_by_default_is_what_the_scores_are_of() -> None:
+    network = loaded("timm/legacy_seresnet18")  # its gated channels are summed with others
+    gated, inner = seviz.importance(network, criterion="l2"), seviz.inner_scores(network, criterion="l2")
+    for scores, kind in (
+        (gated, "branch"),
+        (inner, "inner"),
+        (stage_importance(network, gated), "stream"),
+        (random_scores(network, "gated"), "branch"),  # a table that says nothing
+    ):
+        assert prune_with_record(network, scores, Budget(keep_channels=0.8)).kind == kind
+    mobile = loaded("timm/mobilenetv3_small_100")
+    assert (
+        prune_with_record(mobile, seviz.importance(mobile, criterion="l2"), Budget(keep_channels=0.8)).kind == "gated"
+    )
+
+
+def test_scores_of_the_bundled_network_prune_it() -> None:
+    network = seviz.load("seviz/seresnet50-cifar10")
+    scores = seviz.importance(network, criterion="l2")
+    before = complexity(network.model, network.input_size, blocks={}).with_se.multiply_adds
+    smaller = seviz.prune(network, scores, flops=0.9)
+    left = complexity(smaller.model, smaller.input_size, blocks={}).with_se.multiply_adds / before
+    assert 0.89 < left <= 0.9
+    with pytest.raises(PruningError, match=r"cannot come down to 50\.0% .*; by the inner channels, which seviz"):
+        seviz.prune(network, scores, flops=0.5)
+    half = seviz.prune(network, seviz.inner_scores(network, criterion="l2"), flops=0.5)
+    assert complexity(half.model, half.input_size, blocks={}).with_se.multiply_adds <= 0.5 * before
+
+
+def test_a_budget_of_all_removes_nothing() -> None:
+    network = loaded("timm/mobilenetv3_small_100")
+    scores = seviz.importance(network, criterion="l2")
+    for budget in (Budget(flops=1), Budget(parameters=1.0), Budget(keep_channels=1.0)):
+        whole = prune_with_record(network, scores, budget)
+        assert len(whole.kept) == len(scores)
+        assert_same(whole.network, network)
 
 
 def test_what_slides_over_channels_is_refused() -> None:
     network = loaded("timm/ecaresnet26t")
     with pytest.raises(PruningError, match="slides over channels, as in ECA"):
-        prune(network, random_scores(network, "gated"), channels=0.2)
+        prune(network, random_scores(network, "gated"), keep_channels=0.8)
 
 
 def test_what_the_network_returns_stays(tiny_network: Network) -> None:
     model = nn.Sequential(*tiny_network.model.stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     network = replace(tiny_network, model=model.eval())
     with pytest.raises(PruningError, match="what the network returns"):
-        prune(network, random_scores(network, "gated").query("block == 'SE_4_1'"), channels=0.2)
+        prune(network, random_scores(network, "gated").query("block == 'SE_4_1'"), kind="gated", keep_channels=0.8)
 
 
 def test_a_block_that_is_no_module_of_its_own_has_no_branch_to_narrow() -> None:
@@ -435,21 +475,26 @@ def test_a_block_that_is_no_module_of_its_own_has_no_branch_to_narrow() -> None:
     model = nn.Sequential(Unit(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)).eval()
     network = replace(base, model=model, input_size=(3, 16, 16))
     with pytest.raises(PruningError, match="is no module of its own, from feature map to feature map"):
-        prune(network, random_scores(network, "branch"), kind="branch", channels=0.2)
-    assert prune(network, random_scores(network, "gated"), channels=0.5).model[3].in_features == 4
+        prune(network, random_scores(network, "branch"), kind="branch", keep_channels=0.8)
+    assert prune(network, random_scores(network, "gated"), keep_channels=0.5).model[3].in_features == 4
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "the budget is none, expected exactly one of flops, parameters and channels"),
-        ({"flops": 0.5, "channels": 0.5}, r"the budget is flops 0\.5 and channels 0\.5, expected exactly one"),
-        ({"flops": 1.0}, r"flops is 1\.0, expected the share that remains, between 0 and 1"),
-        ({"channels": 0.0}, r"channels is 0\.0, expected the share to remove, between 0 and 1"),
-        ({"channels": 0.5, "kind": "outer"}, "kind is 'outer', expected one of gated, inner, branch, stream"),
-        ({"channels": 0.5, "scope": "layer"}, "scope is 'layer', expected one of global, stage, block"),
-        ({"channels": 0.5, "round_to": 0}, "round_to is 0, expected at least 1"),
-        ({"channels": 0.5, "max_share": 1.0}, r"max_share is 1\.0, expected a share between 0 and 1"),
+        ({}, "the budget is none, expected exactly one of flops, parameters and keep_channels"),
+        ({"flops": 0.5, "keep_channels": 0.5}, r"the budget is flops 0\.5 and keep_channels 0\.5, expected exactly"),
+        ({"flops": 1.1}, r"flops is 1\.1, expected the share that is kept, above 0 and at most 1"),
+        ({"keep_channels": 0.0}, r"keep_channels is 0\.0, expected the share that is kept, above 0 and at most 1"),
+        ({"keep_channels": "half"}, "keep_channels is 'half', expected the share that is kept"),
+        ({"channels": 0.3}, "prune takes no channels any more; give keep_channels=, .*: 1 less channels"),
+        (
+            {"keep_channels": 0.5, "kind": "outer"},
+            "kind is 'outer', expected one of auto, gated, inner, branch",
+        ),
+        ({"keep_channels": 0.5, "scope": "layer"}, "scope is 'layer', expected one of global, stage, block"),
+        ({"keep_channels": 0.5, "round_to": 0}, "round_to is 0, expected at least 1"),
+        ({"keep_channels": 0.5, "max_share": 1.0}, r"max_share is 1\.0, expected a share between 0 and 1"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
@@ -475,23 +520,23 @@ def test_options_out_of_range_are_refused(options: dict[str, Any], message: str)
 def test_scores_of_another_form_are_refused(change: Any, message: str) -> None:
     network = loaded("timm/mobilenetv3_small_100")
     with pytest.raises(OptionError, match=message):
-        prune(network, change(random_scores(network, "gated")), channels=0.2)
+        prune(network, change(random_scores(network, "gated")), keep_channels=0.8)
 
 
 def test_scores_of_other_layers_and_stages_are_refused() -> None:
     network = loaded("timm/legacy_seresnet18")
     table = pd.DataFrame({"block": "SE_2_1", "layer": "layer1.0.bn1", "channel": np.arange(64), "score": 1.0})
     with pytest.raises(OptionError, match=r"scores have the layer 'layer1\.0\.bn1', expected a convolution"):
-        prune(network, table, kind="inner", channels=0.2)
+        prune(network, table, kind="inner", keep_channels=0.8)
     with pytest.raises(OptionError, match=r"scores have the stage 7, expected stages of the network: \[2, 3, 4, 5\]"):
-        prune(network, table.assign(stage=7), kind="stream", channels=0.2)
+        prune(network, table.assign(stage=7), kind="stream", keep_channels=0.8)
 
 
 def test_a_network_without_blocks_has_nothing_to_prune(tiny_network: Network) -> None:
     plain = replace(tiny_network, model=nn.Sequential(nn.Flatten(), nn.Linear(768, 3)).eval())
     table = pd.DataFrame({"block": "SE_2_1", "channel": [0, 1], "score": [1.0, 2.0]})
     with pytest.raises(NoSEBlocksError, match="no SE block"):
-        prune(plain, table, channels=0.2)
+        prune(plain, table, keep_channels=0.8)
 
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,18 +544,13 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = random_scores(network, "gated")
     monkeypatch.setitem(__import__("sys").modules, "torch_pruning", None)
     with pytest.raises(MissingPackageError, match=r"removing channels needs torch-pruning .* install 'seviz\[prune\]'"):
-        prune(network, scores, channels=0.2)
+        prune(network, scores, keep_channels=0.8)
 
 
 def test_the_fewest_removals_are_found() -> None:
     random = np.random.default_rng(0)
     left = 10_000 - np.concatenate([[0], np.cumsum(random.integers(0, 9, 1000))])
     for share in (0.9, 0.75, 0.65):
-        found = fewest(lambda k: int(left[k]), 1000, Budget("flops", share))
+        found = fewest(lambda k: int(left[k]), 1000, Budget(flops=share))
         assert left[found] <= share * 10_000
         assert left[found] >= 0.998 * share * 10_000 or left[found - 1] > share * 10_000
-
-
-def test_budgets_are_what_remains() -> None:
-    assert budget_of(flops=0.4) == Budget("flops", 0.4)
-    assert budget_of(channels=0.3) == Budget("channels", 0.7)

@@ -12,9 +12,9 @@ import seviz
 from seviz.capture.datasets import open_dataset
 from seviz.compression.result import Compression
 from seviz.errors import FoldingError, OptionError
-from seviz.experiments.evaluation import Progress
 from seviz.experiments.reopening import reopen_data, reopen_network
 from seviz.network.networks import Network
+from seviz.progress import Progress
 from seviz.run.parts import split_rows
 from seviz.run.store import Run
 from tests.cli.kinds_of_run import kinds as kinds
@@ -105,7 +105,8 @@ def test_channels_are_pruned(run: Run, network: Network, kinds: Path) -> None:
     assert list(table.index) == ["original", "pruned", "pruned, recalibrated", "pruned, fine-tuned"]
     assert (made.settings["kind"], made.settings["fine-tuned with"]) == ("gated", str(kinds / "more"))
     assert made.split["judged on"] == str(kinds / "else")
-    assert made.title.endswith("pruned: 0.8 of the parameters remain")
+    assert made.title.endswith("pruned: 0.8 of the parameters kept")
+    assert (made.settings["parameters"], made.settings["criterion"]) == (0.8, "l2")
     assert told[-1].startswith("fine-tuning, epoch 1 of 1: loss ")
 
 
@@ -131,7 +132,7 @@ def test_options_are_checked_before_the_work(run: Run, network: Network, kinds: 
     for make, options, message in (
         (seviz.fold_run, {"blocks": [], "count": 1}, "of blocks, count and max_drop more than one was given"),
         (seviz.fold_run, {"count": 0, "order": "variance"}, "count is 0, expected at least 1"),
-        (seviz.prune_run, {}, "of flops, parameters and channels exactly one is to be given"),
+        (seviz.prune_run, {}, "the budget is none, expected exactly one of flops, parameters and keep_channels"),
         (seviz.prune_run, {"flops": 0.5, "epochs": 1}, "epochs and train go together: so many epochs on those images"),
         (seviz.prune_run, {"flops": 0.5, "kind": "twigs"}, "kind is 'twigs', expected auto or one of gated, inner, "),
         (seviz.curve_run, {"seeds": 0}, "seeds is 0, expected at least 1"),

@@ -24,7 +24,7 @@ def scores(kind: str, network: Network) -> pd.DataFrame:
     table = seviz.importance(network, None, "l2")
     if kind == "gated":
         return table
-    return inner_scores(network, None, "l2") if kind == "inner" else stage_importance(table, network)
+    return inner_scores(network, None, "l2") if kind == "inner" else stage_importance(network, table)
 
 
 @pytest.mark.parametrize("made", KINDS)
@@ -33,13 +33,13 @@ def test_scores_carry_their_kind_and_the_wrong_one_is_named(made: str, tiny_netw
     assert table.attrs["kind"] == made
     takers: list[tuple[str, Callable[[pd.DataFrame], Any]]] = [
         ("gated", lambda t: lowest(t, 0.5)),
-        ("gated", lambda t: seviz.mask(tiny_network, t, 0.5).__enter__()),
+        ("gated", lambda t: seviz.mask(tiny_network, t, keep=0.5).__enter__()),
         ("gated", lambda t: masking_curve(tiny_network, [], {"l2": t}, fractions=[0.5])),
-        ("gated", lambda t: stage_importance(t, tiny_network)),
-        ("gated", lambda t: seviz.prune(tiny_network, t, kind="gated", channels=0.5)),
-        ("gated", lambda t: seviz.prune(tiny_network, t, kind="branch", channels=0.5)),
-        ("inner", lambda t: seviz.prune(tiny_network, t, kind="inner", channels=0.5)),
-        ("stream", lambda t: seviz.prune(tiny_network, t, kind="stream", channels=0.5)),
+        ("gated", lambda t: stage_importance(tiny_network, t)),
+        ("gated", lambda t: seviz.prune(tiny_network, t, kind="gated", keep_channels=0.5)),
+        ("gated", lambda t: seviz.prune(tiny_network, t, kind="branch", keep_channels=0.5)),
+        ("inner", lambda t: seviz.prune(tiny_network, t, kind="inner", keep_channels=0.5)),
+        ("stream", lambda t: seviz.prune(tiny_network, t, kind="stream", keep_channels=0.5)),
     ]
     for wanted, take in takers:
         if wanted == made:
@@ -73,4 +73,4 @@ def test_tables_that_say_nothing_are_taken_as_they_are(tiny_network: Network) ->
         r" Make them with seviz\.importance"
     )
     with pytest.raises(OptionError, match=message):
-        seviz.prune(tiny_network, inner[inner["block"] == "SE_3_1"], kind="gated", channels=0.5)
+        seviz.prune(tiny_network, inner[inner["block"] == "SE_3_1"], kind="gated", keep_channels=0.5)

@@ -9,7 +9,8 @@ from scipy import stats
 from torch import nn
 
 import seviz
-from seviz.compression.importance import importance, scores_by_block
+from seviz.compression.importance import importance
+from seviz.compression.scored import scores_by_block
 from seviz.compression.stages import stage_importance
 from seviz.errors import OptionError
 from seviz.network.networks import Network
@@ -44,7 +45,7 @@ def test_stage_scores_are_means_over_the_blocks_that_add_to_the_stream(tiny_netw
     network = replace(tiny_network, model=model.eval())
     assert list(network.blocks) == ["SE_2_1", "SE_2_2", "SE_2_3", "SE_3_1", "SE_4_1"]
     scores = importance(network, None, "random:5")
-    table = stage_importance(scores, network)
+    table = stage_importance(network, scores)
     assert list(table.columns) == ["stage", "channel", "score", "blocks", "agreement"]
     assert table[["stage", "channel"]].to_numpy().tolist() == [*([2, k] for k in range(8)), *([3, k] for k in range(6))]
     rows = [scores.loc[scores["block"] == f"SE_2_{k}", "score"].to_numpy() for k in (1, 2, 3)]
@@ -56,15 +57,15 @@ def test_stage_scores_are_means_over_the_blocks_that_add_to_the_stream(tiny_netw
     third = table[table["stage"] == 3]
     assert third["agreement"].isna().all()
     assert third["score"].mean() == pytest.approx(1)
-    constant = stage_importance(scores.assign(score=0.0), network)
+    constant = stage_importance(network, scores.assign(score=0.0))
     assert (constant["score"] == 0).all()
     assert constant["agreement"].isna().all()
     with pytest.raises(OptionError, match="scores lacks channels of SE_2_1, expected all 8, of every block"):
-        stage_importance(scores.iloc[1:], network)
+        stage_importance(network, scores.iloc[1:])
 
 
 def test_gates_inside_a_block_have_no_stream(tiny_network: Network) -> None:
-    table = stage_importance(importance(tiny_network, None, "random"), tiny_network)
+    table = stage_importance(tiny_network, importance(tiny_network, None, "random"))
     assert table.empty
     assert list(table.columns) == ["stage", "channel", "score", "blocks", "agreement"]
 
@@ -77,7 +78,7 @@ def test_the_bundled_network_has_a_stream_in_each_stage() -> None:
         layer = scores.loc[scores["block"] == block, "layer"].iloc[0]
         assert layer == f"{network.blocks[block].path.rpartition('.')[0]}.conv3"
         np.testing.assert_allclose(score, state[f"{layer.replace('conv', 'bn')}.weight"].abs())
-    table = stage_importance(scores, network)
+    table = stage_importance(network, scores)
     assert table.groupby("stage")["blocks"].first().to_dict() == {2: 3, 3: 4, 4: 6, 5: 3}
 
 

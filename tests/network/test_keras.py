@@ -154,7 +154,7 @@ def test_what_changes_a_copy_is_refused() -> None:
         for channel in range(block.channels)
     )
     with pytest.raises(SevizError):
-        seviz.prune(network("EfficientNet"), scores, channels=0.3)
+        seviz.prune(network("EfficientNet"), scores, keep_channels=0.7)
 
 
 def test_layers_go_by_their_names() -> None:

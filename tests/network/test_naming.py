@@ -143,13 +143,13 @@ def test_names_go_through_narrowed_branches(tmp_path: Path) -> None:
             if name in ("SE_2_3", "SE_4_1")
         ]
     )
-    pruned = prune(folded, scores, kind="branch", channels=0.4)
+    pruned = prune(folded, scores, kind="branch", keep_channels=0.6)
     expected = {name: path for name, path in whole.items() if name != "SE_2_2"}
     expected |= {name: f"{expected[name]}.block" for name in ("SE_2_3", "SE_4_1")}
     assert paths(pruned) == expected
     left = pruned.blocks["SE_2_3"].channels
     again = pd.DataFrame({"block": "SE_2_3", "channel": range(left), "score": random.random(left)})
-    twice = prune(pruned, again, kind="branch", channels=0.4)
+    twice = prune(pruned, again, kind="branch", keep_channels=0.6)
     assert paths(twice) == expected
     seviz.save(twice, tmp_path / "pruned")
     assert paths(seviz.load(str(tmp_path / "pruned"))) == expected
@@ -227,8 +227,8 @@ WITHOUT: dict[str, Callable[[Network, pd.DataFrame, Run], object]] = {
     "foldable": lambda network, scores, run: seviz.foldable(network),
     "remove": lambda network, scores, run: remove(network),
     "importance": lambda network, scores, run: seviz.importance(network, None, "random"),
-    "prune": lambda network, scores, run: prune(network, scores, channels=0.2),
-    "mask": lambda network, scores, run: seviz.mask(network, scores, 0.5).__enter__(),
+    "prune": lambda network, scores, run: prune(network, scores, keep_channels=0.8),
+    "mask": lambda network, scores, run: seviz.mask(network, scores, keep=0.5).__enter__(),
 }
 
 

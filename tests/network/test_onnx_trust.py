@@ -114,7 +114,7 @@ def test_a_gate_is_folded_and_the_network_saved(run: Run, network: Network) -> N
 def test_channels_are_masked_or_it_is_told_why_they_cannot_be_cut(network: Network) -> None:
     scores = pd.DataFrame({"block": "SE_2_1", "channel": range(CHANNELS), "score": np.arange(CHANNELS) % 4})
     x = np.random.default_rng(0).normal(size=(2, 3, 16, 16)).astype(np.float32)
-    with torch.no_grad(), seviz.mask(network, scores, 0.5):
+    with torch.no_grad(), seviz.mask(network, scores, keep=0.5):
         logits = network.model(torch.from_numpy(x)).numpy()
     (flat,) = by_onnxruntime(Path("net.onnx"), ["flat"], x)
     matrix = next(numpy_helper.to_array(each) for each in graph().graph.initializer if each.name == "matrix")

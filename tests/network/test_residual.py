@@ -15,12 +15,12 @@ from torch.nn import functional as F
 from torchvision.models.video import resnet as video
 
 import seviz
-from seviz.compression.budget import Budget
 from seviz.compression.folding import fold_to
 from seviz.compression.pruning import prune_with_record
 from seviz.errors import InsertionError, OptionError
 from seviz.network.insertion import insert_se
 from seviz.network.residual import branch_ends
+from seviz.options import Budget
 from tests import dimensions
 from tests.dimensions import BATCHNORM, CONVOLUTION
 
@@ -90,7 +90,7 @@ def test_inserted_blocks_are_folded_and_pruned(d: int) -> None:
     torch.testing.assert_close(fold_to(network, gates).model(x), by_hand(x), rtol=1e-5, atol=1e-6)
 
     scores = pd.DataFrame({"block": "SE_3_1", "channel": range(16), "score": np.arange(16.0)})
-    pruned = prune_with_record(network, scores, Budget("channels", 0.75), kind="branch").network
+    pruned = prune_with_record(network, scores, Budget(keep_channels=0.75), kind="branch").network
     silent: Any = copy.deepcopy(model)
     with torch.no_grad():
         for tensor in (silent.unit2.bn2.weight, silent.unit2.bn2.bias):

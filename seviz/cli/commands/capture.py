@@ -12,7 +12,7 @@ from seviz.capture.datasets import Dataset, open_dataset
 from seviz.capture.launch import this_launch
 from seviz.capture.specs import in_words
 from seviz.cli import options
-from seviz.cli.reporting import progress, put, say
+from seviz.cli.reporting import put, say
 from seviz.cli.settings import load, with_settings
 from seviz.cli.trusting import Trust, trusting
 from seviz.lists import HOW, split_list
@@ -98,10 +98,10 @@ def command(
 def record(network: Network, data: Dataset | str, **options: Any) -> Run:
     """Collect with a progress bar."""
     if this_launch().rank > 0:  # the first of several processes speaks for all
-        options |= {"progress": None, "tell": None}
-    with warnings.catch_warnings(), progress(network.spec) as step:
+        options |= {"progress": False, "tell": None}
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the run's remarks, which `tell` prints
-        return seviz.collect(network, data, **{"progress": step, "tell": say, **options})
+        return seviz.collect(network, data, **{"tell": say, **options})
 
 
 def _classes(run: Run) -> int:

@@ -10,8 +10,8 @@ import typer
 from seviz.cli import options
 from seviz.cli.compressing import check_before, write
 from seviz.cli.opening import network_and_run, open_data
-from seviz.cli.reporting import progress
 from seviz.cli.trusting import Trust, trusting
+from seviz.compression.criteria import known_criteria
 from seviz.compression.defaults import CRITERIA, FRACTIONS
 from seviz.compression.recipes import curve_run
 from seviz.errors import OptionError
@@ -25,7 +25,7 @@ def command(
     criteria: Annotated[
         options.Listed,
         typer.Option(
-            help=f"{HOW}, or with semicolons where one has commas of its own; also gate_effective, gate_class:cat, ...;"
+            help=f"{HOW}, or with semicolons where one has commas of its own; of {', '.join(known_criteria())};"
             f" by default {','.join(CRITERIA)}"
         ),
     ] = None,
@@ -63,7 +63,6 @@ def command(
         batch_size=batch_size,
         device=device,
         workers=workers,
-        progress=progress,
     )
     write(made, out, as_json=as_json, as_csv=as_csv)
 

@@ -10,9 +10,10 @@ import typer
 import seviz
 from seviz.cli.commands.capture import record, tell
 from seviz.cli.commands.figures import draw
-from seviz.cli.reporting import progress, put, say
+from seviz.cli.reporting import put, say
 from seviz.dashboard.opening import DEMO
-from seviz.report.page import write_report
+from seviz.progress import bar as progress
+from seviz.report.page import report
 from seviz.tables.kept import analyse, tables_of_run
 from seviz.tables.specificity import specificity
 from seviz.texts import command_line
@@ -31,7 +32,7 @@ def command(
         number = sum(len(run.blocks) if each.of_block else 1 for each in tables_of_run().values())
         for done, _ in enumerate(analyse(run), start=1):
             step(done, number)
-    put(write_report(run, out / "report.html", tell=say))
+    put(report(run, out / "report.html", tell=say))
     draw(run, out / "figures", formats=["png", "pdf"])
     say(f"to explore it in the browser: {_dashboard(out)}")
 

@@ -10,7 +10,6 @@ import typer
 from seviz.cli import options
 from seviz.cli.compressing import check_before, check_room_of, write
 from seviz.cli.opening import network_and_run, open_data
-from seviz.cli.reporting import progress
 from seviz.cli.trusting import Trust, trusting
 from seviz.compression.recipes import fold_run
 from seviz.errors import OptionError
@@ -69,6 +68,5 @@ def command(
         batch_size=batch_size,
         device=device,
         workers=workers,
-        progress=progress,
     )
     write(made, out, program=program, onnx=onnx, as_json=as_json, as_csv=as_csv)

@@ -8,13 +8,13 @@ from seviz.cli import options
 from seviz.cli.figure_files import check_figure
 from seviz.cli.opening import network_and_run, open_data
 from seviz.cli.printing import print_table
-from seviz.cli.reporting import progress
 from seviz.cli.trusting import Trust, trusting
 from seviz.errors import OptionError
 from seviz.experiments import causal
 from seviz.figures.causal import intervention_by_depth, swap_matrix
 from seviz.figures.style import save
 from seviz.lists import HOW, split_list
+from seviz.progress import bar as progress
 
 _BY_DEFAULT = ["identity", "constant", "within", "across"]
 

@@ -10,10 +10,11 @@ import typer
 from seviz.cli import options
 from seviz.cli.compressing import check_before, check_room_of, write
 from seviz.cli.opening import network_and_run, open_data
-from seviz.cli.reporting import progress, say
+from seviz.cli.reporting import say
 from seviz.cli.trusting import Trust, trusting
+from seviz.compression.criteria import known_criteria
 from seviz.compression.recipes import prune_run
-from seviz.errors import OptionError
+from seviz.errors import OptionError, RenamedError
 from seviz.lists import split_list
 
 
@@ -21,13 +22,16 @@ from seviz.lists import split_list
 def command(
     run: options.RunPath,
     out: options.Out,
-    flops: Annotated[float | None, typer.Option(help="the share of multiply-adds that shall remain")] = None,
-    parameters: Annotated[float | None, typer.Option(help="the share of parameters that shall remain")] = None,
-    channels: Annotated[float | None, typer.Option(help="the share of scored channels that shall go")] = None,
+    flops: Annotated[float | None, typer.Option(help="share of the multiply-adds to keep")] = None,
+    parameters: Annotated[float | None, typer.Option(help="share of the parameters to keep")] = None,
+    keep_channels: Annotated[float | None, typer.Option(help="share of the scored channels to keep")] = None,
+    channels: Annotated[float | None, typer.Option(hidden=True)] = None,
     kind: Annotated[
         str, typer.Option(help="what goes: gated, inner, branch or stream; auto takes gated where it fits, else inner")
     ] = "auto",
-    criterion: Annotated[str, typer.Option(help="what a channel is worth: gate_mean, taylor, l1, ...")] = "gate_mean",
+    criterion: Annotated[
+        str, typer.Option(help=f"what a channel is worth: {', '.join(known_criteria())}")
+    ] = "gate_mean",
     scope: Annotated[str, typer.Option(help="channels compete over global, stage or block")] = "global",
     round_to: Annotated[int, typer.Option(min=1, help="layers keep a multiple of this many channels")] = 1,
     max_share: Annotated[float, typer.Option(help="the most that a layer loses of its channels")] = 0.9,
@@ -52,8 +56,12 @@ def command(
     *,
     trust: Trust,
 ) -> None:
-    if sum(each is not None for each in (flops, parameters, channels)) != 1:
-        raise OptionError("of --flops, --parameters and --channels exactly one is to be given")
+    if channels is not None:
+        raise RenamedError(
+            f"--channels {channels:g}, the share to remove, is --keep-channels {1 - channels:g} now, the share to keep"
+        )
+    if sum(each is not None for each in (flops, parameters, keep_channels)) != 1:
+        raise OptionError("of --flops, --parameters and --keep-channels exactly one is to be given")
     if (epochs > 0) != (train is not None):
         raise OptionError("--epochs and --train go together: so many epochs on those images")
     check_before(out, prunes=True, onnx=onnx)
@@ -64,7 +72,7 @@ def command(
         opened,
         flops=flops,
         parameters=parameters,
-        channels=channels,
+        keep_channels=keep_channels,
         kind=kind,  # type: ignore[arg-type]
         criterion=criterion,
         scope=scope,  # type: ignore[arg-type]
@@ -82,7 +90,6 @@ def command(
         batch_size=batch_size,
         device=device,
         workers=workers,
-        progress=progress,
         tell=say,
     )
     write(made, out, program=program, onnx=onnx, as_json=as_json, as_csv=as_csv)

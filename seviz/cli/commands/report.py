@@ -8,12 +8,12 @@ import typer
 import seviz
 from seviz.cli import options
 from seviz.cli.reporting import put, say
-from seviz.report.page import write_report
+from seviz.report.page import report
 
 
 def command(
     run: options.RunPath,
-    out: Annotated[Path, typer.Option("-o", "--out", help="the file")] = Path("report.html"),
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="the file; report.html by default")] = None,
     title: Annotated[str | None, typer.Option(help="of the page; by default network and data")] = None,
 ) -> None:
-    put(write_report(seviz.open_run(run), out, title=title, tell=say))
+    put(report(seviz.open_run(run), out, title=title, tell=say))

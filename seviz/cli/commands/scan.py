@@ -12,7 +12,8 @@ from seviz.capture.specs import in_words
 from seviz.cli import options
 from seviz.cli.opening import open_data
 from seviz.cli.printing import print_grid
-from seviz.cli.reporting import progress, put, say
+from seviz.cli.reporting import put, say
+from seviz.progress import bar as progress
 from seviz.texts import path_text
 
 LISTED = 20

@@ -8,4 +8,3 @@ it beside the original, and gives a `Compression`, which can be looked at or wri
 from seviz.compression.recipes.curve import curve_run as curve_run
 from seviz.compression.recipes.fold import fold_run as fold_run
 from seviz.compression.recipes.prune import prune_run as prune_run
-from seviz.compression.recipes.study import Steps as Steps

@@ -6,15 +6,17 @@ from pathlib import Path
 import pandas as pd
 
 from seviz.compression import defaults
+from seviz.compression.criteria import Asked, Chosen, criterion_of
 from seviz.compression.curves import masking_curve
-from seviz.compression.importance import CRITERIA, importance
+from seviz.compression.importance import importance
 from seviz.compression.masking import Scope
-from seviz.compression.recipes.study import Data, Steps, Study, silent, study_of
+from seviz.compression.recipes.study import Data, Study, study_of
 from seviz.compression.result import Compression
 from seviz.compression.splitting import scoring_samples
 from seviz.errors import OptionError
 from seviz.figures.masking import damage_by_class, masking_curves
 from seviz.network.networks import Network
+from seviz.progress import Steps
 from seviz.run.store import Run
 
 
@@ -22,7 +24,7 @@ def curve_run(
     network: Network,
     run: Run,
     *,
-    criteria: Sequence[str] = defaults.CRITERIA,
+    criteria: Sequence[Asked] = defaults.CRITERIA,
     fractions: Sequence[float] = defaults.FRACTIONS,
     scope: Scope = "global",
     seeds: int = 3,
@@ -32,7 +34,7 @@ def curve_run(
     batch_size: int = 64,
     device: str = "auto",
     workers: int | None = None,
-    progress: Steps = silent,
+    progress: bool | Steps = True,
 ) -> Compression:
     """Set the channels that a criterion scores lowest to zero, more and more of them: what is left of the accuracy.
 
@@ -43,7 +45,7 @@ def curve_run(
     network, run, data, root, seed, batch_size, device, workers, progress
         As in `fold_run`.
     criteria
-        What channels are worth, as in `seviz.importance`.
+        What channels are worth, as in `seviz.importance`: names or functions.
     fractions
         Shares of the channels, in [0, 1].
     scope
@@ -70,11 +72,16 @@ def curve_run(
     """
     if seeds < 1:
         raise OptionError(f"seeds is {seeds}, expected at least 1")
+    wanted = [criterion_of(each) for each in dict.fromkeys(criteria)]
+    if twice := [each.name for k, each in enumerate(wanted) if each.name in {other.name for other in wanted[:k]}]:
+        raise OptionError(f"criteria has two functions called {twice[0]!r}, expected different names")
+    for each in wanted:
+        each.require("gated", run=True, data=True)
     study = study_of(network, run, None, data, root, seed, batch_size, device, workers, progress)
-    scores = _scores_by_seed(study, criteria, range(seed, seed + seeds))
-    with progress("mask") as step:
+    scores = _scores_by_seed(study, wanted, range(seed, seed + seeds))
+    with study.steps("mask") as step:
         curves = masking_curve(
-            network, study.split.final, scores, fractions=fractions, scope=scope, progress=step, **study.reading
+            network, study.split.final, scores, fractions=fractions, scope=scope, reading=study.told(step)
         )
     mean, by_class = study.remarked(curves.mean()), curves.by_class()
     return Compression(
@@ -88,7 +95,7 @@ def curve_run(
         settings={
             "run": run.path,
             "network": network.spec,
-            "criteria": list(criteria),
+            "criteria": [each.name for each in wanted],
             "fractions": list(fractions),
             "scope": scope,
             "seeds": seeds,
@@ -103,17 +110,18 @@ def curve_run(
     )
 
 
-def _scores_by_seed(study: Study, criteria: Sequence[str], seeds: range) -> dict[str | tuple[str, int], pd.DataFrame]:
+def _scores_by_seed(
+    study: Study, criteria: Sequence[Chosen], seeds: range
+) -> dict[str | tuple[str, int], pd.DataFrame]:
     """The scores of each criterion, for each seed where they depend on one."""
     samples = scoring_samples(study.split, list(seeds))
     scores: dict[str | tuple[str, int], pd.DataFrame] = {}
     for criterion in criteria:
-        known = CRITERIA.get(criterion.partition(":")[0])
-        fixed = known is not None and known.needs == "nothing" and criterion != "random"
-        for seed in seeds[:1] if fixed else seeds:
+        for seed in seeds[:1] if criterion.alone else seeds:
             part, images = samples[seed]
-            named = f"random:{seed}" if criterion == "random" else criterion
-            with study.steps(f"{criterion}, seed {seed}") as step:
-                table = importance(study.network, part, named, data=images, progress=step, **study.unrotated)
-            scores[criterion, seed] = table
+            with study.steps(f"{criterion.name}, seed {seed}") as step:
+                table = importance(
+                    study.network, part, criterion.seeded(seed), data=images, progress=step, **study.unrotated
+                )
+            scores[criterion.name, seed] = table
     return scores

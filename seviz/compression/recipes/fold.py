@@ -8,12 +8,13 @@ import pandas as pd
 
 from seviz.compression import folding
 from seviz.compression.planning import Gates, Order, folding_front, folding_order
-from seviz.compression.recipes.study import Data, Steps, Study, silent, study_of
+from seviz.compression.recipes.study import Data, Study, study_of
 from seviz.compression.result import Compression
 from seviz.compression.splitting import of_classes
 from seviz.errors import FoldingError, OptionError
 from seviz.figures.compression import folding_front as draw_front
 from seviz.network.networks import Network
+from seviz.progress import Steps
 from seviz.run.store import Run
 
 
@@ -35,7 +36,7 @@ def fold_run(
     batch_size: int = 64,
     device: str = "auto",
     workers: int | None = None,
-    progress: Steps = silent,
+    progress: bool | Steps = True,
 ) -> Compression:
     """Replace the gates of SE blocks by constants, folded into the weights, and measure what that costs.
 
@@ -74,7 +75,8 @@ def fold_run(
     workers
         Processes that decode images; 0 for none but this one; None chooses.
     progress
-        Called with the name of each step, such as "measure".
+        True: a bar on stderr for each step. False: none. A function: called with the name of each step, such as
+        "measure"; returns a context manager that gives what to call with images done and their number.
 
     Returns
     -------
@@ -167,11 +169,11 @@ def _chosen(
     network, parts = study.network, study.split
     choose, final = of_classes(parts.choose, study.classes), of_classes(parts.final, study.classes)
     with study.steps(f"order by {order}") as step:
-        ordered = folding_order(network, parts.run, gates, order, data=choose, progress=step, **study.reading)
+        ordered = folding_order(network, parts.run, gates, order, data=choose, reading=study.told(step))
     number = len(ordered) if count is None else count
     if max_drop is not None:
         with study.steps("choose") as step:
-            tried = folding_front(network, gates, {order: ordered}, choose, progress=step, **study.reading).table()
+            tried = folding_front(network, gates, {order: ordered}, choose, study.told(step)).table()
         fits = tried[tried["drop"] <= max_drop]
         number = 0 if fits.empty else int(fits["folded"].max())
         if not number:
@@ -181,7 +183,7 @@ def _chosen(
                 f" {least:.3g} on the {tried['images'].iloc[0]} images to choose with"
             )
     with study.steps("front") as step:
-        front = folding_front(network, gates, {order: ordered}, final, progress=step, **study.reading).table()
+        front = folding_front(network, gates, {order: ordered}, final, study.told(step)).table()
     return {name: gates[name] for name in network.blocks if name in ordered[:number]}, front
 
 

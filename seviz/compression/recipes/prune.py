@@ -8,10 +8,11 @@ import pandas as pd
 
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.compression import pruning
+from seviz.compression.criteria import Asked, Chosen, criterion_of
 from seviz.compression.importance import importance
 from seviz.compression.inner import inner_scores
 from seviz.compression.masking import Scope, check_disjoint
-from seviz.compression.recipes.study import Data, Steps, Study, silent, study_of
+from seviz.compression.recipes.study import Data, Study, study_of
 from seviz.compression.result import Compression
 from seviz.compression.sites import Kind
 from seviz.compression.splitting import files
@@ -19,20 +20,25 @@ from seviz.compression.stages import stage_importance
 from seviz.compression.tuning import fine_tune
 from seviz.errors import OptionError, PruningError
 from seviz.figures.compression import removed_by_block
+from seviz.lists import joined_list
 from seviz.network.networks import Network
 from seviz.network.trust import told
+from seviz.options import Budget
+from seviz.progress import Steps
+from seviz.renamed import renamed
 from seviz.run.store import Run
 
 
+@renamed(channels=pruning.FORMER)
 def prune_run(
     network: Network,
     run: Run,
     *,
     flops: float | None = None,
     parameters: float | None = None,
-    channels: float | None = None,
+    keep_channels: float | None = None,
     kind: Kind | Literal["auto"] = "auto",
-    criterion: str = "gate_mean",
+    criterion: Asked = "gate_mean",
     scope: Scope = "global",
     round_to: int = 1,
     max_share: float = 0.9,
@@ -48,7 +54,7 @@ def prune_run(
     batch_size: int = 64,
     device: str = "auto",
     workers: int | None = None,
-    progress: Steps = silent,
+    progress: bool | Steps = True,
     tell: Callable[[str], None] = told,
 ) -> Compression:
     """Take the channels that are worth least out of a network for good, down to a budget, and measure what that costs.
@@ -57,13 +63,13 @@ def prune_run(
     ----------
     network, run, latency, data, root, seed, batch_size, device, workers, progress
         As in `fold_run`.
-    flops, parameters, channels, scope, round_to, max_share
+    flops, parameters, keep_channels, scope, round_to, max_share
         As in `seviz.prune`; exactly one of the first three is given.
     kind
         What goes: "gated", "inner", "branch" or "stream"; "auto" takes gated where it fits, else inner.
     criterion
-        What a channel is worth, as in `seviz.importance`; of inner channels as in
-        `seviz.compression.inner.inner_scores`.
+        What a channel is worth, a name or a function, as in `seviz.importance`; of inner channels as in
+        `seviz.inner_scores`.
     recalibrate
         Estimate BatchNorm statistics anew, on the images that scores come from.
     epochs, train
@@ -96,8 +102,8 @@ def prune_run(
     --------
     >>> made = seviz.prune_run(network, run, flops=0.5)
     """
-    if sum(each is not None for each in (flops, parameters, channels)) != 1:
-        raise OptionError("of flops, parameters and channels exactly one is to be given")
+    budget = Budget(flops=flops, parameters=parameters, keep_channels=keep_channels)
+    chosen = criterion_of(criterion)
     if (epochs > 0) != (train is not None):
         raise OptionError("epochs and train go together: so many epochs on those images")
     if kind != "auto" and kind not in get_args(Kind):
@@ -106,23 +112,15 @@ def prune_run(
     images = open_dataset(train) if isinstance(train, str | Path) else train
     if images is not None:
         check_disjoint(files(images), files(study.split.final))
-    if classes and criterion == "gate_mean":  # over their images
-        criterion = f"gate_class:{','.join(classes)}"
+    if classes and chosen.name == "gate_mean":  # over their images
+        chosen = criterion_of(f"gate_class:{joined_list(classes)}")
     kinds: tuple[Kind, ...] = ("gated", "inner") if kind == "auto" else (kind,)
     for each in kinds:
         try:
-            scores = _scores(study, each, criterion)
-            smaller = pruning.prune(
-                network,
-                scores,
-                kind=each,
-                flops=flops,
-                parameters=parameters,
-                channels=channels,
-                scope=scope,
-                round_to=round_to,
-                max_share=max_share,
-            )
+            scores = _scores(study, each, chosen)
+            smaller = pruning.prune_with_record(
+                network, scores, budget, kind=each, scope=scope, round_to=round_to, max_share=max_share
+            ).network
         except PruningError as error:
             if each == kinds[-1]:
                 raise
@@ -138,25 +136,19 @@ def prune_run(
         networks["pruned, fine-tuned"] = smaller
     table, measured = study.measured(networks, latency=latency)
     removed = pruning.pruning_table(network, smaller)
-    budget = next(
-        f"{value:g} of the {name} {'go' if name == 'channels' else 'remain'}"
-        for name, value in (("multiply-adds", flops), ("parameters", parameters), ("channels", channels))
-        if value is not None
-    )
     return Compression(
         kind="prune",
         title=f"{network.spec} pruned: {budget}",
         made=(
-            f"Channels of kind {kind!r} were taken out for good, those with the least {criterion} first, until"
-            f" {budget}.",
+            f"Channels of kind {kind!r} were taken out for good, those with the least {chosen.name} first: {budget}.",
             *network.remarks,
         ),
         settings={
             "run": run.path,
             "network": network.spec,
             "kind": kind,
-            "criterion": criterion,
-            "budget": budget,
+            "criterion": chosen.name,
+            budget.quantity: budget.share,
             "scope": scope,
             "round_to": round_to,
             "max_share": max_share,
@@ -176,13 +168,12 @@ def prune_run(
     )
 
 
-def _scores(study: Study, kind: Kind, criterion: str) -> pd.DataFrame:
+def _scores(study: Study, kind: Kind, criterion: Chosen) -> pd.DataFrame:
     network, parts = study.network, study.split
-    with study.steps(f"score by {criterion}") as step:
-        if kind == "inner":
-            return inner_scores(network, parts.run, criterion, data=parts.score, progress=step, **study.reading)
-        scores = importance(network, parts.run, criterion, data=parts.score, progress=step, **study.unrotated)
-        return stage_importance(scores, network) if kind == "stream" else scores
+    with study.steps(f"score by {criterion.name}") as step:
+        make = inner_scores if kind == "inner" else importance
+        scores = make(network, parts.run, criterion, data=parts.score, progress=step, **study.unrotated)
+        return stage_importance(network, scores) if kind == "stream" else scores
 
 
 def _tuned(

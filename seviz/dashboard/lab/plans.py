@@ -6,31 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from seviz.compression.criteria import criterion_of
 from seviz.dashboard.opening import TRUST
 from seviz.errors import OptionError
+from seviz.options import Budget
+from seviz.registry import CRITERIA
 from seviz.run.store import Run
 
-CRITERIA = {
-    "gate_mean": "mean gate",
-    "gate_effective": "mean of |s·u|",
-    "gate_variance": "variance of the gate",
-    "gate_class": "mean gate over some classes",
-    "gate_between": "variance of the gate between classes",
-    "random": "random",
-    "l1": "L1 norm of the filter",
-    "l2": "L2 norm of the filter",
-    "bn_gamma": "scale of the BatchNorm",
-    "taylor": "Taylor, |s · dL/ds|",
-    "activation_mean": "mean activation",
-    "apoz": "share of activations above 0",
-    "conductance": "conductance (slow)",
-    "integrated_gradients": "integrated gradients (slow)",
-}
-"""What a channel may be worth, as in `seviz.compression.importance.CRITERIA`, which imports torch."""
-FROM_IMAGES = ("taylor", "activation_mean", "apoz", "conductance", "integrated_gradients")
-"""Those of them that need images, run through the network."""
-INNER = ("gate_mean", "gate_class", "weights", "l1", "l2", "bn_gamma", "taylor", "random")
-"""What inner channels may be worth, as in `seviz.compression.inner.INNER_CRITERIA`."""
 KINDS = {
     "auto": "what fits the network",
     "gated": "channels that SE blocks scale",
@@ -46,8 +28,6 @@ ORDERS = {
 }
 SCOPES = {"global": "all channels compete", "stage": "within each stage", "block": "within each block"}
 
-_FIXED = ("l1", "l2", "bn_gamma")  # of the weights alone: the same for every seed
-_SLOW = ("conductance", "integrated_gradients")
 _SCORE, _CHOOSE, _FINAL = 0.4, 0.2, 0.4  # as the command parts the images
 _START, _BUILDING = 15.0, 12.0  # seconds
 _SPEED = 3072 * 130.0  # input values a second, of the demo network on two cores
@@ -93,11 +73,11 @@ def plan_mask(
     criteria: Sequence[str], fractions: Sequence[str], *, scope: str, seeds: int, classes: Sequence[str] = ()
 ) -> Plan:
     """Accuracy against the share of channels masked."""
-    named = [f"gate_class:{_listed(classes)}" if each == "gate_class" else each for each in criteria]
-    options = ["--criteria", ";".join(named), "--fractions", ",".join(fractions)]
-    draws = {each: 1 if each in _FIXED else seeds for each in criteria}
-    passes = _FINAL * (1 + sum(draws.values()) * len(fractions))
-    passes += sum(_SCORE / 2 * draws[each] * (2000 if each in _SLOW else 3) for each in criteria if each in FROM_IMAGES)
+    wanted = [criterion_of(with_classes(each, classes)) for each in criteria]
+    options = ["--criteria", ";".join(each.name for each in wanted), "--fractions", ",".join(fractions)]
+    draws = [1 if each.alone else seeds for each in wanted]
+    passes = _FINAL * (1 + sum(draws) * len(fractions))
+    passes += sum(_SCORE / 2 * n * each.declaration.passes for n, each in zip(draws, wanted, strict=True))
     worth = "each of the criteria scores" if len(criteria) > 1 else "the criterion scores"
     says = (
         f"The channels that {worth} lowest are set to zero, {', '.join(f'{float(each):.0%}' for each in fractions)} of"
@@ -162,30 +142,37 @@ def plan_prune(
     latency: bool,
     program: bool,
 ) -> Plan:
-    """Channels taken out for good: a share of flops or parameters remains, or a share of channels goes."""
-    passes = _FINAL * (2 + recalibrate) + _SCORE * (recalibrate + 3 * (criterion in FROM_IMAGES))
-    passes += _SCORE * 2000 * (criterion in _SLOW)
-    budget = {
-        "flops": f"{percent} % of the multiply-adds remain",
-        "parameters": f"{percent} % of the parameters remain",
-        "channels": f"{percent} % of these channels are gone",
-    }[share_of]
+    """Channels taken out for good: `percent` of a quantity of `Budget` is kept."""
+    chosen, budget = criterion_of(with_classes(criterion, classes)), Budget(**{share_of: percent / 100})
+    passes = _FINAL * (2 + recalibrate) + _SCORE * (recalibrate + chosen.declaration.passes)
     what = {"auto": "Channels"}.get(kind, KINDS[kind][0].upper() + KINDS[kind][1:])
     says = (
-        f"{what} are taken out for good, those that are worth least first, until {budget}. What a channel is worth:"
-        f" {worth_of(criterion, classes)}.{_after(recalibrate, latency, program, classes)}"
+        f"{what} are taken out for good, those that are worth least first: {percent} % of the {Budget.OF[share_of]} are"
+        f" kept. What a channel is worth: {worth_of(criterion, classes)}."
+        + _after(recalibrate, latency, program, classes)
     )
-    options = [f"--{share_of}", f"{percent / 100:g}", "--kind", kind, "--criterion", criterion, "--scope", scope]
+    options = [f"--{share_of.replace('_', '-')}", f"{budget.share:g}", "--kind", kind]
+    options += ["--criterion", criterion, "--scope", scope]
     options += ["--classes", _listed(classes)] if classes else []
     switches = _switches(recalibrate, latency, program)
     return Plan(command="prune", options=(*options, *switches), says=says, passes=passes)
 
 
-def worth_of(criterion: str, classes: Sequence[str]) -> str:
+def criteria_of(*kinds: str, signals: Sequence[str] = ()) -> list[str]:
+    """Names of the criteria that score all of some kinds of channels, and need no other signals than these."""
+    outlines = [CRITERIA.outline(name) for name in CRITERIA]
+    signals = ("excitation", *signals)
+    return [each.name for each in outlines if {*kinds} <= {*each.kinds} and {*each.signals} <= {*signals}]
+
+
+def worth_of(criterion: str, classes: Sequence[str] = ()) -> str:
     """A criterion in words; for some classes the mean gate is theirs."""
-    if criterion == "gate_mean" and classes:
-        return CRITERIA["gate_class"]
-    return {"weights": "what its weights let through"}.get(criterion) or CRITERIA[criterion]
+    return CRITERIA.outline("gate_class" if criterion == "gate_mean" and classes else criterion).title
+
+
+def with_classes(criterion: str, classes: Sequence[str]) -> str:
+    """The criterion as a command takes it, for some classes where it takes them."""
+    return f"gate_class:{_listed(classes)}" if classes and criterion == "gate_class" else criterion
 
 
 def _switches(recalibrate: bool, latency: bool, program: bool) -> list[str]:

@@ -20,6 +20,7 @@ from seviz.dashboard.files import zipped
 from seviz.dashboard.tables.class_names import labels_of
 from seviz.errors import WriteError
 from seviz.foreign import read_regular
+from seviz.options import Budget
 
 _FILES = (CARD, "network.json", "weights.safetensors", "network.pt2", "network.onnx")
 _ACTIONS = {"curve": ("mask",), "fold": ("fold", "remove", "specialise"), "prune": ("prune", "specialise")}
@@ -48,7 +49,8 @@ def summary(result: Compression) -> str:
         return f"channels masked by {given.get('criteria', 'criteria')}"
     if result.kind == "prune":
         criterion = given.get("criterion", "").partition(":")[0]
-        return f"pruned: {given.get('budget', 'to a budget')}, by {criterion}{only}"
+        kept = next((f"{given[name]} of the {what} kept" for name, what in Budget.OF.items() if name in given), "")
+        return f"pruned: {kept or 'to a budget'}, by {criterion}{only}"
     before, after = (int(result.measurements["blocks"].iloc[k]) for k in (0, -1))
     done = "taken out" if action_of(result) == "remove" else "folded"
     return f"{before - after} of {before} SE blocks {done}{only}"

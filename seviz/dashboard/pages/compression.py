@@ -8,12 +8,11 @@ import streamlit as st
 from seviz.dashboard.escaping import escaped
 from seviz.dashboard.jobs import jobs
 from seviz.dashboard.lab.plans import (
-    CRITERIA,
-    INNER,
     KINDS,
     ORDERS,
     SCOPES,
     Plan,
+    criteria_of,
     duration,
     plan_fold,
     plan_mask,
@@ -29,6 +28,7 @@ from seviz.dashboard.trusting import acts, untrusted
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, tell, watch
 from seviz.errors import SevizError
+from seviz.options import Budget
 from seviz.run.store import Run
 from seviz.texts import command_line
 
@@ -100,16 +100,9 @@ def _lab(view: View) -> None:
         st.error(escaped(str(error)), icon=":material/error:")
 
 
-def _criteria(run: Run) -> list[str]:
-    """Those that can be made from a run."""
-    return [each for each in CRITERIA if each != "gate_effective" or "response" in run.manifest.signals]
-
-
 def _mask(view: View) -> Plan | None:
-    options = _criteria(view.run)
-    criteria = choose_some(
-        "criteria", "Criteria", options, default=("gate_mean", "l1"), shown=CRITERIA.__getitem__, help=_WORTH
-    )
+    options = criteria_of("gated", signals=view.run.manifest.signals)
+    criteria = choose_some("criteria", "Criteria", options, default=("gate_mean", "l1"), shown=worth_of, help=_WORTH)
     classes = view.choose_classes("Classes of the criterion", default=2) if "gate_class" in criteria else []
     left, middle, right = st.columns(3)
     with left:
@@ -172,24 +165,19 @@ def _fold(view: View, *, remove: bool = False, classes: Sequence[str] = ()) -> P
 def _prune(view: View, classes: Sequence[str] = ()) -> Plan | None:
     left, right = st.columns(2)
     with left:
-        shown = {
-            "flops": "multiply-adds that remain",
-            "parameters": "parameters that remain",
-            "channels": "channels to go",
-        }
+        shown = {quantity: f"{what} to keep" for quantity, what in Budget.OF.items()}
         share_of = choose("share_of", "Budget", list(shown), shown=shown.__getitem__)
-        usual = 30 if share_of == "channels" else 70
-        percent = choose_number("share", f"{shown[share_of].capitalize()}, in %", 5, 95, default=usual)
+        percent = choose_number("share", f"{shown[share_of].capitalize()}, in %", 5, 95, default=70)
         kind = choose("part", "What goes", list(KINDS), shown=KINDS.__getitem__)
-    options = {"inner": list(INNER), "auto": [each for each in INNER if each in CRITERIA]}.get(
-        kind, _criteria(view.run)
-    )
+    kinds = {"inner": ["inner"], "auto": ["gated", "inner"]}.get(kind, ["gated"])
+    options = criteria_of(*kinds, signals=view.run.manifest.signals)
     options = [each for each in options if each != "gate_class"]  # for some classes the mean gate is theirs
     with right:
         criterion = choose(
             "worth",
             "What a channel is worth",
             options,
+            default="gate_mean",
             shown=lambda each: worth_of(each, classes),
             help=_WORTH,
         )

@@ -77,7 +77,7 @@ def test_actions_and_summaries(tmp_path: Path, write: Write) -> None:
     write("001-remove", fold_tables())
     write("002-specialise", fold_tables(), classes=["cat", "dog"])
     pruned = {"results": results_table((0.9, 0.7), (3, 3)), "removed": removed}
-    write("003-prune", pruned, budget="0.7 of the multiply-adds remain", criterion="gate_class:cat", classes="cat")
+    write("003-prune", pruned, flops=0.7, criterion="gate_class:cat", classes="cat")
     write("004-mask", {"mean": masked_table({"l1": (0.9, 0.5)})}, criteria=["gate_mean", "l1"])
     write("mine", fold_tables(), classes="dog")
     read = read_results(tmp_path)

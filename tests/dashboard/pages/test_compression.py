@@ -21,6 +21,7 @@ from seviz.dashboard.lab import plans
 from seviz.dashboard.lab.plans import duration, plan_fold, plan_mask, plan_prune, refused
 from seviz.dashboard.lab.results import read_results
 from seviz.errors import OptionError
+from seviz.registry import CRITERIA
 from seviz.run.manifest import ChangeRecord
 from seviz.run.store import Run, open_run
 from tests.dashboard.drawing import Open
@@ -93,19 +94,21 @@ def compressed(run: Run) -> Run:
 
 
 def test_what_can_be_chosen_is_what_the_commands_take() -> None:
-    from seviz.compression.importance import CRITERIA
-    from seviz.compression.inner import INNER_CRITERIA
     from seviz.compression.masking import SCOPES
     from seviz.compression.planning import ORDERS
     from seviz.compression.sites import Kind
 
-    assert tuple(plans.CRITERIA) == tuple(CRITERIA)
-    assert tuple(INNER_CRITERIA) == plans.INNER
+    assert set(plans.criteria_of("gated", signals=["response"])) == {
+        n for n in CRITERIA if "gated" in CRITERIA[n].kinds
+    }
+    assert "gate_effective" not in plans.criteria_of("gated", signals=["excitation"])
+    assert set(plans.criteria_of("inner")) == {name for name in CRITERIA if "inner" in CRITERIA[name].kinds}
+    assert [plans.worth_of(name) for name in CRITERIA] == [CRITERIA[name].title for name in CRITERIA]
+    assert plans.worth_of("gate_mean", ["cat"]) == "mean gate over some classes"
     assert tuple(plans.ORDERS) == ORDERS
     assert tuple(plans.SCOPES) == SCOPES
     assert tuple(plans.KINDS) == ("auto", *get_args(Kind))
-    needs = {name for name, criterion in CRITERIA.items() if criterion.needs == "data"}
-    assert set(plans.FROM_IMAGES) == needs
+    assert all((each.passes > 0) == ("images" in each.needs) for each in CRITERIA.values())
 
 
 def test_every_plan_is_a_command_that_seviz_takes(planted_run: Run) -> None:
@@ -119,8 +122,8 @@ def test_every_plan_is_a_command_that_seviz_takes(planted_run: Run) -> None:
         plan_fold(planted_run, remove=False, budget="all", **SWITCHES),
         plan_prune(share_of="flops", percent=70, kind="auto", criterion="l1", scope="stage", **SWITCHES),
         plan_prune(
-            share_of="channels",
-            percent=5,
+            share_of="keep_channels",
+            percent=95,
             kind="inner",
             criterion="weights",
             scope="global",
@@ -142,7 +145,7 @@ def test_every_plan_is_a_command_that_seviz_takes(planted_run: Run) -> None:
     assert (taken[3]["max_drop"], taken[3]["latency"], taken[3]["program"]) == (0.02, False, False)
     assert (taken[4]["count"], taken[4]["max_drop"], taken[4]["blocks"]) == (None, None, ())
     assert (taken[5]["flops"], taken[5]["criterion"], taken[5]["scope"]) == (0.7, "l1", "stage")
-    assert (taken[6]["channels"], taken[6]["kind"], taken[6]["classes"]) == (0.05, "inner", ["cat"])
+    assert (taken[6]["keep_channels"], taken[6]["kind"], taken[6]["classes"]) == (0.95, "inner", ["cat"])
 
 
 def test_words_say_what_is_done(planted_run: Run) -> None:
@@ -152,7 +155,7 @@ def test_words_say_what_is_done(planted_run: Run) -> None:
     assert "BatchNorm statistics" in says
     assert "timed" not in says
     assert (
-        "70 % of the parameters remain"
+        "70 % of the parameters are kept"
         in plan_prune(
             share_of="parameters", percent=70, kind="auto", criterion="gate_mean", scope="global", **SWITCHES
         ).says
