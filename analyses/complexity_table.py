@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from seviz.errors import MissingPackageError
-from seviz.network.complexity import Complexity, complexity
+from seviz.network.complexity import Complexity, complexity_of
 from seviz.network.insertion import insert_se
 from seviz.network.paper import NETWORKS, PaperNetwork
 
@@ -110,7 +110,7 @@ def row(name: str, compared: Compared) -> dict[str, Any]:
         "note": "; ".join(filter(None, (compared.other, compared.note))),
     }
     try:
-        counted, twin = (complexity(network.build(se=se), (3, network.side, network.side)) for se in (True, False))
+        counted, twin = (complexity_of(network.build(se=se), (3, network.side, network.side)) for se in (True, False))
     except MissingPackageError as error:
         return {**given, "counted": False, "note": f"not counted: {error}"}
     work = cumulated(counted)

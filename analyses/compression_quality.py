@@ -35,7 +35,7 @@ from seviz.compression.sites import blank_image, producers_of
 from seviz.compression.tuning import fine_tune
 from seviz.errors import SevizError
 from seviz.experiments.evaluation import evaluate, labelled_batches
-from seviz.network.complexity import complexity
+from seviz.network.complexity import complexity_of
 from seviz.network.gates import capture_gates
 from seviz.network.networks import Network
 from seviz.options import Reading
@@ -146,7 +146,7 @@ class Study:
 
 def cost(network: Network) -> tuple[int, int]:
     """Multiply-adds and parameters."""
-    whole = complexity(network.model, network.input_size, blocks={}).with_se
+    whole = complexity_of(network.model, network.input_size, blocks={}).with_se
     return whole.multiply_adds, whole.parameters
 
 

@@ -18,8 +18,8 @@ from run_again import lost, open_again, pixels_of, predict
 from scipy import stats
 
 import seviz
-from seviz.compression.importance import CRITERIA
 from seviz.compression.masking import lowest, masked_channels
+from seviz.registry import CRITERIA
 from seviz.run.parts import Part, mean_over_images, split_rows
 from seviz.stats.variance import split_variance
 
@@ -57,7 +57,7 @@ def main() -> None:
     pixels = pixels_of(run, network, data.take(rows["final"]))
     scores: dict[str, pd.DataFrame] = {}
     for name in options.criteria.split(","):
-        of_run = part if CRITERIA[name].needs == "run" else None
+        of_run = part if CRITERIA[name].signals else None
         scores[name] = seviz.importance(network, of_run, name, data=images, workers=0)
     for name, (one, other) in PRODUCTS.items():
         if one in scores and other in scores:

@@ -36,6 +36,7 @@ from .run.store import open_run as open_run
 from .run.verification import verify as verify
 from .tables.agreement import agreement as agreement
 from .tables.channel_by_class import channel_by_class as channel_by_class
+from .tables.channel_by_image import channel_by_image as channel_by_image
 from .tables.channel_correlations import channel_correlations as channel_correlations
 from .tables.channels import channels as channels
 from .tables.cka import cka as cka

@@ -42,7 +42,7 @@ class Budget:
         if len(given) != 1:
             names = " and ".join(f"{name} {share}" for name, share in given.items()) or "none"
             raise OptionError(f"the budget is {names}, expected exactly one of flops, parameters and keep_channels")
-        if not (isinstance(self.share, float | int) and 0 < self.share <= 1):
+        if not (isinstance(self.share, float | int) and self.share is not True and 0 < self.share <= 1):
             raise OptionError(
                 f"{self.quantity} is {self.share!r}, expected the share that is kept, above 0 and at most 1"
             )

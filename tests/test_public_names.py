@@ -30,6 +30,7 @@ def test_public_names_are_these() -> None:
         "foldable",
         "force_gates",
         "importance",
+        "inner_scores",
         "insert_se",
         "intervene",
         "load",

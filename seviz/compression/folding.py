@@ -44,7 +44,7 @@ def foldable(network: Network) -> pd.DataFrame:
         If the network takes several inputs.
     """
     known = _places(network, network.require_blocks())
-    shares = complexity(network.model, network.input_size, blocks=network.blocks).blocks
+    shares = complexity(network).blocks
     return pd.DataFrame(
         {
             "block": name,

@@ -272,10 +272,9 @@ def folding_front(
         raise OptionError(f"orders has {unknown[0]!r}, expected some of {', '.join(gates)}")
     sets = {frozenset(blocks[:k]): None for blocks in orders.values() for k in range(len(blocks) + 1)}
     conditions = [{name: gates[name] for name in each} for each in sets]
-    evaluations = with_constant_gates(
-        network, conditions, labelled_batches(network, data, reading), device=reading.device
-    )
-    counted = complexity(network.model, network.input_size, blocks=network.blocks)
+    batches = labelled_batches(network, data, reading)
+    evaluations = with_constant_gates(network, conditions, batches, device=reading.device)
+    counted = complexity(network)
     return Front(
         orders={name: tuple(blocks) for name, blocks in orders.items()},
         evaluations=dict(zip(sets, evaluations, strict=True)),

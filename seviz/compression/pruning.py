@@ -37,7 +37,7 @@ from seviz.compression.sites import (
     sites_of,
 )
 from seviz.errors import OptionError, PruningError
-from seviz.network.complexity import Cost, complexity
+from seviz.network.complexity import Cost, complexity_of
 from seviz.network.layers import channels_in, channels_out
 from seviz.network.modes import undisturbed
 from seviz.network.networks import Network
@@ -259,7 +259,7 @@ def _without(model: nn.Module, sites: Sequence[Site], rows: Sequence[NDArray[np.
 
 def _cost(model: nn.Module, network: Network) -> Cost:
     try:
-        return complexity(model, network.example_size, blocks={}).with_se
+        return complexity_of(model, network.example_size, blocks={}).with_se
     except OptionError as error:
         raise PruningError(f"{network.spec} does not run with fewer channels: {error}") from error
 

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 from seviz.compression.pruning import FORMER, prune_with_record
 from seviz.compression.sites import KEYS, Kind, Scope
 from seviz.errors import OptionError
-from seviz.network.complexity import complexity
+from seviz.network.complexity import complexity_of
 from seviz.network.networks import Network
 from seviz.options import Budget
 from seviz.renamed import renamed
@@ -113,7 +113,7 @@ def prune_in_steps(
 def _amount(network: Network, scores: pd.DataFrame, budget: Budget) -> int:
     if budget.quantity == "keep_channels":
         return len(scores)
-    cost = complexity(network.model, network.example_size, blocks={}).with_se
+    cost = complexity_of(network.model, network.example_size, blocks={}).with_se
     return cost.multiply_adds if budget.quantity == "flops" else cost.parameters
 
 

@@ -35,7 +35,7 @@ from seviz.experiments.evaluation import (
 )
 from seviz.experiments.latency import latency as latency_of
 from seviz.experiments.shares import difference_interval, share_interval
-from seviz.network.complexity import complexity
+from seviz.network.complexity import complexity_of
 from seviz.network.networks import Network
 from seviz.options import Reading
 from seviz.showing import brief
@@ -134,7 +134,7 @@ class Measurement:
 
     def _costs(self, k: int, network: Network) -> dict[str, Any]:
         blocks = network.blocks
-        cost = complexity(network.model, network.input_size, blocks={}).with_se
+        cost = complexity_of(network.model, network.input_size, blocks={}).with_se
         return {
             "top5": float(top5_share(self.in_top5[k], len(self.classes))),
             "loss": _mean(self.losses[k]),

@@ -30,9 +30,11 @@ from seviz.errors import ExampleError, NoSEBlocksError, OptionError, SevizError
 from seviz.network.axes import is_input_size, sizes_in_words
 from seviz.network.blocks import SEBlock, find_se_blocks
 from seviz.network.modes import undisturbed
+from seviz.network.networks import Network
 from seviz.network.products import tensors_in
 from seviz.network.tracing import Trace, trace
 from seviz.network.wrappers import uncompiled
+from seviz.renamed import renamed
 from seviz.showing import brief
 
 aten = torch.ops.aten
@@ -134,10 +136,41 @@ def total(costs: Iterable[Cost]) -> Cost:
     return sum(costs, start=Cost())
 
 
-def complexity(
+@renamed(positional="complexity(network, input_size=...); a module without a Network is counted by `complexity_of`")
+def complexity(network: Network, *, input_size: tuple[int, ...] | None = None) -> Complexity:
+    """Count parameters, multiply-adds and element-wise work of a network, and the share of its SE blocks.
+
+    Parameters
+    ----------
+    network
+        Comes back as it was given.
+    input_size
+        Of the image, (channels, positions...); that of the network by default.
+
+    Returns
+    -------
+    Complexity
+        For one image.
+
+    Raises
+    ------
+    OptionError
+        If `input_size` is no size of an image, or the network does not run on that size.
+    CompiledModelError
+        If the model was compiled.
+
+    Examples
+    --------
+    >>> seviz.complexity(seviz.load("seviz/seresnet50-cifar10")).se.parameters
+    162744
+    """
+    return complexity_of(network.model, network.input_size if input_size is None else input_size, blocks=network.blocks)
+
+
+def complexity_of(
     model: nn.Module, input_size: tuple[int, ...], *, blocks: Mapping[str, SEBlock] | None = None
 ) -> Complexity:
-    """Count parameters, multiply-adds and element-wise work of a network, and the share of its SE blocks.
+    """Count what a module costs, and the share of its SE blocks.
 
     One image of zeros goes through the network in evaluation mode, where the network is. The network comes back as
     it was given, and no random number is drawn.
@@ -167,7 +200,7 @@ def complexity(
 
     Examples
     --------
-    >>> counted = complexity(timm.create_model("seresnet50"), (3, 224, 224))
+    >>> counted = complexity_of(timm.create_model("seresnet50"), (3, 224, 224))
     >>> counted.se.parameters
     2530992
     """

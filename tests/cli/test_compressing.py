@@ -145,7 +145,7 @@ def test_wrong_use_is_told_before_the_work_and_leaves_nothing(run: Path, tmp_pat
         "--kind",
         "inner",
     )
-    refused("no criterion 'beauty'; expected one of gate_mean", "curve", run, "-o", out, "--criteria", "beauty")
+    refused("no criterion 'beauty'; expected one of activation_mean", "curve", run, "-o", out, "--criteria", "beauty")
     refused("fractions is 'half', expected numbers", "curve", run, "-o", out, "--fractions", "half")
     refused(
         "50 images, such as .* are both among those that the scores are made from",

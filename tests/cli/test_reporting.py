@@ -1,7 +1,6 @@
-"""Progress: a bar for a person, lines of JSON for a program."""
+"""Messages, notes and tables, as commands print them."""
 
 import io
-import json
 import sys
 import warnings
 
@@ -11,36 +10,6 @@ import pytest
 from seviz.cli.printing import print_grid, print_table
 from seviz.cli.reporting import encode_all, put, reported, say
 from seviz.errors import SevizWarning
-from seviz.progress import bar as progress
-
-
-def test_lines_of_json_where_a_program_watches(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEVIZ_PROGRESS", "json")
-    with progress("measure") as step:
-        for done in range(1, 1001):
-            step(done, 1000)
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert lines[-1] == {"progress": "measure", "done": 1000, "total": 1000}
-    assert len(lines) < 100
-
-
-def test_a_bar_else(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SEVIZ_PROGRESS", raising=False)
-    with progress("measure", unit="tables") as step:
-        step(3, 3)
-    said = capsys.readouterr().err
-    assert "measure" in said
-    assert "3/3" in said
-    assert "{" not in said
-
-
-def test_a_label_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SEVIZ_PROGRESS", raising=False)
-    with progress("[bold]x[/bold] \x1b[31m {task} \udc80") as step:
-        step(1, 1)
-    assert r"[bold]x[/bold] \x1b[31m {task} \udc80" in capsys.readouterr().err
 
 
 def test_messages_and_results_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:

@@ -31,7 +31,7 @@ from seviz.compression.stages import stage_importance
 from seviz.compression.tuning import Recipe, _augmented, fine_tune
 from seviz.experiments.latency import latency
 from seviz.network.changes import Changes, apply_changes, changes_between
-from seviz.network.complexity import complexity
+from seviz.network.complexity import complexity_of
 from seviz.network.networks import Network
 from seviz.options import Budget
 from seviz.run.manifest import EngineRecord
@@ -245,7 +245,7 @@ def macs(d: int, layout: Layout) -> tuple[int, int]:
 def test_multiply_adds(d: int, layout: Layout) -> None:
     model = wrapped(d, layout).model
     size = tuple(dimensions.inputs(d, layout).shape[1:])
-    found = complexity(model, size)
+    found = complexity_of(model, size)
     whole, se = macs(d, layout)
     assert found.input_size == size
     assert found.with_se.multiply_adds == whole
@@ -262,7 +262,7 @@ def test_multiply_adds(d: int, layout: Layout) -> None:
 )
 def test_pooled_values_are_counted(d: int, kind: str, window: bool) -> None:
     pool = getattr(nn, f"{kind}Pool{d}d")(2)
-    found = complexity(pool, (3, *SIDES[d]), blocks={})
+    found = complexity_of(pool, (3, *SIDES[d]), blocks={})
     read = 3 * math.prod(SIDES[d])  # windows of stride 2 read each value once
     assert found.with_se.pooled == read
 
@@ -273,7 +273,7 @@ def test_what_is_no_size_of_an_input_is_refused() -> None:
         r" \(channels, depth, height, width\)"
     )
     with pytest.raises(seviz.errors.OptionError, match=message):
-        complexity(nn.Identity(), (3,))
+        complexity_of(nn.Identity(), (3,))
     with pytest.raises(seviz.errors.OptionError, match=message):
         latency({"one": nn.Identity()}, (3,))
 

@@ -115,7 +115,7 @@ def test_the_front_is_what_folded_networks_reach(network: Network, run: Run, bat
     for _, row in table.iterrows():
         folded = orders[row["order"]][: row["folded"]]
         smaller = fold_to(network, {name: gates[name] for name in folded}) if folded else network
-        expected = evaluate(smaller, data=batches, reading=Reading(device="cpu"))
+        expected = evaluate(smaller, data=batches, device="cpu")
         assert row["accuracy"] == expected.accuracy
         assert row["loss"] == pytest.approx(expected.loss.mean(), rel=1e-5)
         assert row["parameters"] == sum(parameter.numel() for parameter in smaller.model.parameters())

@@ -21,7 +21,7 @@ from seviz.compression.rounds import prune_in_steps
 from seviz.compression.sites import Kind, blank_image, producers_of
 from seviz.compression.stages import stage_importance
 from seviz.errors import MissingPackageError, NoSEBlocksError, OptionError, PruningError
-from seviz.network.complexity import complexity
+from seviz.network.complexity import complexity_of
 from seviz.network.networks import Network
 from seviz.network.spread import Spread
 from seviz.options import Budget
@@ -127,7 +127,7 @@ def test_a_pruned_network_runs_and_costs_what_was_announced(case: str) -> None:
     pruned = prune_with_record(network, scores, Budget(parameters=0.85), kind=kind)
 
     assert torch.equal(before, output(network))
-    after = complexity(pruned.network.model, network.input_size, blocks={}).with_se
+    after = complexity_of(pruned.network.model, network.input_size, blocks={}).with_se
     assert after.parameters == pruned.parameters == sum(p.numel() for p in pruned.network.model.parameters())
     assert after.multiply_adds == pruned.multiply_adds
     assert 0.83 * whole < pruned.parameters <= 0.85 * whole
@@ -247,7 +247,7 @@ def test_it_is_what_torch_pruning_removes_by_itself() -> None:
 @pytest.mark.parametrize("quantity", ["flops", "parameters"])
 def test_a_budget_is_kept_and_used(quantity: Any) -> None:
     network = loaded("timm/regnety_002")
-    before = complexity(network.model, network.input_size, blocks={}).with_se
+    before = complexity_of(network.model, network.input_size, blocks={}).with_se
     pruned = prune_with_record(network, random_scores(network, "gated"), Budget(**{quantity: 0.75}))
     share = {
         "flops": pruned.multiply_adds / before.multiply_adds,
@@ -340,7 +340,7 @@ def test_inner_scores_follow_the_formula(spec: str, tmp_path: Path) -> None:
 
 def test_steps_measure_anew_and_keep_track() -> None:
     network = loaded("timm/legacy_seresnet18")
-    before = complexity(network.model, network.input_size, blocks={}).with_se
+    before = complexity_of(network.model, network.input_size, blocks={}).with_se
     calls: list[Network] = []
 
     def score(net: Network) -> pd.DataFrame:
@@ -429,14 +429,14 @@ def test_what_goes_by_default_is_what_the_scores_are_of() -> None:
 def test_scores_of_the_bundled_network_prune_it() -> None:
     network = seviz.load("seviz/seresnet50-cifar10")
     scores = seviz.importance(network, criterion="l2")
-    before = complexity(network.model, network.input_size, blocks={}).with_se.multiply_adds
+    before = complexity_of(network.model, network.input_size, blocks={}).with_se.multiply_adds
     smaller = seviz.prune(network, scores, flops=0.9)
-    left = complexity(smaller.model, smaller.input_size, blocks={}).with_se.multiply_adds / before
+    left = complexity_of(smaller.model, smaller.input_size, blocks={}).with_se.multiply_adds / before
     assert 0.89 < left <= 0.9
     with pytest.raises(PruningError, match=r"cannot come down to 50\.0% .*; by the inner channels, which seviz"):
         seviz.prune(network, scores, flops=0.5)
     half = seviz.prune(network, seviz.inner_scores(network, criterion="l2"), flops=0.5)
-    assert complexity(half.model, half.input_size, blocks={}).with_se.multiply_adds <= 0.5 * before
+    assert complexity_of(half.model, half.input_size, blocks={}).with_se.multiply_adds <= 0.5 * before
 
 
 def test_a_budget_of_all_removes_nothing() -> None:

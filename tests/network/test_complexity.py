@@ -3,6 +3,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import complexity_table
 import pytest
@@ -16,8 +17,8 @@ from typer.testing import CliRunner, Result
 
 import seviz
 from seviz.cli.commands.complexity import command
-from seviz.errors import MissingPackageError, OptionError, SevizWarning
-from seviz.network.complexity import Complexity, Cost, complexity, total
+from seviz.errors import MissingPackageError, OptionError, RenamedError, SevizWarning
+from seviz.network.complexity import Complexity, Cost, complexity, complexity_of, total
 from seviz.network.paper import PaperNetwork
 
 
@@ -50,7 +51,7 @@ def tiny_share(channels: int, side: int) -> Cost:
 
 
 def test_a_network_counted_by_hand(tiny_net: nn.Module) -> None:
-    counted = complexity(tiny_net, (3, 16, 16))
+    counted = complexity_of(tiny_net, (3, 16, 16))
     assert counted.without_se == Cost(
         parameters=sum(9 * i * o + o for i, o, _ in TINY) + 16 * 3 + 3,
         multiply_adds=sum(convolution(3, i, o, side) for i, o, side in TINY) + 16 * 3,
@@ -75,7 +76,7 @@ def test_costs_add_up_and_elementwise_work_is_no_multiply_add() -> None:
 
 def test_a_network_without_se_blocks_has_no_share() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
-    counted = complexity(model, (3, 8, 8))
+    counted = complexity_of(model, (3, 8, 8))
     assert counted == Complexity(
         input_size=(3, 8, 8),
         with_se=Cost(
@@ -168,7 +169,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_block_scaled_in_its_unit_counts_only_its_own_parts(form: type[Unit]) -> None:
-    counted = complexity(form(), (3, 16, 16))
+    counted = complexity_of(form(), (3, 16, 16))
     parameters, multiply_adds, pooled, scaled, pointwise = FORMS[form]
     assert counted.blocks == {
         "SE_2_1": Cost(
@@ -184,7 +185,7 @@ def test_a_block_scaled_in_its_unit_counts_only_its_own_parts(form: type[Unit]) 
 
 def test_a_block_called_twice_has_its_parameters_once() -> None:
     layer = SqueezeExcitation(8, 2)
-    counted = complexity(nn.Sequential(nn.Conv2d(3, 8, 1), layer, nn.ReLU(), layer), (3, 8, 8))
+    counted = complexity_of(nn.Sequential(nn.Conv2d(3, 8, 1), layer, nn.ReLU(), layer), (3, 8, 8))
     once, again = counted.blocks.values()
     assert (once.parameters, again.parameters) == (8 * 2 + 2 + 2 * 8 + 8, 0)
     assert once.multiply_adds == again.multiply_adds == 2 * 8 * 2
@@ -194,9 +195,9 @@ def test_a_block_called_twice_has_its_parameters_once() -> None:
 
 def test_blocks_that_are_known_are_not_searched_for(tiny_net: nn.Module) -> None:
     blocks = seviz.find_se_blocks(tiny_net, (3, 16, 16))
-    one = complexity(tiny_net, (3, 16, 16), blocks={"SE_3_1": blocks["SE_3_1"]})
+    one = complexity_of(tiny_net, (3, 16, 16), blocks={"SE_3_1": blocks["SE_3_1"]})
     assert one.blocks == {"SE_3_1": tiny_share(12, 8)}
-    assert one.with_se == complexity(tiny_net, (3, 16, 16)).with_se
+    assert one.with_se == complexity_of(tiny_net, (3, 16, 16)).with_se
 
 
 @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ def test_blocks_that_are_known_are_not_searched_for(tiny_net: nn.Module) -> None
 def test_the_whole_costs_the_same_whether_its_blocks_are_asked_for_or_not(name: str, side: int) -> None:
     """Pooling, attention and in-place functions among it."""
     model = timm.create_model(name)
-    counted, whole = complexity(model, (3, side, side)), complexity(model, (3, side, side), blocks={})
+    counted, whole = complexity_of(model, (3, side, side)), complexity_of(model, (3, side, side), blocks={})
     assert counted.blocks
     assert (whole.blocks, whole.stages) == ({}, {})
     assert whole.with_se == whole.without_se == counted.with_se
@@ -214,7 +215,7 @@ def test_the_whole_costs_the_same_whether_its_blocks_are_asked_for_or_not(name: 
 def test_blocks_of_another_network_are_told(tiny_net: nn.Module) -> None:
     blocks = seviz.find_se_blocks(Child(), (3, 16, 16))
     with pytest.raises(OptionError, match="blocks has 'SE_2_1', which is not in this TinyNet; give blocks"):
-        complexity(tiny_net, (3, 16, 16), blocks=blocks)
+        complexity_of(tiny_net, (3, 16, 16), blocks=blocks)
 
 
 class Attention(nn.Module):
@@ -224,7 +225,7 @@ class Attention(nn.Module):
 
 
 def test_attention_counts_on_the_cpu_as_on_other_devices() -> None:
-    counted = complexity(Attention(), (3, 8, 8))
+    counted = complexity_of(Attention(), (3, 8, 8))
     assert counted.with_se.multiply_adds == 2 * 64 * 64 * 3  # each of 64 positions with each, twice
 
 
@@ -242,7 +243,7 @@ WIDTHS = (256, 512, 1024, 2048)
 def test_se_resnets_have_the_parameters_of_the_paper(name: str) -> None:
     depths, weights, biases = SE_RESNETS[name]
     assert weights == 2 * sum(n * c * c for n, c in zip(depths, WIDTHS, strict=True)) // 16
-    counted = complexity(timm.create_model(name), (3, 64, 64))
+    counted = complexity_of(timm.create_model(name), (3, 64, 64))
     assert counted.se.multiply_adds == weights
     assert counted.se.parameters == weights + biases
     last = 2 * 3 * 2048 * 2048 // 16
@@ -251,7 +252,7 @@ def test_se_resnets_have_the_parameters_of_the_paper(name: str) -> None:
 
 
 def test_se_resnet_50_counted_by_hand() -> None:
-    counted = complexity(timm.create_model("legacy_seresnet50"), (3, 224, 224))
+    counted = complexity_of(timm.create_model("legacy_seresnet50"), (3, 224, 224))
     work, inputs = convolution(7, 3, 64, 112), 64
     for depth, outputs, side in zip((3, 4, 6, 3), WIDTHS, (56, 28, 14, 7), strict=True):
         width = outputs // 4
@@ -270,8 +271,8 @@ def test_se_resnet_50_counted_by_hand() -> None:
     ("name", "twin"), [("seresnet50", "resnet50"), ("legacy_seresnext50_32x4d", "resnext50_32x4d")]
 )
 def test_without_its_blocks_a_network_costs_what_its_twin_costs(name: str, twin: str) -> None:
-    without = complexity(timm.create_model(name), (3, 96, 96)).without_se
-    assert without == complexity(timm.create_model(twin), (3, 96, 96)).with_se
+    without = complexity_of(timm.create_model(name), (3, 96, 96)).without_se
+    assert without == complexity_of(timm.create_model(twin), (3, 96, 96)).with_se
 
 
 @pytest.mark.parametrize("name", ["rexnet_100", "ese_vovnet19b_dw", "ghostnet_100", "nf_seresnet26"])
@@ -279,21 +280,21 @@ def test_parameters_of_the_blocks_are_those_of_the_modules_named_so(name: str) -
     model = timm.create_model(name)  # those of rexnet have a BatchNorm between their layers
     kinds = ("SEModule", "SqueezeExcite", "EffectiveSEModule")
     modules = [module for module in model.modules() if type(module).__name__ in kinds]
-    counted = complexity(model, (3, 96, 96))
+    counted = complexity_of(model, (3, 96, 96))
     assert len(counted.blocks) == len(modules)
     assert counted.se.parameters == sum(p.numel() for module in modules for p in module.parameters())
 
 
 def test_half_precision(tiny_net: nn.Module) -> None:
-    expected = complexity(tiny_net, (3, 16, 16))
-    assert complexity(copy.deepcopy(tiny_net).to(torch.bfloat16), (3, 16, 16)) == expected
+    expected = complexity_of(tiny_net, (3, 16, 16))
+    assert complexity_of(copy.deepcopy(tiny_net).to(torch.bfloat16), (3, 16, 16)) == expected
 
 
 @pytest.mark.gpu
 def test_counts_are_the_same_on_a_gpu() -> None:
     model = timm.create_model("coatnet_0_rw_224")
-    expected = complexity(model, (3, 224, 224))
-    assert complexity(model.cuda(), (3, 224, 224)) == expected
+    expected = complexity_of(model, (3, 224, 224))
+    assert complexity_of(model.cuda(), (3, 224, 224)) == expected
 
 
 def test_leaves_the_model_and_the_random_state_as_they_were() -> None:
@@ -302,7 +303,7 @@ def test_leaves_the_model_and_the_random_state_as_they_were() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     modes = [module.training for module in model.modules()]
     random = torch.get_rng_state()
-    complexity(model, (3, 64, 64))
+    complexity_of(model, (3, 64, 64))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert [module.training for module in model.modules()] == modes
     assert hooks(model) == 0
@@ -318,24 +319,24 @@ def hooks(model: nn.Module) -> int:
 def test_a_network_that_does_not_run_is_told_and_left_as_it_was() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 6, 2)).train()
     with pytest.raises(OptionError, match=r"Sequential does not run on an image of input_size \(3, 9, 9\) .* give the"):
-        complexity(model, (3, 9, 9))
+        complexity_of(model, (3, 9, 9))
     assert hooks(model) == 0
     assert all(module.training for module in model.modules())
-    assert complexity(model, (3, 8, 8)).with_se.multiply_adds == convolution(3, 3, 4, 6) + 4 * 6 * 6 * 2
+    assert complexity_of(model, (3, 8, 8)).with_se.multiply_adds == convolution(3, 3, 4, 6) + 4 * 6 * 6 * 2
 
 
 @pytest.mark.parametrize("size", [(224,), (1, 3, 8, 224, 224), (3, 0, 224), (3, 22.4, 224)])
 def test_input_size_is_that_of_an_input(tiny_net: nn.Module, size: tuple[int, ...]) -> None:
     with pytest.raises(OptionError, match=r"input_size is \(.*\), expected \(channels, height, width\)"):
-        complexity(tiny_net, size)
+        complexity_of(tiny_net, size)
     with pytest.raises(OptionError, match=r"does not run on an image of input_size \(1, 3, 8, 8\)"):
-        complexity(tiny_net, (1, 3, 8, 8))
+        complexity_of(tiny_net, (1, 3, 8, 8))
 
 
 def test_of_a_compiled_model_the_one_it_was_made_from_is_counted(tiny_net: nn.Module) -> None:
-    plain = complexity(tiny_net, (3, 16, 16))
+    plain = complexity_of(tiny_net, (3, 16, 16))
     with pytest.warns(SevizWarning, match="compiled by torch.compile"):
-        assert complexity(torch.compile(tiny_net), (3, 16, 16)) == plain
+        assert complexity_of(torch.compile(tiny_net), (3, 16, 16)) == plain
 
 
 def run(*arguments: object) -> Result:
@@ -460,3 +461,14 @@ def test_command_counts_networks_of_signals(tmp_path: Path) -> None:
         assert result.exit_code == 0
         assert f":make at {length} " in result.stdout
         assert f"{2 * 8 * 3 * length:,}" in result.stdout
+
+
+def test_a_network_is_counted_with_its_own_blocks() -> None:
+    network = seviz.load("seviz/seresnet50-cifar10")
+    counted = complexity(network)
+    assert counted == complexity_of(network.model, network.input_size)
+    assert counted.se.parameters == 162_744
+    assert complexity(network, input_size=(3, 64, 64)).with_se.multiply_adds > counted.with_se.multiply_adds
+    old: Any = complexity
+    with pytest.raises(RenamedError, match="takes 1 positional arguments and was given 2; give complexity"):
+        old(network.model, network.input_size)

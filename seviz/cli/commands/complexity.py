@@ -35,8 +35,8 @@ def command(
     counts = {}
     for spec in model:
         network = load(spec, structural_weights(spec), settings, trust)
-        size = network.input_size if input_size is None else _sided(network.input_size, input_size)
-        counts[spec] = complexity(network.model, size, blocks=network.blocks)
+        size = None if input_size is None else _sided(network.input_size, input_size)
+        counts[spec] = complexity(network, input_size=size)
     if as_json:
         typer.echo(json.dumps([_record(spec, count) for spec, count in counts.items()], indent=1))
         return

@@ -84,7 +84,7 @@ def test_actions_and_summaries(tmp_path: Path, write: Write) -> None:
     assert [(action_of(each), summary(each)) for each in read] == [
         ("remove", "2 of 3 SE blocks taken out"),
         ("specialise", "2 of 3 SE blocks folded, for cat, dog"),
-        ("prune", "pruned: 0.7 of the multiply-adds remain, by gate_class, for cat"),
+        ("prune", "pruned: 0.7 of the multiply-adds kept, by gate_class, for cat"),
         ("mask", "channels masked by gate_mean, l1"),
         ("specialise", "2 of 3 SE blocks folded, for dog"),
     ]
