@@ -272,6 +272,14 @@ class Registry(Mapping[str, D], Generic[D]):
                 return self._made(function=function, **stated)
         return self[name]
 
+    def outlines(self) -> Iterator[D]:
+        """The outlines of all members; one that cannot be had is warned of and left out."""
+        for name in self:
+            try:
+                yield self.outline(name)
+            except DeclarationError as error:
+                warnings.warn(str(error), SevizWarning, stacklevel=2)
+
     def summary(self, name: str) -> str:
         """First line of the docstring of a member's module, read without importing it; empty where it has none."""
         return self._own[name] if name in self._own else first_line(_source(self._foreign[name]))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from seviz.capture.indexed import Dataset
 from seviz.classes import Classes
-from seviz.registry import Column, layout, table
+from seviz.registry import Column, criterion, layout, table
 
 
 @table(
@@ -38,6 +38,11 @@ def widths(run, *, factor: int = 1, blocks: "list[str] | None" = None):
     return made
 
 
+@criterion(title="channel number", kinds=("gated", "inner"))
+def late(network, run, channels):
+    return {key: np.arange(size, dtype=float) for key, size in channels.sizes.items()}
+
+
 @layout(forms=("flat:DIR",), title="Flat folder", caption="files called CLASS-NUMBER.png")
 def flat(spec, where):
     paths = sorted(path.name for path in where.glob("*-*.png"))
@@ -59,7 +64,11 @@ def called(run):
 def callback(run, function: Path.__class__):
     return pd.DataFrame()
 '''
-ADDED = {"seviz.tables": {"widths": "others_of_seviz:widths"}, "seviz.layouts": {"flat": "others_of_seviz:flat"}}
+ADDED = {
+    "seviz.tables": {"widths": "others_of_seviz:widths"},
+    "seviz.criteria": {"late": "others_of_seviz:late"},
+    "seviz.layouts": {"flat": "others_of_seviz:flat"},
+}
 """Entry points by group and name."""
 BROKEN = {
     "seviz.tables": {
@@ -70,6 +79,7 @@ BROKEN = {
         "capture": "others_of_seviz:widths",
         "callback": "others_of_seviz:callback",
     },
+    "seviz.criteria": {"absent": "no_such_module:absent"},
     "seviz.layouts": {"absent": "no_such_module:absent", "imagenet": "others_of_seviz:flat"},
 }
 """Entry points that cannot be used."""

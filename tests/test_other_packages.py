@@ -14,22 +14,30 @@ import pandas as pd
 import pytest
 
 import seviz
+from seviz import tables
 from seviz.capture.datasets import open_dataset
+from seviz.dashboard.lab.plans import criteria_of
 from seviz.errors import DataNotFoundError, DeclarationError, SevizWarning
+from seviz.network.networks import Network
 from seviz.registry import CRITERIA, FIGURES, LAYOUTS, TABLES
 from seviz.run.store import Run
 from tests.cli.commands import run
+from tests.cli.kinds_of_run import QUICK
+from tests.cli.kinds_of_run import kinds as kinds
 from tests.other_package import ADDED, BROKEN, install
 
 
 @contextmanager
 def installed(site: Path) -> Iterator[None]:
-    """The package is there, for this process."""
+    """The package is there, for this process; commands whose help may speak of it are forgotten at the end."""
+    before = set(sys.modules)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(site)
         _look_again()
         yield
-    sys.modules.pop("others_of_seviz", None)
+    for name in set(sys.modules) - before:
+        if name.startswith(("others_of_seviz", "seviz.cli.commands.")):
+            del sys.modules[name]
     _look_again()
 
 
@@ -67,7 +75,7 @@ def test_a_table(added: Path, tiny_run: Run) -> None:
     assert re.search(r"widths +Channels whose mean gate is highest\.", panel)
     assert listed.stderr == ""
     expected = {block.name: block.channels for block in tiny_run.manifest.blocks}
-    made = seviz.tables.widths(tiny_run)
+    made = tables.widths(tiny_run)
     assert dict(zip(made["block"], made["width"], strict=True)) == expected
     printed = run("widths", tiny_run.path, "--factor", 2, "--csv")
     assert printed.exit_code == 0, printed.output
@@ -101,6 +109,28 @@ def test_a_layout(added: Path, make_folder: Callable[..., Path], tmp_path: Path)
         open_dataset(tmp_path / "nowhere")
     assert "split is 'val', but data" in run("scan", f"flat:{flat}", "--split", "val").stderr
     assert "flat:DIR" in in_a_process(added, "scan", "--help").stdout
+
+
+def test_a_criterion(added: Path, kinds: Path, tiny_network: Network, tmp_path: Path) -> None:
+    scores = seviz.importance(tiny_network, criterion="late")
+    assert scores.groupby("block")["score"].apply(list).map(lambda s: s == list(range(len(s)))).all()
+    assert "late" in criteria_of("gated", "inner")
+    assert "late" in in_a_process(added, "prune", "--help").stdout
+    out = tmp_path / "out"
+    options = ("--criteria", "late", "--fractions", "0.5", "--seeds", 1, "--trust-code", *QUICK, "--json")
+    drawn = run("curve", kinds / "runs" / "single label", "-o", out, *options)
+    assert drawn.exit_code == 0, drawn.output
+    assert {row["criterion"] for row in json.loads(drawn.stdout)} == {"late"}
+    smaller = ("--keep-channels", 0.7, "--kind", "inner", "--criterion", "late", "--no-latency", "--no-program")
+    pruned = run("prune", kinds / "runs" / "single label", "-o", tmp_path / "pruned", *smaller, "--trust-code", *QUICK)
+    assert pruned.exit_code == 0, pruned.output
+
+
+@pytest.mark.filterwarnings("ignore:the criterion 'absent' of")
+def test_a_criterion_that_cannot_be_used(tiny_network: Network, broken: Path) -> None:
+    with pytest.raises(DeclarationError, match="criterion 'absent' of the package 'others-of-seviz' cannot be loaded"):
+        seviz.importance(tiny_network, criterion="absent")
+    assert "absent" not in criteria_of("gated")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
 """What a data set can be given as: a layout of `seviz.registry.LAYOUTS` and, behind a colon, where it is."""
 
 import os
-import warnings
 from pathlib import Path
 
-from seviz.errors import DataNotFoundError, DeclarationError, SevizWarning
+from seviz.errors import DataNotFoundError
 from seviz.registry import LAYOUTS
 
 BUNDLED = "bundled"
@@ -23,14 +22,8 @@ def parse(spec: str) -> tuple[str, Path]:
 
 
 def forms() -> list[str]:
-    """How data sets can be given, by layouts with a colon; a layout that cannot be loaded is warned of."""
-    found: list[str] = []
-    for name in LAYOUTS:
-        try:
-            found += LAYOUTS[name].forms if name not in (FOLDER, BUNDLED) else ()
-        except DeclarationError as error:
-            warnings.warn(str(error), SevizWarning, stacklevel=2)
-    return found
+    """How data sets can be given, by layouts with a colon."""
+    return [form for each in LAYOUTS.outlines() if each.name not in (FOLDER, BUNDLED) for form in each.forms]
 
 
 def in_words() -> str:

@@ -71,7 +71,7 @@ class Chosen:
             If it does not, or a run or images are missing.
         """
         if kind not in self.declaration.kinds:
-            others = (each for each in CRITERIA if kind in CRITERIA.outline(each).kinds)
+            others = (each.name for each in CRITERIA.outlines() if kind in each.kinds)
             raise OptionError(
                 f"criterion {self.name!r} does not score {IN_WORDS[kind]}; expected one of {', '.join(others)}"
             )

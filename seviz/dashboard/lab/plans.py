@@ -160,9 +160,8 @@ def plan_prune(
 
 def criteria_of(*kinds: str, signals: Sequence[str] = ()) -> list[str]:
     """Names of the criteria that score all of some kinds of channels, and need no other signals than these."""
-    outlines = [CRITERIA.outline(name) for name in CRITERIA]
     signals = ("excitation", *signals)
-    return [each.name for each in outlines if {*kinds} <= {*each.kinds} and {*each.signals} <= {*signals}]
+    return [each.name for each in CRITERIA.outlines() if {*kinds} <= {*each.kinds} and {*each.signals} <= {*signals}]
 
 
 def worth_of(criterion: str, classes: Sequence[str] = ()) -> str:
