@@ -38,6 +38,7 @@ from seviz.experiments.evaluation import evaluate, labelled_batches
 from seviz.network.complexity import complexity_of
 from seviz.network.gates import capture_gates
 from seviz.network.networks import Network
+from seviz.options import Reading
 
 WAYS = (
     *("original", "inner-taylor", "inner-l2", "tp-inner-taylor", "tp-taylor", "tp-norm"),
@@ -56,7 +57,9 @@ class Study:
     def __init__(self, network: Network, train: Dataset, test: Dataset, *, share: float, steps: int) -> None:
         self.network, self.train, self.test = network, train, test
         self.share, self.steps = share, steps
-        self.batches = [(b.images, torch.as_tensor(b.labels)) for b in labelled_batches(network, train, workers=0)]
+        self.batches = [
+            (b.images, torch.as_tensor(b.labels)) for b in labelled_batches(network, train, Reading(workers=0))
+        ]
         self.whole = cost(network)[0]
 
     def made(self, way: str) -> Network:

@@ -48,6 +48,7 @@ from seviz.figures.compression import folding_front as draw_front
 from seviz.figures.compression import removed_by_block
 from seviz.figures.masking import damage_by_class, masking_curves
 from seviz.figures.style import save
+from seviz.options import Reading
 
 parser = argparse.ArgumentParser(description="What the gates of an SE network are worth when it is made smaller.")
 parser.add_argument("--data", default="bundled", help="bundled, or cifar10:ROOT")
@@ -66,7 +67,7 @@ CLASSES = ["cat", "dog", "deer"]
 SEEDS = [0] if args.short else [0, 1, 2]
 CRITERIA = ["gate_mean", "random", "l1", "taylor"] if args.short else GATES + OTHERS
 FRACTIONS = [0.3] if args.short else [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8]
-READING = {"workers": args.workers}
+READING = Reading(workers=args.workers)
 args.out.mkdir(parents=True, exist_ok=True)
 
 
@@ -118,7 +119,7 @@ for criterion in CRITERIA:
         named = f"random:{seed}" if criterion == "random" else criterion
         # few images, since captum goes through the network 32 times for each block
         few = {"per_class": 2} if criterion in ("conductance", "integrated_gradients") else {}
-        scores[criterion, seed] = seviz.importance(network, part, named, data=images, **few, **READING)
+        scores[criterion, seed] = seviz.importance(network, part, named, data=images, **few, workers=args.workers)
 
 
 def agreement(some: pd.DataFrame, others: pd.DataFrame) -> float:
@@ -141,7 +142,7 @@ timed("scores", begun)
 
 # %%
 begun = time.time()
-curves = masking_curve(network, parts.final, scores, fractions=FRACTIONS, **READING)
+curves = masking_curve(network, parts.final, scores, fractions=FRACTIONS, reading=READING)
 mean = curves.mean()
 mean.to_csv(args.out / "curves.csv", index=False)
 save(masking_curves(mean, chance=1 / len(curves.classes)), args.out / "curves.png")
@@ -174,10 +175,10 @@ print(
 begun = time.time()
 gates = constant_gates(network, parts.run)
 orders = {
-    name: folding_order(network, parts.run, gates, name, data=parts.choose, **READING)
+    name: folding_order(network, parts.run, gates, name, data=parts.choose, reading=READING)
     for name in (ORDERS[:2] if args.short else ORDERS)
 }
-front = folding_front(network, gates, orders, parts.final, **READING).table()
+front = folding_front(network, gates, orders, parts.final, READING).table()
 front.to_csv(args.out / "front.csv", index=False)
 save(draw_front(front), args.out / "front.png")
 some = front[front["folded"].isin([0, 1, 2, 3, 5, 8, 10, 13, 16])]
@@ -201,8 +202,8 @@ for count in [len(orders[best])] if args.short else [5, 10, len(orders[best])]:
 folded["last stage taken out"] = remove(network, last)
 folded["all taken out"] = remove(network)
 for name in [name for name in folded if name != "original"]:
-    folded[f"{name}, recalibrated"] = recalibrate(folded[name], parts.score, **READING)
-table = measure(folded, parts.final, **READING).side_by_side()
+    folded[f"{name}, recalibrated"] = recalibrate(folded[name], parts.score, workers=args.workers)
+table = measure(folded, parts.final, READING).side_by_side()
 show(
     "Folded, taken out, and recalibrated",
     table,
@@ -223,7 +224,7 @@ special = {
     "folded for all": fold_to(network, gates),
     f"folded for {', '.join(CLASSES)}": fold_to(network, constant_gates(network, parts.run, classes=CLASSES)),
 }
-table = measure(special, parts.final, classes=CLASSES, **READING).side_by_side()
+table = measure(special, parts.final, READING, classes=CLASSES).side_by_side()
 show("Specialised to three classes", table, ["network", "images", "accuracy", "low", "high", "accuracy_within", "drop"])
 timed("specialising", begun)
 
@@ -253,18 +254,18 @@ for name in INNER:
     for seed in SEEDS:
         part, images = samples[seed]
         named = f"random:{seed}" if name == "random" else name
-        worth = inner_scores(network, part, named, data=images, **READING)
+        worth = inner_scores(network, part, named, data=images, workers=args.workers)
         pruned = prune(network, worth, kind="inner", flops=SHARE)
-        steps = {"pruned": pruned, "recalibrated": recalibrate(pruned, parts.score, **READING)}
+        steps = {"pruned": pruned, "recalibrated": recalibrate(pruned, parts.score, workers=args.workers)}
         steps["fine-tuned"] = fine_tune(
             pruned,
             training_images(seed),
             epochs=1 if args.short else args.epochs,
             seed=seed,
             checkpoint=args.out / f"{name}-{seed}.ckpt",
-            **READING,
+            workers=args.workers,
         )
-        measured = measure({"original": network, **steps}, parts.final, **READING).side_by_side()
+        measured = measure({"original": network, **steps}, parts.final, READING).side_by_side()
         rows.append(measured.assign(criterion=name, seed=seed))
         networks[name, seed] = steps
         pd.concat(rows).to_csv(args.out / "pruned-by-seed.csv", index=False)

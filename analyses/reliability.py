@@ -314,8 +314,8 @@ def interrupted(root: Path, out: Path, whole: Mapping[str, bytes], seed: int) ->
 
     def interrupt() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started this may ignore it
-        from seviz.cli import capture as command
         from seviz.cli import main
+        from seviz.cli.commands import capture as command
 
         def record(network: Any, data: str, **options: Any) -> Run:
             settings = {key: options[key] for key in ("out",)}

@@ -16,6 +16,7 @@ from seviz.experiments.reopening import reopen_data, reopen_network
 from seviz.experiments.shares import difference_interval
 from seviz.network.gates import Forced, force_gates
 from seviz.network.networks import Network
+from seviz.options import Reading
 from seviz.run.store import Run
 
 BATCH = 100
@@ -40,7 +41,7 @@ def pixels_of(run: Run, network: Network, data: Dataset) -> Pixels:
     """All images of a data set of the run that can be read."""
     place = {path: row for row, path in enumerate(run.samples["path"])}
     rotate = run.manifest.engine.rotate
-    batches = list(labelled_batches(network, data, batch_size=BATCH, rotate=rotate, workers=0))
+    batches = list(labelled_batches(network, data, Reading(batch_size=BATCH, rotate=rotate, workers=0)))
     return Pixels(
         torch.cat([batch.images for batch in batches]),
         np.array([place[path] for batch in batches for path in batch.paths], np.int64),

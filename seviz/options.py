@@ -1,7 +1,7 @@
 """Options that travel together, each checked where it is made."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from seviz.errors import OptionError
@@ -63,3 +63,49 @@ class Budget:
 
     def __str__(self) -> str:
         return f"{self.share:g} of the {self.OF[self.quantity]} kept"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How images are read and run.
+
+    Attributes
+    ----------
+    per_class
+        Number of images of each class of a data set, drawn at random, the same at every call; None for all.
+    batch_size
+        Images in a forward pass, at least 1; batches in memory stay as they are.
+    device
+        "auto" (CUDA, else MPS, else CPU) or what torch calls it.
+    rotate
+        Whether images are rotated as their EXIF orientation says; None for as in the run.
+    workers
+        Number of processes that decode images, 0 for none but this one; None chooses.
+    progress
+        Called after each batch with the number of images done, and of how many, None if that is not known.
+
+    Raises
+    ------
+    OptionError
+        If one is outside its range.
+    """
+
+    per_class: int | None = None
+    batch_size: int = 64
+    device: str = "auto"
+    rotate: bool | None = None
+    workers: int | None = None
+    progress: Callable[[int, int | None], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch_size", 1), ("per_class", 1), ("workers", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise OptionError(f"{name} is {value}, expected {f'at least {least}' if least else '0 or more'}")
+        if self.progress is not None and not callable(self.progress):
+            raise OptionError(f"progress is {self.progress!r}, expected a function of what is done and of how much")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """By name, for a function that takes them one by one."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -58,6 +58,11 @@ def bar(label: str, unit: str = "images") -> Iterator[Progress]:
     finally:
         if shown.live.is_started:
             shown.stop()
+
+
+def step_of(progress: bool | Progress, label: str) -> AbstractContextManager[Progress]:
+    """What is called at each step of one piece of work: a bar (True), nothing (False), or what was given."""
+    return nullcontext(progress) if callable(progress) else steps_of(progress)(label)
 
 
 def steps_of(progress: bool | Steps) -> Steps:

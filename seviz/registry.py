@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeVar
 
-from seviz.errors import DeclarationError, OptionError
+from seviz.errors import DeclarationError, OptionError, SevizWarning
 
 F = TypeVar("F", bound=Callable[..., Any])
 D = TypeVar("D", bound="Declaration")
@@ -171,21 +171,18 @@ class Criterion(Declaration):
 class Layout(Declaration):
     """A way in which data sets lie on disk.
 
+    The function takes the spec, where the data set is and, by name, those of `split` (which part), `root` (where its
+    images are, if not where the spec says), `preprocess` and `label_separator` that mean something to it.
+
     Attributes
     ----------
     forms
         How it is given on the command line.
-    splits
-        Whether it comes in several parts, of which `split` chooses.
-    movable
-        Whether its images can lie elsewhere than it says, given by `root`.
     packed
         Whether its images are not files by themselves.
     """
 
     forms: tuple[str, ...]
-    splits: bool = True
-    movable: bool = True
     packed: bool = False
 
 
@@ -242,6 +239,15 @@ class Registry(Mapping[str, D], Generic[D]):
     def __contains__(self, name: object) -> bool:
         return name in self._own or name in self._foreign
 
+    def is_own(self, name: str) -> bool:
+        """Whether a member is seviz's own, rather than another package's."""
+        return name in self._own
+
+    def base(self, name: str) -> str:
+        """The member that `name` is a variant of: NAME of NAME_by_X, where both are seviz's own or both are not."""
+        base, by, _ = name.partition("_by_")
+        return base if by and base in self and self.is_own(base) == self.is_own(name) else ""
+
     def outline(self, name: str) -> D:
         """The declaration of a member as its source states it; the module is imported when the function is called.
 
@@ -268,22 +274,15 @@ class Registry(Mapping[str, D], Generic[D]):
 
     def summary(self, name: str) -> str:
         """First line of the docstring of a member's module, read without importing it; empty where it has none."""
-        if name in self._own:
-            return self._own[name]
-        entry = self._foreign[name]
-        source = _source(entry)
-        return "" if source is None else _first_line(ast.parse(source))
+        return self._own[name] if name in self._own else first_line(_source(self._foreign[name]))
 
     @cached_property
     def _own(self) -> Mapping[str, str]:
         found = {}
         for path in sorted(self._file("*").parent.glob("*.py")):
             source = path.read_text(encoding="utf-8")
-            if f"@{self.kind}(" not in source:
-                continue
-            tree = ast.parse(source)
-            if any(_decorator(node, path.stem, self.kind) for node in tree.body):
-                found[path.stem] = _first_line(tree)
+            if f"\n@{self.kind}(" in source and f"\ndef {path.stem}(" in source:
+                found[path.stem] = first_line(source)
         return MappingProxyType(found)
 
     @cached_property
@@ -294,6 +293,7 @@ class Registry(Mapping[str, D], Generic[D]):
                 owner = "seviz" if entry.name in self._own else _origin(found[entry.name])
                 warnings.warn(
                     f"the {self.kind} {entry.name!r} of {_origin(entry)} is not used: {owner} has one of that name",
+                    SevizWarning,
                     stacklevel=2,
                 )
                 continue
@@ -343,22 +343,28 @@ def _decorator(node: ast.stmt, name: str, kind: str) -> ast.Call | None:
     return next((each for each in calls if isinstance(each.func, ast.Name) and each.func.id == kind), None)
 
 
-def _first_line(tree: ast.Module) -> str:
-    return (ast.get_docstring(tree) or "").partition("\n")[0]
+def first_line(source: str) -> str:
+    """First line of the docstring of a module, read from its source; empty where there is none."""
+    end = source.find('"""', 3)
+    head = source[: end + 3] if source.startswith('"""') and end > 0 else source  # what follows takes time to parse
+    try:
+        return (ast.get_docstring(ast.parse(head)) or "").partition("\n")[0]
+    except (SyntaxError, ValueError):
+        return ""
 
 
 def _origin(entry: metadata.EntryPoint) -> str:
     return "an unknown package" if entry.dist is None else f"the package {entry.dist.name!r}"
 
 
-def _source(entry: metadata.EntryPoint) -> str | None:
-    """Source of the module of an entry point, where its distribution has it as a file."""
+def _source(entry: metadata.EntryPoint) -> str:
+    """Source of the module of an entry point; empty where its distribution does not have it as a file."""
     if entry.dist is None:
-        return None
+        return ""
     parts = entry.module.replace(".", "/")
     for path in (f"{parts}.py", f"{parts}/__init__.py"):
         try:
             return Path(str(entry.dist.locate_file(path))).read_text(encoding="utf-8")
         except (OSError, ValueError):
             continue
-    return None
+    return ""

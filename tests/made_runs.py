@@ -10,7 +10,7 @@ from seviz.classes import Classes
 from seviz.network.bounds import bounds_of
 from seviz.run.chunks import Chunk, Samples
 from seviz.run.manifest import SCHEMA, BlockRecord, DataRecord, EngineRecord, Manifest, ModelRecord
-from seviz.run.merging import merge
+from seviz.run.merging import merge_chunks
 from seviz.run.store import Run
 from seviz.texts import path_text
 
@@ -90,7 +90,7 @@ def make_run(
         bounds = dict.fromkeys(gates, bounds_of(gate))
         chunk = Chunk.of(index, samples, {key: value[part] for key, value in values.items()}, bounds)
         chunk.write(run.chunk_path(index))
-    merge(run)
+    merge_chunks(run)
     return run
 
 

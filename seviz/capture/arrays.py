@@ -6,15 +6,17 @@ is taken that has one of the names in `NAMES`.
 
 import zipfile
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePath
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seviz.capture.images import LARGEST_FILE, Decoded, decoded, read_file
+from seviz.capture.indexed import Dataset
 
 EXTENSIONS = frozenset({".npy", ".npz", ".pt"})
 """What a file must be called to count as an array, whatever its case."""
@@ -23,6 +25,16 @@ NAMES = ("image", "x", "input", "inputs", "data", "array")
 """What the array may be called where a file holds several, the first that is there."""
 
 _RANKS = (2, 3, 4)  # (channels, length), (channels, height, width), (channels, depth, height, width)
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays(Dataset):
+    """Files that hold an array (channels, positions...) each."""
+
+    arrays: ClassVar[bool] = True
+
+    def _decoded(self, index: int, *, rotate: bool, channels: int) -> Decoded:
+        return read_array(Path(self._file(index)))
 
 
 def read_array(file: Path) -> Decoded:

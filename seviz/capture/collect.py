@@ -38,16 +38,15 @@ from seviz.network.gates import SIGNALS, Signal
 from seviz.network.libraries import input_size_of
 from seviz.network.networks import Network, classes_named, example_of_size, logits_of_example
 from seviz.network.wrapping import NoPreprocess, wrap
+from seviz.progress import Progress, step_of
 from seviz.run.chunks import FIRST, Chunk, Samples
 from seviz.run.files import sweep
 from seviz.run.manifest import LARGEST_CHUNK, SCHEMA, EngineRecord, Manifest, ModelRecord
-from seviz.run.merging import merge
+from seviz.run.merging import merge_chunks
 from seviz.run.places import check_room, size
 from seviz.run.store import Run, in_memory
 
 CHUNK_SIZE = 1024
-Progress = Callable[[int, int | None], None]
-"""Told after each batch: images done (those of an interrupted run included), and of how many, if known."""
 Compile = Literal["auto", "on", "off"]
 PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
@@ -76,7 +75,7 @@ def collect(
     resume: bool = True,
     max_failures: float = 0.01,
     chunk_size: int = CHUNK_SIZE,
-    progress: Progress | None = None,
+    progress: bool | Progress = True,
     tell: Callable[[str], None] | None = None,
 ) -> Run:
     """Record the gates of every image of a data set.
@@ -130,7 +129,8 @@ def collect(
     chunk_size
         Images a chunk.
     progress
-        Called after each batch.
+        Whether a bar on stderr shows how far the work is; or a function to call after each batch with the number of
+        images done, those of an interrupted run included, and of how many, None if that is not known.
     tell
         Called with what a person may want to know before the work begins, a sentence each.
 
@@ -247,9 +247,10 @@ def collect(
             source = Memory(handed, network, run)
         with run.lock(launch.name):
             sweep(run.path)
-            _work(run, network, source, launch, progress)
+            with step_of(progress, network.spec) as step:
+                _work(run, network, source, launch, step)
             if run.captured:
-                merge(run)
+                merge_chunks(run)
     if run.complete:
         _judge(run, max_failures)
     return run
@@ -363,12 +364,12 @@ def worker_count(workers: int | None) -> int:
     return workers
 
 
-def _work(run: Run, network: Network, source: Source, launch: Launch, progress: Progress | None) -> None:
+def _work(run: Run, network: Network, source: Source, launch: Launch, progress: Progress) -> None:
     """Do the chunks of this process that are not there yet."""
     manifest = run.manifest
     done = sum(len(Chunk.read(path, manifest).samples.paths) for path in run.chunk_paths())
     there = {path.name for path in run.chunk_paths()}
-    if progress and done:
+    if done:
         progress(done, manifest.data.images)
 
     def wanted(index: int) -> bool:
@@ -387,8 +388,7 @@ def _work(run: Run, network: Network, source: Source, launch: Launch, progress: 
             for batch in part.batches:
                 collected.add(batch, forward)
                 done += len(batch.statuses)
-                if progress:
-                    progress(done, manifest.data.images)
+                progress(done, manifest.data.images)
             collected.chunk().write(run.chunk_path(part.index))
 
 

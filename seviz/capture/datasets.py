@@ -1,40 +1,22 @@
 """From the name of a data set to indexed images with their classes, and a choice of them."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seviz.capture.arrays import Arrays
 from seviz.capture.class_names import ClassNames, named_classes
-from seviz.capture.grammar import BUNDLED, FOLDER, GRAMMAR, LAYOUTS, PREFIXES
 from seviz.capture.indexed import Dataset, Preprocess
-from seviz.capture.layouts.arrays import Arrays, open_arrays
-from seviz.capture.layouts.cifar10 import open_cifar10
-from seviz.capture.layouts.coco import open_coco
-from seviz.capture.layouts.csv_list import BETWEEN, open_listing
-from seviz.capture.layouts.folders import open_folder
-from seviz.capture.layouts.huggingface import open_hugging_face
-from seviz.capture.layouts.imagenet import open_imagenet
-from seviz.capture.layouts.places365 import open_places365
-from seviz.capture.layouts.webdataset import open_shards
+from seviz.capture.specs import BUNDLED, parse
 from seviz.classes import Classes
 from seviz.errors import DataNotFoundError, EmptyDataError, OptionError
+from seviz.registry import LAYOUTS
 
-__all__ = [
-    "BUNDLED",
-    "GRAMMAR",
-    "LAYOUTS",
-    "Dataset",
-    "dataset_of_files",
-    "fetched",
-    "open_dataset",
-    "packed",
-]
+__all__ = ["BUNDLED", "Dataset", "dataset_of_files", "fetched", "open_dataset", "packed"]
 
 
 def open_dataset(
@@ -55,7 +37,7 @@ def open_dataset(
     ----------
     spec
         A folder that holds one folder per class; "bundled" for the 1,000 test images of CIFAR-10 that ship with
-        seviz; or a layout and where it is, such as "imagenet:ROOT" or "arrays:ROOT": `seviz.capture.grammar.LAYOUTS`
+        seviz; or a layout and where it is, such as "imagenet:ROOT" or "arrays:ROOT": `seviz.registry.LAYOUTS`
         has them all, and says what is expected there.
     classes
         Only images of these, by id or name. Labels keep their meaning: with one class an image, the others stay as
@@ -98,8 +80,9 @@ def open_dataset(
     if per_class is not None and per_class < 1:
         raise OptionError(f"per_class is {per_class}, expected at least 1")
     name = str(spec)
-    options = {"preprocess": preprocess, "label_separator": label_separator}
-    data = _open(name, split, None if root is None else Path(root), options)
+    place = None if root is None else Path(root)
+    options = {"split": split, "root": place, "preprocess": preprocess, "label_separator": label_separator}
+    data = _open(name, options)
     if class_names is not None:
         data = replace(data, classes=named_classes(data.classes, class_names, f"data {name!r}"))
     data = replace(
@@ -153,87 +136,49 @@ def dataset_of_files(
     preprocess
         As it was given to `open_dataset`.
     """
-    if _parse(spec)[0] == "arrays":
+    if parse(spec)[0] == "arrays":
         return Arrays(spec, root, classes, tuple(paths), labels, preprocess=preprocess or "none")
     return Dataset(spec, root, classes, tuple(paths), labels)
 
 
 def packed(spec: str) -> bool:
     """Whether the images of a data set are no files by themselves."""
-    return LAYOUTS[_parse(spec)[0]].packed
+    return LAYOUTS[parse(spec)[0]].packed
 
 
 def fetched(spec: str) -> bool:
     """Whether a data set is fetched from a hub when it is opened, unless it was fetched before."""
-    layout, where = _parse(spec)
+    layout, where = parse(spec)
     return layout == "hf" and not where.is_dir()
 
 
-def _open(name: str, split: str | None, root: Path | None, options: Mapping[str, Any]) -> Dataset:
+def _open(spec: str, options: Mapping[str, Any]) -> Dataset:
     """All images of a data set."""
-    layout, where = _parse(name)
-    declared = LAYOUTS[layout]
-    if split is not None and not declared.splits:
-        raise OptionError(f"split is {split!r}, but data {name!r} does not come in splits; leave it out")
-    if root is not None and not declared.movable:
-        raise OptionError(f"root is {str(root)!r}, but the images of {layout} cannot lie elsewhere; leave it out")
-    if root is not None and not root.is_dir():
-        raise DataNotFoundError(f"root {str(root)!r} is no directory; expected where the images of data {name!r} are")
-    preprocess, separator = options["preprocess"], options["label_separator"]
-    if preprocess not in (None, "none", "model"):
-        raise OptionError(f"preprocess is {preprocess!r}, expected model or none")
-    if preprocess == "none" and layout != "arrays":
-        raise OptionError(
-            f"preprocess is 'none', but data {name!r} holds images, which are always prepared; leave it out"
+    name, where = parse(spec)
+    declared = LAYOUTS[name]
+    given = {option: value for option, value in options.items() if value is not None}
+    odd = {option: value for option, value in given.items() if option not in declared.parameters}
+    if "split" in odd:
+        raise OptionError(f"split is {odd['split']!r}, but data {spec!r} does not come in splits; leave it out")
+    if "root" in odd:
+        raise OptionError(f"root is {str(odd['root'])!r}, but the images of {name} cannot lie elsewhere; leave it out")
+    if "root" in given and not given["root"].is_dir():
+        raise DataNotFoundError(
+            f"root {str(given['root'])!r} is no directory; expected where the images of data {spec!r} are"
         )
-    if separator is not None and layout != "csv":
-        raise OptionError(f"label_separator is {separator!r}, but data {name!r} is no csv:FILE; leave it out")
-    match layout:
-        case "imagenet":
-            return open_imagenet(name, root or _existing(name, where), split=split)
-        case "places365":
-            return open_places365(name, _existing(name, where, root), split=split, images=root)
-        case "coco":
-            file = where.suffix.lower() == ".json"
-            return open_coco(name, _existing(name, where, root, file=file), split=split, images=root)
-        case "cifar10":
-            return open_cifar10(name, _existing(name, where), split=split)
-        case "csv":
-            separator = BETWEEN if separator is None else separator
-            return open_listing(name, _existing(name, where, file=True), images=root, separator=separator)
-        case "arrays":
-            return open_arrays(name, root or _existing(name, where), split=split, preprocess=preprocess)
-        case "hf":
-            return open_hugging_face(name, where.as_posix(), split=split)
-        case "wds":
-            return open_shards(name, str(where))
-        case "bundled":
-            with resources.as_file(resources.files("seviz.capture") / BUNDLED) as path:
-                return open_folder(name, path)
-        case _:
-            return open_folder(name, root or _existing(name, where), split=split)
-
-
-def _parse(name: str) -> tuple[str, Path]:
-    """The layout of a data set, and where it is."""
-    if name == BUNDLED:
-        return BUNDLED, Path()
-    prefix, _, rest = name.partition(":")
-    if prefix in PREFIXES and rest and not Path(name).is_dir():
-        return prefix, Path(os.path.expanduser(rest))  # since a shell does not, after a colon
-    return FOLDER, Path(name)
-
-
-def _existing(name: str, where: Path, moved: Path | None = None, *, file: bool = False) -> Path:
-    """That directory or file, or, of a directory that is not there, where it was moved to."""
-    if where.is_file() if file else where.is_dir():
-        return where
-    if moved is not None and not file:
-        return moved
-    what = f"is no {'file' if file else 'directory'}" if where.exists() else "does not exist"
-    if str(where) != name:
-        what = f"is to be in {str(where)!r}, which {what}"
-    raise DataNotFoundError(f"data {name!r} {what}; expected {GRAMMAR}")
+    if given.get("preprocess") not in (None, "none", "model"):
+        raise OptionError(f"preprocess is {given['preprocess']!r}, expected model or none")
+    if odd.pop("preprocess", None) == "none":
+        raise OptionError(
+            f"preprocess is 'none', but data {spec!r} holds images, which are always prepared; leave it out"
+        )
+    if "label_separator" in odd:
+        raise OptionError(
+            f"label_separator is {odd['label_separator']!r}, but data {spec!r} is no csv:FILE; leave it out"
+        )
+    taken = {option: value for option, value in given.items() if option in declared.parameters}
+    data: Dataset = declared.function(spec, where, **taken)
+    return data
 
 
 def _chosen(data: Dataset, wanted: set[int] | None, per_class: int | None, seed: int) -> NDArray[np.int64]:

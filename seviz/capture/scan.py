@@ -1,6 +1,5 @@
 """Check a data set without a network: decode every image, and tell which are not in order."""
 
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,12 +8,11 @@ import pandas as pd
 from seviz.capture.indexed import Dataset
 from seviz.capture.workers import KILLED, read_in_order
 from seviz.errors import OptionError
+from seviz.progress import Progress
 from seviz.texts import path_text
 
 STATUSES = ("ok", "coerced", "failed")
 _AT_ONCE = 32  # images handed to a worker
-
-Progress = Callable[[int, int | None], None]
 
 
 def scan(data: Dataset, *, workers: int = 0, rotate: bool = False, progress: Progress | None = None) -> pd.DataFrame:

@@ -1,38 +1,17 @@
-"""What the commands that make networks smaller share: their options, what is checked before, and the result."""
+"""What the commands that make networks smaller share: what is checked before, and the result."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seviz.cli.printing import print_table
-from seviz.cli.reporting import Listed, say
-from seviz.lists import HOW
-
-if TYPE_CHECKING:
-    from seviz.compression.result import Compression
-    from seviz.network.networks import Network
-
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory")]
-Out = Annotated[Path, typer.Option("-o", "--out", help="the directory of the result; empty, or not there yet")]
-Data = Annotated[
-    str | None, typer.Option(help="choose and judge with other images than the run's: a folder, imagenet:ROOT, ...")
-]
-Root = Annotated[Path | None, typer.Option(help="where the run's images lie, if they were moved")]
-Weights = Annotated[str | None, typer.Option(help="where the weights of the run's network are, if they were moved")]
-Seed = Annotated[int, typer.Option(help="of the draw that parts the images")]
-BatchSize = Annotated[int, typer.Option(min=1, help="images a forward pass")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, ...")]
-Workers = Annotated[int | None, typer.Option(help="processes that decode images")]
-Classes = Annotated[Listed, typer.Option(help=f"for images of these classes only, by id or name: {HOW}")]
-Recalibrate = Annotated[
-    bool, typer.Option(help="estimate the BatchNorm statistics anew, on the images that scores come from")
-]
-Latency = Annotated[bool, typer.Option(help="time the result beside the original")]
-Program = Annotated[bool, typer.Option(help="write a torch.export program too")]
-Onnx = Annotated[bool, typer.Option("--onnx", help="write ONNX too")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON")]
-Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
+from seviz.cli.reporting import say
+from seviz.compression.coupling import require_pruning
+from seviz.compression.directory import check_free
+from seviz.compression.export import require_onnx
+from seviz.compression.result import Compression
+from seviz.network.networks import Network
+from seviz.run.places import check_room
 
 
 def check_before(out: Path, *, prunes: bool = False, onnx: bool = False) -> None:
@@ -45,10 +24,6 @@ def check_before(out: Path, *, prunes: bool = False, onnx: bool = False) -> None
     MissingPackageError
         If a package that is needed is not installed.
     """
-    from seviz.compression.coupling import require_pruning
-    from seviz.compression.directory import check_free
-    from seviz.compression.export import require_onnx
-
     check_free(out)
     if prunes:
         require_pruning()
@@ -56,17 +31,15 @@ def check_before(out: Path, *, prunes: bool = False, onnx: bool = False) -> None
         require_onnx()
 
 
-def check_room_of(network: "Network", out: Path, *, files: int) -> None:
+def check_room_of(network: Network, out: Path, *, files: int) -> None:
     """Raise WriteError if there is no room for so many files with all weights of a network."""
-    from seviz.run.places import check_room
-
     weights = sum(tensor.numel() * tensor.element_size() for tensor in network.model.state_dict().values())
     fewer = ", or write fewer files of it (--no-program, no --onnx)" if files > 1 else ""
     check_room(out, files * weights, "the network", fewer)
 
 
 def write(
-    compression: "Compression",
+    compression: Compression,
     out: Path,
     *,
     program: bool = False,

@@ -3,22 +3,24 @@
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import pandas as pd
 import typer
+from pandas.api.types import is_numeric_dtype
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from seviz.cli.reporting import say
 from seviz.errors import OptionError
 from seviz.texts import csv_text, visible
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 ROWS = 50
 """That are printed for people."""
 
 
-def print_table(table: "pd.DataFrame", *, as_json: bool, as_csv: bool) -> None:
+def print_table(table: pd.DataFrame, *, as_json: bool, as_csv: bool) -> None:
     """Print a table on stdout, and its remarks on stderr.
 
     Parameters
@@ -73,10 +75,6 @@ def print_grid(
     width
         Where stdout is no terminal, after which a row is broken.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     heading = None if title is None else Text(visible(title))
     grid = Table(title=heading, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
@@ -87,9 +85,7 @@ def print_grid(
     Console(highlight=False, width=None if sys.stdout.isatty() else width).print(grid)
 
 
-def _for_people(table: "pd.DataFrame") -> None:
-    from pandas.api.types import is_numeric_dtype
-
+def _for_people(table: pd.DataFrame) -> None:
     right = [number for number in range(table.shape[1]) if is_numeric_dtype(table.iloc[:, number])]
     rows = (list(map(_cell, row)) for row in table.head(ROWS).itertuples(index=False, name=None))
     print_grid(list(table.columns), rows, right=right, width=250)
@@ -98,8 +94,6 @@ def _for_people(table: "pd.DataFrame") -> None:
 
 
 def _cell(value: Any) -> str:
-    import pandas as pd
-
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return "-"
     if isinstance(value, Real) and not isinstance(value, Integral):

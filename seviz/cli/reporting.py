@@ -3,65 +3,49 @@
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from typing import ParamSpec, TextIO
+from typing import Any, TextIO
 
 import typer
 
 from seviz.errors import SevizError, SevizWarning
-from seviz.lists import split_list as split_list
 from seviz.texts import command_line, visible
-
-P = ParamSpec("P")
-
 
 SHOWN = {"traceback": False}
 """Whether errors are shown with all that led to them, as --traceback asks for."""
 
 
-def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """A command whose errors are told in one line on stderr: exit code 2 for wrong use, 1 for failed work.
+@contextmanager
+def reported() -> Iterator[None]:
+    """Errors of seviz are told in one line on stderr: exit code 2 for wrong use, 1 for failed work.
 
     Warnings of seviz are notes there, a line each.
     """
-
-    @wraps(command)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            with _warnings_as_notes():
-                command(*args, **kwargs)
-        except SevizError as error:
-            if SHOWN["traceback"]:
-                traceback.print_exception(error)
-            say(f"error: {error}")
-            raise typer.Exit(error.exit_code) from error
-        except KeyboardInterrupt as error:
-            say(f"interrupted; what is done is kept. To continue: {command_line(['seviz', *sys.argv[1:]])}")
-            raise typer.Exit(130) from error
-
-    return wrapper
+    try:
+        with warnings_as_notes():
+            yield
+    except SevizError as error:
+        if SHOWN["traceback"]:
+            traceback.print_exception(error)
+        say(f"error: {error}")
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        say(f"interrupted; what is done is kept. To continue: {command_line(['seviz', *sys.argv[1:]])}")
+        raise typer.Exit(130) from error
 
 
 @contextmanager
-def _warnings_as_notes() -> Iterator[None]:
+def warnings_as_notes() -> Iterator[None]:
     """What seviz warns of is told as a line on stderr, without the place in its code."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 
-        def tell(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
+        def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, SevizWarning):
                 say(f"note: {message}")
             else:
-                show(message, category, filename, lineno, file, line)
+                show(message, category, *place, **more)
 
         warnings.simplefilter("always", SevizWarning)
         warnings.showwarning = tell
@@ -83,7 +67,3 @@ def encode_all(*streams: TextIO) -> None:
     for stream in streams:
         if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-
-Listed = list[str] | None
-"""What an option is given as that lists things, for `split_list`."""

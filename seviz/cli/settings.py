@@ -3,17 +3,18 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from seviz.cli.reporting import say, split_list
+from seviz.capture.class_names import ClassNames, is_by_id, listed_names
+from seviz.cli.reporting import say
 from seviz.cli.trusting import Trust
-
-if TYPE_CHECKING:
-    from seviz.capture.class_names import ClassNames
-    from seviz.network.networks import Network
-    from seviz.network.settings import Settings
+from seviz.errors import OptionError
+from seviz.lists import split_list
+from seviz.network.models import load_with, named_if_they_fit
+from seviz.network.networks import Network
+from seviz.network.settings import Settings, model_kwargs_of
 
 _PANEL = "The network"
 
@@ -63,20 +64,15 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     kept = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in kept]
     wrapper.__signature__ = own.replace(parameters=[*kept, *added])  # type: ignore[attr-defined]
     wrapper.__annotations__ = {p.name: p.annotation for p in (*kept, *added)}
-    wrapper.__doc__ = f"{command.__doc__}\n\n    {CONTRACT}\n    "
+    wrapper.__doc__ = CONTRACT
     return wrapper
 
 
-def load(
-    spec: str, weights: str, settings: "Settings", trust: Trust, class_names: "ClassNames | None" = None
-) -> "Network":
+def load(spec: str, weights: str, settings: Settings, trust: Trust, class_names: ClassNames | None = None) -> Network:
     """Load a network, and say what was assumed.
 
     Of a network that has no names for its classes, names in a file are its own if there is one for each.
     """
-    from seviz.capture.class_names import is_by_id, listed_names
-    from seviz.network.models import load_with, named_if_they_fit
-
     network = load_with(spec, weights, settings, **trust)
     if class_names is not None and network.classes is None and not is_by_id(class_names):
         network = named_if_they_fit(network, listed_names(class_names))
@@ -85,9 +81,7 @@ def load(
     return network
 
 
-def _settings(said: dict[str, Any]) -> "Settings":
-    from seviz.network.settings import Settings, model_kwargs_of
-
+def _settings(said: dict[str, Any]) -> Settings:
     return Settings.of(
         **said
         | {
@@ -100,8 +94,6 @@ def _settings(said: dict[str, Any]) -> "Settings":
 
 
 def _size(text: str | None) -> Any:
-    from seviz.errors import OptionError
-
     if text is None:
         return None
     sides = text.lower().split("x")
@@ -111,8 +103,6 @@ def _size(text: str | None) -> Any:
 
 
 def _numbers(name: str, text: str | None) -> list[float] | None:
-    from seviz.errors import OptionError
-
     if text is None:
         return None
     try:

@@ -1,349 +1,213 @@
-"""`seviz specificity`, `seviz decoding`, ...: each table of a run as a command; `seviz analyse`: all of them, kept."""
+"""Tables as commands, made from their declarations: arguments and options are the parameters of the function.
 
+`NAME_by_X` is `--by X` of the command NAME, which has the options of all of them.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import pandas as pd
 import typer
+from rich.markup import escape
 
+import seviz
+from seviz.cli import options
 from seviz.cli.printing import print_table
-from seviz.cli.reporting import Listed, put, reported, say, split_list
-from seviz.errors import OptionError
-from seviz.lists import HOW
+from seviz.errors import DeclarationError, OptionError
+from seviz.lists import HOW, split_list
+from seviz.registry import TABLES, Table
+from seviz.run.store import Run
+from seviz.tables.kept import table_of
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="a run's directory")]
-OtherPath = Annotated[Path | None, typer.Argument(metavar="[OTHER]", help="another run to compare it with")]
-Block = Annotated[str, typer.Argument(metavar="BLOCK", help="a block, such as SE_5_1")]
-Blocks = Annotated[Listed, typer.Option(help=f"only these blocks: {HOW}")]
-Signal = Annotated[str, typer.Option(help="excitation, squeeze or response")]
-Seed = Annotated[int, typer.Option(help="of what is drawn at random")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON")]
-Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
+_SECTION = re.compile(r"\n\n(?=\w[\w ]*\n-{3})")
+_AS_IN = re.compile(r"As (?:in|of) `(\w+)`")
+_MISSING = inspect.Parameter.empty
 
 
-@reported
-def analyse(
-    run: RunPath,
-    only: Annotated[Listed, typer.Option(help=f"only these tables: {HOW}")] = None,
-) -> None:
-    """Compute all tables of a run and keep them in its directory, where report and dashboard read them."""
-    import seviz
-    from seviz.tables.kept import analyse
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """How a parameter is taken on the command line.
 
-    for done in analyse(seviz.open_run(run), only=split_list(only)):
-        what = " of ".join(filter(None, (done.name, done.block)))
-        if done.reason:
-            say(f"{what} is left out: {done.reason}")
+    Attributes
+    ----------
+    hint
+        Type, for typer.
+    value
+        Gives the argument of the function, from the parameter's name and what was given.
+    choices
+        What can be given; anything where empty.
+    note
+        How to give it, for the help.
+    """
+
+    hint: Any
+    value: Callable[[str, Any], Any] = lambda name, given: given
+    choices: tuple[str, ...] = ()
+    note: str = ""
+
+
+RUN = Taken(hint=Path, value=lambda name, given: seviz.open_run(given), note="its directory")
+
+
+def command_of(name: str) -> tuple[Callable[..., None], str]:
+    """The command of a table and its variants, and its help."""
+    ways = ways_of(name)
+    usual = next(iter(ways))
+    taken: dict[str, Taken] = {}
+    shown: list[inspect.Parameter] = []
+    for way in ways.values():
+        told = described(way)
+        for key, parameter in way.parameters.items():
+            if key == "by" or key in taken or (how := taken_as(way, parameter)) is None:
+                continue
+            taken[key] = how
+            always = all(_required(each, key) for each in ways.values())
+            shown.append(_shown(parameter, how, told.get(key, ""), first=not shown, always=always))
+    if len(ways) > 1:
+        shown.append(_parameter("by", str, typer.Option(help="Rows of the table", metavar=_listed(ways)), usual))
+    added: dict[str, Any] = {"as_json": (options.Json, False), "as_csv": (options.Csv, False)}
+    if not {"block", "blocks"} & taken.keys() and any("block" in way.columns for way in ways.values()):
+        taken["blocks"] = Taken(hint=list[str], value=_texts)
+        added["blocks"] = (options.Blocks, None)
+    shown += [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, annotation=hint, default=default)
+        for key, (hint, default) in added.items()
+    ]
+
+    def command(context: typer.Context, as_json: bool, as_csv: bool, by: str = usual, **given: Any) -> None:
+        _check("by", by, ways)
+        wanted = {}
+        for key, value in given.items():
+            if getattr(context.get_parameter_source(key), "name", "") == "DEFAULT":
+                continue
+            if key not in ways[by].parameters and key != "blocks":
+                places = " or ".join(f"--by {each}" for each in ways if key in ways[each].parameters)
+                raise OptionError(f"{_option(key)} is for {places}, not for --by {by}")
+            _check(key, value, taken[key].choices)
+            wanted[key] = taken[key].value(key, value)
+        for key in ways[by].parameters:
+            if _required(ways[by], key) and key not in wanted:
+                raise OptionError(f"{_option(key)} is missing, which --by {by} needs")
+        only = None if "blocks" in ways[by].parameters else wanted.pop("blocks", None)
+        table = table_of(wanted.pop(next(iter(ways[by].parameters))), ways[by].name, **wanted)
+        print_table(table if only is None else _rows_of(table, only), as_json=as_json, as_csv=as_csv)
+
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    command.__signature__ = inspect.Signature([context, *shown])  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *shown)}
+    return command, escape(_SECTION.split(inspect.getdoc(ways[usual].function) or "")[0])
+
+
+def ways_of(name: str) -> Mapping[str, Table]:
+    """A table and its variants, by what their rows are of; the table itself first."""
+    table = TABLES[name]
+    variants = {each.removeprefix(f"{name}_by_"): TABLES[each] for each in TABLES if TABLES.base(each) == name}
+    return {table.key[-1] if table.key else "row": table, **variants}
+
+
+def described(table: Table) -> Mapping[str, str]:
+    """What the docstring of a table says of its parameters, by name."""
+    sections = _SECTION.split(inspect.getdoc(table.function) or "")
+    found: dict[str, str] = {}
+    names: list[str] = []
+    for line in next((each.splitlines()[2:] for each in sections if each.startswith("Parameters\n")), []):
+        if line and not line.startswith(" "):
+            names = line.partition(" : ")[0].split(", ")
         else:
-            put(f"{what}: {f'{done.seconds:.1f} s' if done.seconds else 'kept before'}")
+            found |= {name: f"{found.get(name, '')} {line.strip()}".strip() for name in names}
+    for name, text in found.items():
+        if (other := _AS_IN.match(text)) and other[1] in TABLES:
+            found[name] = described(TABLES[other[1]]).get(name, text)
+    return found
 
 
-@reported
-def specificity(
-    run: RunPath,
-    by: Annotated[str, typer.Option(help="block, channel, class or outcome (right and wrong predictions)")] = "block",
-    blocks: Blocks = None,
-    against_rest: Annotated[str | None, typer.Option(help="by channel: this class against all others")] = None,
-    permutations: Annotated[int, typer.Option(min=0, help="by block: how often labels are dealt out anew")] = 0,
-    over_images: Annotated[
-        bool | None,
-        typer.Option("--over-images/--from-moments", help="by block or class: intervals over images, or none"),
-    ] = None,
-    signal: Signal = "excitation",
-    seed: Seed = 0,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """How class-specific each block is: the share of the gates' variance that lies between classes."""
-    options: dict[str, dict[str, Any]] = {
-        "block": {"over_images": over_images is not False, "permutations": permutations, "seed": seed},
-        "channel": {"blocks": split_list(blocks), "against_rest": against_rest},
-        "class": {"over_images": over_images, "blocks": split_list(blocks), "seed": seed},
-        "outcome": {},
-    }
-    _known("by", by, options)
-    _only("block", by, permutations=permutations)
-    _only("channel", by, against_rest=against_rest)
-    name = "specificity" if by == "block" else f"specificity_by_{by}"
-    table = _table(run, name, signal=signal, **options[by])
-    if blocks and by in ("block", "outcome"):
-        table = _rows_of(table, split_list(blocks) or [])
-    print_table(table, as_json=as_json, as_csv=as_csv)
+def taken_as(table: Table, parameter: inspect.Parameter) -> Taken | None:
+    """How a parameter is taken on the command line; None where it cannot be, and need not be given."""
+    hint = parameter.annotation
+    if isinstance(hint, str):  # as under `from __future__ import annotations`
+        hint = eval(hint, getattr(table.function, "__globals__", {}))
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    texts = tuple(text for kind in kinds if get_origin(kind) is Literal for text in get_args(kind))
+    if Run in kinds or parameter.name == next(iter(table.parameters)):
+        return RUN
+    if int in kinds and texts:
+        return Taken(hint=str, value=_number_or_text, note=f"or {', '.join(texts)}")
+    if texts:
+        return Taken(hint=str, choices=texts)
+    for kind in kinds:
+        if get_origin(kind) in (Sequence, list, tuple):
+            return Taken(hint=list[str], value=_numbers if int in get_args(kind) else _texts, note=HOW)
+        if kind in (bool, int, float, str):
+            if NoneType not in kinds or parameter.default is None:
+                return Taken(hint=kind)
+            return Taken(hint=kind, value=_unless_none, note="or none")
+    if parameter.default is _MISSING:
+        raise DeclarationError(
+            f"the table {table.name!r} is no command: its parameter {parameter.name!r} has no default, and is no run,"
+            " text, number or list"
+        )
+    return None
 
 
-@reported
-def selectivity(
-    run: RunPath,
-    blocks: Blocks = None,
-    k: Annotated[int, typer.Option(min=1, help="of precision at k")] = 10,
-    signal: Signal = "excitation",
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """How much each channel prefers a single class: selectivity index, d', mutual information, precision at k."""
-    table = _table(run, "selectivity", blocks=split_list(blocks), k=k, signal=signal)
-    print_table(table, as_json=as_json, as_csv=as_csv)
+def _shown(parameter: inspect.Parameter, taken: Taken, told: str, *, first: bool, always: bool) -> inspect.Parameter:
+    """The argument or option of a command for a parameter of its function."""
+    help = escape("; ".join(filter(None, (told.rstrip("."), taken.note))))
+    if always or taken is RUN:
+        name = "RUN" if first else parameter.name.upper()
+        argument = typer.Argument(metavar=name if always else f"[{name}]", help=help)
+        return _parameter(parameter.name, taken.hint, argument, _MISSING if always else None)
+    metavar = _listed(taken.choices) if taken.choices else None
+    default = None if parameter.default is _MISSING else parameter.default
+    return _parameter(parameter.name, taken.hint, typer.Option(help=help, metavar=metavar), default)
 
 
-@reported
-def decoding(
-    run: RunPath,
-    decoders: Annotated[Listed, typer.Option(help=f"of centroid, logistic, discriminant: {HOW}")] = None,
-    folds: Annotated[int, typer.Option(min=2, help="of the cross-validation")] = 5,
-    components: Annotated[int, typer.Option(min=1, help="of the equal width")] = 64,
-    per_class: Annotated[int | None, typer.Option(help="images of each class at most")] = None,
-    classes: Annotated[int, typer.Option(min=2, help="classes at most")] = 1000,
-    signal: Signal = "excitation",
-    against: Annotated[str, typer.Option(help="the signal decoded beside it, or none")] = "squeeze",
-    seed: Seed = 0,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """How well the class is read off the gates of each block alone, cross-validated, against chance."""
-    table = _table(
-        run,
-        "decoding",
-        decoders=split_list(decoders),
-        folds=folds,
-        components=components,
-        per_class=per_class,
-        classes=classes,
-        signal=signal,
-        against=None if against == "none" else against,
-        seed=seed,
-    )
-    print_table(table, as_json=as_json, as_csv=as_csv)
+def _parameter(name: str, hint: Any, shown: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[hint, shown], default=default)
 
 
-@reported
-def channels(
-    run: RunPath,
-    block: Block,
-    number: Annotated[int, typer.Option(min=1, help="classes and images of each kind")] = 5,
-    only: Annotated[Listed, typer.Option(help=f"only these channels, from 0: {HOW}")] = None,
-    signal: Signal = "excitation",
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """Which classes each channel favours and avoids, and which images excite it most and least."""
-    print_table(
-        _table(run, "channels", block=block, number=number, only=_numbers("only", only), signal=signal),
-        as_json=as_json,
-        as_csv=as_csv,
-    )
+def _required(table: Table, key: str) -> bool:
+    return key in table.parameters and table.parameters[key].default is _MISSING
 
 
-@reported
-def similarity(
-    run: RunPath,
-    block: Block,
-    metric: Annotated[str, typer.Option(help="correlation or cosine")] = "correlation",
-    centred: Annotated[bool, typer.Option("--centred", help="take the mean over classes off first")] = False,
-    signal: Signal = "excitation",
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """How unlike each other the gates of classes are in a block, class by class."""
-    table = _table(run, "similarity", block=block, metric=metric, centred=centred, signal=signal)
-    print_table(table, as_json=as_json, as_csv=as_csv)
+def _option(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
-@reported
-def agreement(
-    run: RunPath,
-    other: OtherPath = None,
-    metric: Annotated[str, typer.Option(help="correlation or cosine")] = "correlation",
-    centred: Annotated[bool, typer.Option("--centred", help="take the mean over classes off first")] = False,
-    hierarchy: Annotated[
-        str | None, typer.Option(help="a CSV of class and superclass, 'cifar10', or 'wordnet' (needs nltk's corpus)")
-    ] = None,
-    permutations: Annotated[int, typer.Option(min=0, help="of Mantel's test")] = 999,
-    signal: Signal = "excitation",
-    seed: Seed = 0,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """How far blocks agree on which classes are alike: with each other, the predictions, a hierarchy, another run."""
-    table = _table(
-        run,
-        "agreement",
-        other=other,
-        metric=metric,
-        centred=centred,
-        hierarchy=hierarchy,
-        permutations=permutations,
-        signal=signal,
-        seed=seed,
-    )
-    print_table(table, as_json=as_json, as_csv=as_csv)
+def _listed(choices: Iterable[str]) -> str:
+    return f"[{'|'.join(choices)}]"
 
 
-@reported
-def confusion(run: RunPath, as_json: Json = False, as_csv: Csv = False) -> None:
-    """What the network takes the images of each class for."""
-    print_table(_table(run, "confusion"), as_json=as_json, as_csv=as_csv)
+def _check(name: str, value: Any, choices: Collection[str]) -> None:
+    if choices and value not in choices:
+        raise OptionError(f"{name} is {value!r}, expected one of {', '.join(choices)}")
 
 
-@reported
-def cka(
-    run: RunPath,
-    other: OtherPath = None,
-    images: Annotated[int, typer.Option(min=4, help="at most")] = 2000,
-    signal: Signal = "excitation",
-    seed: Seed = 0,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """How alike the gates of blocks are, image by image, within a run or between two: linear CKA."""
-    table = _table(run, "cka", other=other, images=images, signal=signal, seed=seed)
-    print_table(table, as_json=as_json, as_csv=as_csv)
+def _unless_none(name: str, given: Any) -> Any:
+    return None if given == "none" else given
 
 
-@reported
-def saturation(
-    run: RunPath,
-    by: Annotated[str, typer.Option(help="block or channel")] = "block",
-    signal: Signal = "excitation",
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """Which blocks are always on or off, near the identity, or near a constant, as the paper finds of SE_5_2."""
-    _known("by", by, ("block", "channel"))
-    name = "saturation" if by == "block" else "saturation_by_channel"
-    print_table(_table(run, name, signal=signal), as_json=as_json, as_csv=as_csv)
+def _number_or_text(name: str, given: str) -> int | str:
+    return int(given) if given.isdecimal() else given
 
 
-@reported
-def redundancy(
-    run: RunPath,
-    block: Annotated[str | None, typer.Argument(metavar="[BLOCK]", help="its channels, rather than all blocks")] = None,
-    within_classes: Annotated[
-        bool, typer.Option("--within-classes", help="take what classes explain off first")
-    ] = False,
-    threshold: Annotated[float, typer.Option(help="correlation from which channels are redundant")] = 0.9,
-    signal: Signal = "excitation",
-    seed: Seed = 0,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """How much the gates of each block move together, and the effective number of independent ones."""
-    which: dict[str, Any] = {} if block is None else {"block": block}
-    table = _table(
-        run,
-        "redundancy" if block is None else "redundant_channels",
-        **which,
-        within_classes=within_classes,
-        threshold=threshold,
-        signal=signal,
-        seed=seed,
-    )
-    print_table(table, as_json=as_json, as_csv=as_csv)
+def _texts(name: str, given: Sequence[str]) -> list[str]:
+    return split_list(given) or []
 
 
-@reported
-def convergence(
-    run: RunPath,
-    by_size: Annotated[bool, typer.Option("--by-size", help="the curves, rather than the verdict")] = False,
-    sizes: Annotated[Listed, typer.Option(help=f"images per class: {HOW}")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="pairs of samples")] = 10,
-    signal: Signal = "excitation",
-    seed: Seed = 0,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """Whether the run has images enough for the order of its channels and the figures of its blocks to be stable."""
-    name = "convergence_by_size" if by_size else "convergence"
-    table = _table(run, name, sizes=_numbers("sizes", sizes), repeats=repeats, signal=signal, seed=seed)
-    print_table(table, as_json=as_json, as_csv=as_csv)
+def _numbers(name: str, given: Sequence[str]) -> list[int]:
+    parts = _texts(name, given)
+    if not all(part.isdecimal() for part in parts):
+        raise OptionError(f"{name} is {','.join(given)!r}, expected whole numbers with commas between them")
+    return [int(part) for part in parts]
 
 
-@reported
-def components(
-    run: RunPath,
-    block: Block,
-    number: Annotated[int, typer.Option(min=1, help="of principal components")] = 2,
-    umap: Annotated[bool, typer.Option("--umap", help="by UMAP instead, if umap-learn is installed")] = False,
-    signal: Signal = "excitation",
-    seed: Annotated[int, typer.Option(help="of UMAP")] = 0,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """Each image by the principal components of a block's gates, for a plot."""
-    import seviz
-    from seviz.tables.neighbour_map import neighbour_map
-
-    if umap:
-        table = neighbour_map(seviz.open_run(run), block, signal=signal, seed=seed)
-    else:
-        table = _table(run, "principal_components", block=block, components=number, signal=signal)
-    print_table(table, as_json=as_json, as_csv=as_csv)
-
-
-@reported
-def compare(
-    one: Annotated[Path, typer.Argument(help="a run's directory")],
-    other: Annotated[Path, typer.Argument(help="another: other weights, other images, another network")],
-    by: Annotated[str, typer.Option(help="block or class")] = "block",
-    match: Annotated[
-        str, typer.Option(help="blocks by module path and, where paths differ, by name; by name; or by position")
-    ] = "path",
-    signal: Signal = "excitation",
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """How two runs differ, block by block, with an alarm where gates have collapsed to a constant."""
-    import seviz
-    from seviz.run.pairing import MATCHES
-    from seviz.tables.compare import compare
-    from seviz.tables.compare_by_class import compare_by_class
-
-    _known("by", by, ("block", "class"))
-    _known("match", match, MATCHES)
-    function = compare if by == "block" else compare_by_class
-    table = function(
-        seviz.open_run(one),
-        seviz.open_run(other),
-        match=match,  # type: ignore[arg-type]
-        signal=signal,
-    )
-    print_table(table, as_json=as_json, as_csv=as_csv)
-
-
-def _table(path: Path, name: str, *, other: Path | None = None, **options: Any) -> "pd.DataFrame":
-    """A table of a run: the one that is kept, or computed."""
-    import seviz
-    from seviz.tables.kept import table_of
-
-    run = seviz.open_run(path)
-    if other is not None:
-        options["other"] = seviz.open_run(other)
-    return table_of(run, name, **options)
-
-
-def _rows_of(table: "pd.DataFrame", blocks: list[str]) -> "pd.DataFrame":
+def _rows_of(table: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
     unknown = [block for block in blocks if block not in set(table["block"])]
     if unknown:
         raise OptionError(f"no block {unknown[0]!r}; there are {', '.join(table['block'].unique())}")
     return table[table["block"].isin(blocks)]
-
-
-def _known(option: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise OptionError(f"{option} is {value!r}, expected one of {', '.join(known)}")
-
-
-def _only(where: str, by: str, **given: Any) -> None:
-    for name, value in given.items():
-        if value and by != where:
-            raise OptionError(f"--{name.replace('_', '-')} is for --by {where}, not for --by {by}")
-
-
-def _numbers(option: str, value: Listed) -> list[int] | None:
-    parts = split_list(value)
-    if parts is None:
-        return None
-    if not all(part.isdecimal() for part in parts):
-        raise OptionError(f"{option} is {','.join(value or ())!r}, expected whole numbers with commas between them")
-    return [int(part) for part in parts]

@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypedDict
 import typer
 
 from seviz.errors import SevizError, TrustError
+from seviz.network.trust import require_trust
+from seviz.run.store import Run
 
 TrustCode = Annotated[
     bool,
@@ -35,7 +37,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {"trust_code": (TrustCode, False), "given
 def trusting(command: Callable[..., None]) -> Callable[..., None]:
     """A command with both options, which it gets as one argument, `trust`.
 
-    Of a command with a RUN, what the run names is judged before the command begins, and so before it imports torch.
+    Of a command with a RUN, what the run names is judged before the command begins.
     """
     signature = inspect.signature(command)
     own = [parameter for name, parameter in signature.parameters.items() if name != "trust"]
@@ -57,9 +59,6 @@ def trusting(command: Callable[..., None]) -> Callable[..., None]:
 
 def _refuse_untrusted(run: Path, trust: Trust) -> None:
     """Raise TrustError for what opening the network of a run would raise; what else is wrong is told there."""
-    from seviz.network.trust import require_trust
-    from seviz.run.store import Run
-
     try:
         manifest = Run(run).manifest
         record = manifest.model

@@ -16,6 +16,7 @@ from seviz.network.modes import buffers_kept, undisturbed
 from seviz.network.networks import Network
 from seviz.network.positions import Layout, channels_first, spread_over
 from seviz.network.products import tensors_in
+from seviz.showing import brief
 
 _IMAGES = 4
 _CONSTANT = 0.3  # inside of the bounds of every usual gate, and no value that a gate has by default
@@ -77,6 +78,8 @@ class Check:
 
     blocks: Mapping[str, BlockCheck]
     survey: Survey
+
+    __repr__ = brief
 
     @property
     def vouched(self) -> bool:

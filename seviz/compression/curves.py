@@ -31,6 +31,7 @@ from seviz.classes import Classes
 from seviz.compression.masking import Scope, lowest, masked, masked_channels
 from seviz.errors import OptionError
 from seviz.experiments.evaluation import (
+    AS_THEY_COME,
     Images,
     classes_of,
     labelled_batches,
@@ -41,7 +42,8 @@ from seviz.experiments.evaluation import (
 )
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.networks import Network
-from seviz.progress import Progress
+from seviz.options import Reading
+from seviz.showing import brief
 
 
 @dataclass(frozen=True, order=True)
@@ -90,6 +92,8 @@ class Curves:
     losses: NDArray[np.float32]
     paths: tuple[str, ...]
     failed: int
+
+    __repr__ = brief
 
     def table(self, *, confidence: float = 0.95) -> pd.DataFrame:
         """What is left of the accuracy, by criterion, seed and fraction.
@@ -223,12 +227,7 @@ def masking_curve(
     *,
     fractions: Sequence[float],
     scope: Scope = "global",
-    per_class: int | None = None,
-    batch_size: int = 64,
-    device: str = "auto",
-    rotate: bool = False,
-    workers: int | None = None,
-    progress: Progress | None = None,
+    reading: Reading = AS_THEY_COME,
 ) -> Curves:
     """Run a network with more and more of its channels masked, by several criteria.
 
@@ -247,8 +246,8 @@ def masking_curve(
         Which shares of the channels are masked, in [0, 1]; 0, the network as it is, is always among them.
     scope
         As in `lowest`.
-    per_class, batch_size, device, rotate, workers, progress
-        As in `seviz.experiments.evaluation.evaluate`.
+    reading
+        How images are read and run.
 
     Returns
     -------
@@ -278,16 +277,8 @@ def masking_curve(
         raise OptionError("scores has a criterion both without a seed and with seed 0; expected each once")
     outcomes: list[tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.float32]]] = []
     labels, paths, failed, width = list[NDArray[np.int64]](), list[str](), 0, 0
-    with on_device(network.model, device) as place:
-        for batch in labelled_batches(
-            network,
-            data,
-            per_class=per_class,
-            batch_size=batch_size,
-            rotate=rotate,
-            workers=workers,
-            progress=progress,
-        ):
+    with on_device(network.model, reading.device) as place:
+        for batch in labelled_batches(network, data, reading):
             failed += batch.failed
             if not len(batch):
                 continue

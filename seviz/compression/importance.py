@@ -16,6 +16,7 @@ from seviz.compression.scoring import Channels, score
 from seviz.experiments.evaluation import Images
 from seviz.network.flow import producers
 from seviz.network.networks import Network
+from seviz.options import Reading
 from seviz.progress import Progress
 from seviz.run.parts import Part
 from seviz.run.store import Run
@@ -94,14 +95,14 @@ def importance(
         makers={name: makers[name] for name in layers},
         readers={},
         data=data,
-        device=device,
-        reading={
-            "per_class": per_class,
-            "batch_size": batch_size,
-            "rotate": rotate,
-            "workers": workers,
-            "progress": progress,
-        },
+        reading=Reading(
+            per_class=per_class,
+            batch_size=batch_size,
+            device=device,
+            rotate=rotate,
+            workers=workers,
+            progress=progress,
+        ),
     )
     return score(network, run, chosen, channels)
 

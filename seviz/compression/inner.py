@@ -12,6 +12,7 @@ from seviz.experiments.evaluation import Images
 from seviz.network.flow import Producer, input_producers
 from seviz.network.layers import channels_in
 from seviz.network.networks import Network
+from seviz.options import Reading
 from seviz.progress import Progress
 from seviz.run.parts import Part
 from seviz.run.store import Run
@@ -92,14 +93,14 @@ def inner_scores(
         makers=makers,
         readers=readers,
         data=data,
-        device=device,
-        reading={
-            "per_class": per_class,
-            "batch_size": batch_size,
-            "rotate": rotate,
-            "workers": workers,
-            "progress": progress,
-        },
+        reading=Reading(
+            per_class=per_class,
+            batch_size=batch_size,
+            device=device,
+            rotate=rotate,
+            workers=workers,
+            progress=progress,
+        ),
     )
     return score(network, run, chosen, channels)
 

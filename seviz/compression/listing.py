@@ -10,6 +10,7 @@ import pandas as pd
 from seviz.compression.result import Compression, Kind, read, reason, said
 from seviz.errors import ResultError
 from seviz.run.store import Run
+from seviz.showing import brief
 from seviz.texts import path_text, visible
 
 FOLDER = "compressions"
@@ -30,6 +31,8 @@ class Results:
 
     compressions: tuple[Compression, ...]
     remarks: tuple[str, ...] = ()
+
+    __repr__ = brief
 
     def __iter__(self) -> Iterator[Compression]:
         return iter(self.compressions)

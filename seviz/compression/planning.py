@@ -23,6 +23,7 @@ from torch import nn
 
 from seviz.errors import OptionError
 from seviz.experiments.evaluation import (
+    AS_THEY_COME,
     Evaluation,
     Images,
     Labelled,
@@ -36,8 +37,10 @@ from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.complexity import complexity
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.networks import Network
+from seviz.options import Reading
 from seviz.run.parts import Part
 from seviz.run.store import Run
+from seviz.showing import brief
 
 Order = Literal["variance", "predicted", "measured", "greedy"]
 ORDERS: tuple[Order, ...] = get_args(Order)
@@ -53,8 +56,7 @@ def folding_order(
     order: Order,
     *,
     data: Images | None = None,
-    device: str = "auto",
-    **reading: Any,
+    reading: Reading = AS_THEY_COME,
 ) -> list[str]:
     """The blocks in the order in which they are to be folded, the one that is missed least first.
 
@@ -68,10 +70,8 @@ def folding_order(
         One of `ORDERS`.
     data
         Images to predict or measure with, other than those that the result is judged by.
-    device
-        "auto" (CUDA, else MPS, else CPU) or what torch calls it.
     reading
-        per_class, batch_size, rotate, workers, progress, as in `seviz.experiments.evaluation.labelled_batches`.
+        How images are read and run.
 
     Raises
     ------
@@ -86,17 +86,17 @@ def folding_order(
         return _rising({name: float(np.nanmean(run.total(name).variance())) for name in gates})
     if data is None:
         raise OptionError(f"order is {order!r}, which needs images; give data, or take variance")
-    batches = labelled_batches(network, data, **reading)
+    batches = labelled_batches(network, data, reading)
     if order == "predicted":
-        return _rising(_predicted(network, gates, batches, device))
+        return _rising(_predicted(network, gates, batches, reading.device))
     if order == "measured":
-        losses = with_constant_gates(network, [{name: gates[name]} for name in gates], batches, device=device)
+        losses = with_constant_gates(network, [{name: gates[name]} for name in gates], batches, device=reading.device)
         return _rising({name: float(each.loss.mean()) for name, each in zip(gates, losses, strict=True)})
     kept = list(batches)  # gone through once for each block
     folded: list[str] = []
     while rest := [name for name in gates if name not in folded]:
         tried = [{name: gates[name] for name in [*folded, last]} for last in rest]
-        losses = with_constant_gates(network, tried, kept, device=device)
+        losses = with_constant_gates(network, tried, kept, device=reading.device)
         folded.append(min(zip(rest, losses, strict=True), key=lambda pair: pair[1].loss.mean())[0])
     return folded
 
@@ -190,6 +190,8 @@ class Front:
     evaluations: Mapping[frozenset[str], Evaluation]
     parameters: tuple[int, Mapping[str, int]]
 
+    __repr__ = brief
+
     def table(self, *, confidence: float = 0.95) -> pd.DataFrame:
         """The front of accuracy against blocks and parameters left, by order.
 
@@ -238,9 +240,7 @@ def folding_front(
     gates: Gates,
     orders: Mapping[str, Sequence[str]],
     data: Images,
-    *,
-    device: str = "auto",
-    **reading: Any,
+    reading: Reading = AS_THEY_COME,
 ) -> Front:
     """Fold block after block, and see what becomes of the accuracy.
 
@@ -256,7 +256,7 @@ def folding_front(
         By name, from `folding_order`.
     data
         Images of one class each, none that gates or orders were made from.
-    device, reading
+    reading
         As in `folding_order`.
 
     Raises
@@ -272,7 +272,8 @@ def folding_front(
         raise OptionError(f"orders has {unknown[0]!r}, expected some of {', '.join(gates)}")
     sets = {frozenset(blocks[:k]): None for blocks in orders.values() for k in range(len(blocks) + 1)}
     conditions = [{name: gates[name] for name in each} for each in sets]
-    evaluations = with_constant_gates(network, conditions, labelled_batches(network, data, **reading), device=device)
+    batches = labelled_batches(network, data, reading)
+    evaluations = with_constant_gates(network, conditions, batches, device=reading.device)
     counted = complexity(network)
     return Front(
         orders={name: tuple(blocks) for name, blocks in orders.items()},

@@ -15,6 +15,7 @@ from seviz.experiments.evaluation import Images, labelled_batches, on_device
 from seviz.network.dtype import as_taken
 from seviz.network.networks import Network
 from seviz.network.wrappers import refuse_compiled
+from seviz.options import Reading
 from seviz.progress import Progress
 
 
@@ -77,7 +78,8 @@ def recalibrate(
         raise ModelError(
             f"{network.spec} has no BatchNorm with running statistics, so there is nothing to measure anew"
         )
-    batches = labelled_batches(network, mixed(data, seed), batch_size=batch_size, workers=workers, progress=progress)
+    reading = Reading(batch_size=batch_size, device=device, workers=workers, progress=progress)
+    batches = labelled_batches(network, mixed(data, seed), reading)
     seen = 0
     with on_device(model, device) as place, _measuring(norms):
         for batch in batches:

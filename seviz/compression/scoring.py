@@ -21,6 +21,7 @@ from seviz.network.layers import LAYERS, Layer, groups_of
 from seviz.network.networks import Network
 from seviz.network.products import Product
 from seviz.network.reading import recorded_products
+from seviz.options import Reading
 from seviz.run.parts import Part
 from seviz.run.store import Run
 
@@ -46,7 +47,7 @@ class Channels:
         Of inner channels by key, the layers behind them.
     data
         Images of one class each, if some were given.
-    device, reading
+    reading
         How they are run and read, see `seviz.experiments.evaluation.labelled_batches`.
     """
 
@@ -55,8 +56,7 @@ class Channels:
     makers: Mapping[Any, tuple[Producer, ...]]
     readers: Mapping[Any, tuple[Producer, ...]]
     data: Images | None
-    device: str
-    reading: Mapping[str, Any]
+    reading: Reading
 
     @property
     def sizes(self) -> dict[Any, int]:
@@ -76,7 +76,7 @@ class Channels:
 
     def batches(self, network: Network) -> Iterator[Labelled]:
         """The images in batches, without those that cannot be read."""
-        return (batch for batch in labelled_batches(network, self.given_data(), **self.reading) if len(batch))
+        return (batch for batch in labelled_batches(network, self.given_data(), self.reading) if len(batch))
 
 
 def score(network: Network, run: Run | Part | None, chosen: Chosen, channels: Channels) -> pd.DataFrame:
@@ -200,7 +200,7 @@ def mean_at_products(network: Network, channels: Channels, of: Callable[[Product
     """Mean over images of what is seen where a block scales its feature map, (image, channel)."""
     sums = {block: np.zeros(network.blocks[block].channels) for block in channels.blocks}
     images = 0
-    with on_device(network.model, channels.device) as place:
+    with on_device(network.model, channels.reading.device) as place:
         for batch in channels.batches(network):
             with recorded_products(network.model, network.blocks, {"seen": of}, detach=True) as values:
                 network.model(as_taken(batch.images.to(place), network.model))
@@ -212,7 +212,7 @@ def mean_at_products(network: Network, channels: Channels, of: Callable[[Product
 
 def attributed(network: Network, channels: Channels, method: Method) -> Scores:
     """Mean absolute attribution of each gate."""
-    made = attribute(network, data=channels.given_data(), method=method, device=channels.device, **channels.reading)
+    made = attribute(network, data=channels.given_data(), method=method, **channels.reading.options)
     return {
         str(block): rows.sort_values("channel")["absolute"].to_numpy(np.float64)
         for block, rows in made.by_channel().groupby("block", sort=False)

@@ -34,6 +34,7 @@ from seviz.experiments.evaluation import Images, Labelled, labelled_batches, log
 from seviz.network.networks import Network
 from seviz.network.positions import Layout, channels_first, spread_over
 from seviz.network.wrappers import refuse_compiled
+from seviz.options import Reading
 from seviz.run.files import write_atomically
 
 Optimizer = Literal["sgd", "adamw"]
@@ -393,7 +394,7 @@ def _batches(
     """All images in the random order of an epoch."""
     order = np.random.default_rng([recipe.seed, epoch]).permutation(len(source))
     if isinstance(source, Dataset):
-        yield from labelled_batches(network, source.take(order), batch_size=recipe.batch_size, workers=workers)
+        yield from labelled_batches(network, source.take(order), Reading(batch_size=recipe.batch_size, workers=workers))
         return
     for start in range(0, len(order), recipe.batch_size):
         rows = order[start : start + recipe.batch_size]

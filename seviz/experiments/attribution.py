@@ -46,9 +46,11 @@ from seviz.network.dtype import as_taken
 from seviz.network.gates import capture_gates, force_gates
 from seviz.network.networks import Network
 from seviz.network.positions import channels_first
+from seviz.options import Reading
 from seviz.progress import Progress
 from seviz.run.parts import mean_over_images
 from seviz.run.store import Run
+from seviz.showing import brief
 
 Method = Literal["gradient_x_activation", "integrated_gradients", "conductance"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -88,6 +90,8 @@ class Attributions:
     targets: NDArray[np.int64]
     paths: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+
+    __repr__ = brief
 
     def by_block(self) -> pd.DataFrame:
         """What the gates of each block add.
@@ -246,21 +250,21 @@ def attribute(
     check_baseline(baseline)
     chosen = {name: network.blocks[name] for name in chosen_blocks(network, blocks)}
     base = _baselines(chosen, _as_numbers(network, run, baseline), method)
-    data, rotate = images_of(run, data, root=root, rotate=rotate)
+    reading = Reading(
+        per_class=per_class,
+        batch_size=batch_size,
+        device=device,
+        rotate=rotate,
+        workers=workers,
+        progress=progress,
+    )
+    data, reading = images_of(run, data, reading, root=root)
     find = _finder(network, chosen, base, method, steps, batch_size)
     values: dict[str, list[NDArray[np.float32]]] = {name: [] for name in chosen}
     labels, targets, paths = list[NDArray[np.int64]](), list[NDArray[np.int64]](), list[str]()
     width = 0
     with on_device(network.model, device) as place:
-        for batch in labelled_batches(
-            network,
-            data,
-            per_class=per_class,
-            batch_size=batch_size,
-            rotate=rotate,
-            workers=workers,
-            progress=progress,
-        ):
+        for batch in labelled_batches(network, data, reading):
             if not len(batch):
                 continue
             images = as_taken(batch.images.to(place), network.model)

@@ -40,10 +40,12 @@ from seviz.experiments.images import Images, images_of, require_run
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.gates import Forced, force_gates
 from seviz.network.networks import Network
+from seviz.options import Reading
 from seviz.progress import Progress
 from seviz.run.pairing import pair_blocks
 from seviz.run.parts import mean_over_images
 from seviz.run.store import Run
+from seviz.showing import brief
 
 Intervention = Literal["identity", "zero", "constant", "within", "across"]
 INTERVENTIONS: tuple[Intervention, ...] = get_args(Intervention)
@@ -89,6 +91,8 @@ class Outcomes:
     there: NDArray[np.bool_]
     failed: int
     remarks: tuple[str, ...]
+
+    __repr__ = brief
 
     def by_block(self, *, confidence: float = 0.95) -> pd.DataFrame:
         """Accuracy by block and intervention.
@@ -245,7 +249,8 @@ def intervene(
 
     parts: list[dict[str, NDArray[Any]]] = []
     failed = 0
-    with _reading(network, run, data, root, device, per_class, batch_size, workers, progress) as (place, batches):
+    reading = Reading(per_class=per_class, batch_size=batch_size, device=device, workers=workers, progress=progress)
+    with _reading(network, run, data, root, reading) as (place, batches):
         for batch in batches:
             failed += batch.failed
             if not len(batch):
@@ -300,31 +305,12 @@ def chosen_blocks(network: Network, blocks: Sequence[str] | None) -> list[str]:
 
 @contextmanager
 def _reading(
-    network: Network,
-    run: Run,
-    data: Images | None,
-    root: str | Path | None,
-    device: str,
-    per_class: int | None,
-    batch_size: int,
-    workers: int | None,
-    progress: Progress | None,
+    network: Network, run: Run, data: Images | None, root: str | Path | None, reading: Reading
 ) -> Iterator[tuple[torch.device, Iterator[Labelled]]]:
     """The device that the model is on, and batches of images read as those of the run were."""
-    images, rotate = images_of(run, data, root=root)
-    with on_device(network.model, device) as place:
-        yield (
-            place,
-            labelled_batches(
-                network,
-                images,
-                per_class=per_class,
-                batch_size=batch_size,
-                rotate=rotate,
-                workers=workers,
-                progress=progress,
-            ),
-        )
+    images, reading = images_of(run, data, reading, root=root)
+    with on_device(network.model, reading.device) as place:
+        yield place, labelled_batches(network, images, reading)
 
 
 def _remarks(network: Network, run: Run, there: NDArray[np.bool_], failed: int) -> tuple[str, ...]:
@@ -393,7 +379,8 @@ def swap(
     sums = {name: np.zeros(shape) for name in ("logit_donor", "logit_target", "predicted_donor", "before", "right")}
     images, right = np.zeros(len(labels), np.int64), np.zeros(len(labels))
     failed = 0
-    with _reading(network, run, data, root, device, per_class, batch_size, workers, progress) as (place, batches):
+    reading = Reading(per_class=per_class, batch_size=batch_size, device=device, workers=workers, progress=progress)
+    with _reading(network, run, data, root, reading) as (place, batches):
         for batch in batches:
             failed += batch.failed
             own = np.flatnonzero(np.isin(batch.labels, numbers))

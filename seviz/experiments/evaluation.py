@@ -28,10 +28,14 @@ from seviz.network.dtype import as_taken
 from seviz.network.modes import undisturbed
 from seviz.network.networks import Network
 from seviz.network.outputs import logits_in
+from seviz.options import Reading
 from seviz.progress import Progress
 from seviz.run.chunks import FIRST
 from seviz.run.store import Run
+from seviz.showing import brief
 from seviz.texts import path_text
+
+AS_THEY_COME = Reading()
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,7 @@ class Labelled:
 def labelled_batches(
     network: Network,
     data: Images,
-    *,
-    per_class: int | None = None,
-    batch_size: int = 64,
-    rotate: bool = False,
-    workers: int | None = None,
-    progress: Progress | None = None,
+    reading: Reading = AS_THEY_COME,
 ) -> Iterator[Labelled]:
     """Read images for a network, each once.
 
@@ -77,16 +76,8 @@ def labelled_batches(
         Tells the preprocessing and the classes.
     data
         Images of one class each.
-    per_class
-        Only so many images of each class of a data set, drawn at random, the same at every call.
-    batch_size
-        Images a batch of a data set; batches in memory stay as they are.
-    rotate
-        Rotate images as their EXIF orientation says.
-    workers
-        Processes that decode images; 0 for none but this one; None chooses.
-    progress
-        Called when a batch has been worked off.
+    reading
+        Which images, and how they are read; all of them, not rotated, by default.
 
     Raises
     ------
@@ -98,15 +89,13 @@ def labelled_batches(
     """
     if network.task != "classification":
         raise OptionError(f"the network is the backbone of one for {network.task}: it predicts no class")
-    for name, value in (("batch_size", batch_size), ("per_class", per_class)):
-        if value is not None and value < 1:
-            raise OptionError(f"{name} is {value}, expected at least 1")
+    per_class = reading.per_class
     if isinstance(data, str | Path):
         data = open_dataset(data)
     if isinstance(data, Dataset):
         if per_class is not None and not data.multi:
             data = data.take(np.flatnonzero(kept(data, f"per-class:{per_class}")))
-        batches, total = _of_dataset(network, data, batch_size, rotate, worker_count(workers)), len(data)
+        batches, total = _of_dataset(network, data, reading), len(data)
     elif per_class is not None:
         raise OptionError("per_class chooses from a data set; batches in memory were given")
     else:
@@ -116,15 +105,15 @@ def labelled_batches(
         yield batch
         read += len(batch)
         done += len(batch) + batch.failed
-        if progress:
-            progress(done, total)
+        if reading.progress:
+            reading.progress(done, total)
     if not done:
         raise EmptyDataError("there is no image")
     if isinstance(data, Dataset) and not read:
         raise EmptyDataError(f"none of the {done} images of data {data.spec!r} can be read; `seviz scan` says why")
 
 
-def _of_dataset(network: Network, data: Dataset, batch_size: int, rotate: bool, workers: int) -> Iterator[Labelled]:
+def _of_dataset(network: Network, data: Dataset, reading: Reading) -> Iterator[Labelled]:
     targets = data.classes.match(network.classes) if network.classes else None
     if targets is None:
         raise OptionError(
@@ -136,8 +125,10 @@ def _of_dataset(network: Network, data: Dataset, batch_size: int, rotate: bool, 
             f"images of data {data.spec!r} have several classes, expected one of each. Give such images, as other data."
         )
     labels = np.array(targets, np.int64)[data.labels]
-    cut = [range(k, min(k + batch_size, len(data))) for k in range(0, len(data), batch_size)]
-    for rows, batch in zip(cut, read_batches(data, network, cut, rotate=rotate, workers=workers), strict=True):
+    size, workers = reading.batch_size, worker_count(reading.workers)
+    cut = [range(k, min(k + size, len(data))) for k in range(0, len(data), size)]
+    read = read_batches(data, network, cut, rotate=bool(reading.rotate), workers=workers)
+    for rows, batch in zip(cut, read, strict=True):
         good = [row for row, status in zip(rows, batch.statuses, strict=True) if status != "failed"]
         paths = tuple(path_text(data.paths[row]) for row in good)
         images = _together(batch.images, paths) if good else torch.empty(0, *network.input_size)
@@ -274,6 +265,8 @@ class Evaluation:
     classes: Classes
     failed: int
 
+    __repr__ = brief
+
     @property
     def accuracy(self) -> float:
         """Share of images that were told right, in [0, 1]; NaN of no image."""
@@ -332,12 +325,8 @@ def evaluate(
         Other images.
     root
         Where the images are, if they were moved.
-    per_class, batch_size, workers, progress
-        As in `labelled_batches`.
-    device
-        "auto" (CUDA, else MPS, else CPU) or what torch calls it.
-    rotate
-        Rotate images as their EXIF orientation says; None for what was done in the run, without one no.
+    per_class, batch_size, device, rotate, workers, progress
+        As in `seviz.options.Reading`. Without a run, images are not rotated by default.
 
     Raises
     ------
@@ -352,18 +341,18 @@ def evaluate(
         If an image has a logit that is not finite. Like one that could not be read, it is left out and counted as
         failed.
     """
-    data, rotate = images_of(run, data, root=root, rotate=rotate)
+    reading = Reading(
+        per_class=per_class,
+        batch_size=batch_size,
+        device=device,
+        rotate=rotate,
+        workers=workers,
+        progress=progress,
+    )
+    data, reading = images_of(run, data, reading, root=root)
     labels, predicted, in_top5, loss, failed, odd, width = [], [], [], [], 0, 0, 0
     with on_device(network.model, device) as place:
-        for batch in labelled_batches(
-            network,
-            data,
-            per_class=per_class,
-            batch_size=batch_size,
-            rotate=rotate,
-            workers=workers,
-            progress=progress,
-        ):
+        for batch in labelled_batches(network, data, reading):
             failed += batch.failed
             if not len(batch):
                 continue

@@ -1,6 +1,7 @@
 """Which images a network is run on: those of a run, opened again, or others."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from seviz.capture.datasets import Dataset, open_dataset
 from seviz.errors import OptionError
 from seviz.experiments.reopening import reopen_data
+from seviz.options import Reading
 from seviz.run.store import Run
 
 Images = Dataset | str | Path | Iterable[tuple[Tensor, Any]]
@@ -16,9 +18,9 @@ Images = Dataset | str | Path | Iterable[tuple[Tensor, Any]]
 
 
 def images_of(
-    run: Run | None, data: Images | None, *, root: str | Path | None = None, rotate: bool | None = None
-) -> tuple[Images, bool]:
-    """The images to run a network on, and whether they are rotated as their EXIF orientation says.
+    run: Run | None, data: Images | None, reading: Reading, *, root: str | Path | None = None
+) -> tuple[Images, Reading]:
+    """The images to run a network on, and how they are read: rotated as in the run unless that was said.
 
     Parameters
     ----------
@@ -26,10 +28,10 @@ def images_of(
         Its images are opened again, unless there is `data`.
     data
         Other images.
+    reading
+        As a person asked for it.
     root
         Where the images are, if they were moved; or those of the data set that is named.
-    rotate
-        None for what was done in the run.
 
     Raises
     ------
@@ -40,15 +42,15 @@ def images_of(
     """
     if run is not None:
         require_run(run)
-    if rotate is None:
-        rotate = run is not None and run.manifest.engine.rotate
+    if reading.rotate is None:
+        reading = replace(reading, rotate=run is not None and run.manifest.engine.rotate)
     if data is None:
         if run is None:
             raise OptionError("neither run nor data was given, expected a run, or images as data=...")
-        return reopen_data(run, root=root), rotate
+        return reopen_data(run, root=root), reading
     if isinstance(data, str | Path):
         data = open_dataset(data, root=root)
-    return data, rotate
+    return data, reading
 
 
 def require_run(run: object) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from seviz.capture.keeping import kept
 from seviz.classes import Classes
 from seviz.errors import EmptyDataError, OptionError, SevizWarning
 from seviz.experiments.evaluation import (
+    AS_THEY_COME,
     Images,
     classes_of,
     labelled_batches,
@@ -36,19 +37,8 @@ from seviz.experiments.latency import latency as latency_of
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.complexity import complexity_of
 from seviz.network.networks import Network
-from seviz.progress import Progress
-
-
-class Reading(TypedDict, total=False):
-    """Which images are read and how; see `measure`."""
-
-    classes: Sequence[str] | None
-    per_class: int | None
-    batch_size: int
-    device: str
-    rotate: bool
-    workers: int | None
-    progress: Progress | None
+from seviz.options import Reading
+from seviz.showing import brief
 
 
 @dataclass(frozen=True)
@@ -89,6 +79,8 @@ class Measurement:
     chosen: bool
     failed: int
     device: str
+
+    __repr__ = brief
 
     def side_by_side(self, *, latency: bool = False, confidence: float = 0.95) -> pd.DataFrame:
         """What each network reaches and what it costs; see the function of this name."""
@@ -162,7 +154,13 @@ class Measurement:
         return table[["network", *names]].rename(columns=names)
 
 
-def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Reading]) -> Measurement:
+def measure(
+    networks: Mapping[str, Network],
+    data: Images,
+    reading: Reading = AS_THEY_COME,
+    *,
+    classes: Sequence[str] | None = None,
+) -> Measurement:
     """Run networks on the same images, each of which is read once.
 
     Parameters
@@ -174,10 +172,8 @@ def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Rea
         Images of one class each.
     classes
         Only images of these classes, by id or name.
-    per_class, batch_size, rotate, workers, progress
-        As in `seviz.experiments.evaluation.labelled_batches`.
-    device
-        "auto" (CUDA, else MPS, else CPU) or what torch calls it.
+    reading
+        How images are read and run.
 
     Returns
     -------
@@ -200,17 +196,16 @@ def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Rea
         counted as failed.
     """
     first = _alike(networks)
-    indices = _indices(first, reading.pop("classes", None))
-    device = reading.pop("device", "auto")
-    data = _only(first, data, indices, reading.get("per_class"))
+    indices = _indices(first, classes)
+    data = _only(first, data, indices, reading.per_class)
     labels: list[NDArray[np.int64]] = []
     passes: list[tuple[NDArray[Any], ...]] = []
     failed, width = 0, 0
     odd = dict.fromkeys(networks, 0)
     with ExitStack() as stack:
         for network in networks.values():
-            place = stack.enter_context(on_device(network.model, device))
-        for batch in labelled_batches(first, data, **reading):  # type: ignore[misc]
+            place = stack.enter_context(on_device(network.model, reading.device))
+        for batch in labelled_batches(first, data, reading):
             failed += batch.failed
             own = np.ones(len(batch), bool) if indices is None else np.isin(batch.labels, indices)
             if not own.any():
@@ -244,23 +239,24 @@ def measure(networks: Mapping[str, Network], data: Images, **reading: Unpack[Rea
         classes=classes_of(first, width),
         chosen=indices is not None,
         failed=failed,
-        device=device,
+        device=reading.device,
     )
 
 
 def side_by_side(
     networks: Mapping[str, Network],
     data: Images,
+    reading: Reading = AS_THEY_COME,
     *,
+    classes: Sequence[str] | None = None,
     latency: bool = False,
     confidence: float = 0.95,
-    **reading: Unpack[Reading],
 ) -> pd.DataFrame:
     """What networks reach and what they cost, in one table.
 
     Parameters
     ----------
-    networks, data, reading
+    networks, data, reading, classes
         As in `measure`.
     latency
         Also measure how long each takes for one image, eager, in turn with the first, see
@@ -290,17 +286,22 @@ def side_by_side(
     >>> side_by_side({"original": network, "folded": folded}, "bundled")
     """
     _check_confidence(confidence)
-    return measure(networks, data, **reading).side_by_side(latency=latency, confidence=confidence)
+    return measure(networks, data, reading, classes=classes).side_by_side(latency=latency, confidence=confidence)
 
 
 def by_class(
-    networks: Mapping[str, Network], data: Images, *, confidence: float = 0.95, **reading: Unpack[Reading]
+    networks: Mapping[str, Network],
+    data: Images,
+    reading: Reading = AS_THEY_COME,
+    *,
+    classes: Sequence[str] | None = None,
+    confidence: float = 0.95,
 ) -> pd.DataFrame:
     """What networks reach class by class.
 
     Parameters
     ----------
-    networks, data, confidence, reading
+    networks, data, reading, classes, confidence
         As in `side_by_side`.
 
     Returns
@@ -315,7 +316,7 @@ def by_class(
         As in `side_by_side`.
     """
     _check_confidence(confidence)
-    return measure(networks, data, **reading).by_class(confidence=confidence)
+    return measure(networks, data, reading, classes=classes).by_class(confidence=confidence)
 
 
 def weights_bytes(model: nn.Module) -> int:
@@ -363,7 +364,7 @@ def _only(network: Network, data: Images, indices: NDArray[np.int64] | None, per
     if indices is None or targets is None or not isinstance(data, Dataset) or data.multi:
         return data
     chosen = np.isin(np.array(targets)[data.labels], indices)
-    if per_class is not None and per_class > 0:  # the same images as where all classes are asked for
+    if per_class is not None:  # the same images as where all classes are asked for
         chosen &= kept(data, f"per-class:{per_class}")
     if not chosen.any():
         raise EmptyDataError(f"data {data.spec!r} has no image of the classes asked for")

@@ -15,10 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from seviz.capture.arrays import EXTENSIONS as ARRAYS
+from seviz.capture.arrays import Arrays
 from seviz.capture.datasets import Dataset
 from seviz.capture.images import EXTENSIONS
 from seviz.capture.indexed import Preprocess
-from seviz.capture.layouts.arrays import Arrays
 from seviz.capture.pictures import described, picture_of
 from seviz.capture.sources import read_batches
 from seviz.classes import Classes

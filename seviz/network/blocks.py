@@ -30,6 +30,7 @@ from seviz.network.stages import dilations, stage_numbers, stride
 from seviz.network.tracing import Find, Trace, outside_torchscript, trace
 from seviz.network.verification import exact, joined, lead_of, louder, verified
 from seviz.network.wrappers import refuse_compiled, uncompiled
+from seviz.showing import blocks_as_html, brief
 
 _LARGEST_SE = 10_000_000  # numbers in the matrices of a layer that is tried as an SE layer
 
@@ -103,6 +104,11 @@ class SEBlock:
     form: Form = "factor"
     layout: Layout = "first"
 
+    __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        return blocks_as_html("SE block", [self])
+
 
 def learned_tensor(model: nn.Module, name: str) -> Tensor:
     """A parameter, a buffer or another tensor of a network by its name, as in `SEBlock.weights`."""
@@ -155,6 +161,11 @@ class Survey:
     uncalled: tuple[str, ...]
     uncalled_se: tuple[str, ...] = ()
     single: tuple[str, ...] = ()
+
+    __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        return blocks_as_html(" ".join([f"{len(self.blocks)} SE blocks.", *self.remarks()]), self.blocks.values())
 
     @property
     def opaque(self) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from seviz.network.products import tensors_in
 from seviz.network.tracing import Trace, trace
 from seviz.network.wrappers import uncompiled
 from seviz.renamed import renamed
+from seviz.showing import brief
 
 aten = torch.ops.aten
 
@@ -116,6 +117,8 @@ class Complexity:
     with_se: Cost
     blocks: Mapping[str, Cost]
     stages: Mapping[int, Cost]
+
+    __repr__ = brief
 
     @property
     def se(self) -> Cost:

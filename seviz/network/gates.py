@@ -15,6 +15,7 @@ from seviz.network.positions import over_positions
 from seviz.network.products import Product
 from seviz.network.reading import Measure, Place, recorded_products, visit_products
 from seviz.network.wrappers import bare, refuse_compiled
+from seviz.showing import html_table
 
 Signal = Literal["excitation", "squeeze", "response"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
@@ -46,6 +47,19 @@ class Gates(Mapping[str, Tensor]):
                 " Call the model there as a whole, not a part, a compiled or a traced copy of it."
             )
         return self._values["excitation"][name]
+
+    def __repr__(self) -> str:
+        return f"<Gates: {', '.join(self._values)} of {len(self)} SE blocks, {len(self._values['excitation'])} seen>"
+
+    def _repr_html_(self) -> str:
+        seen = self._values["excitation"]
+        rows = [
+            (name, tuple(seen[name].shape), f"{seen[name].float().mean().item():.3f}")
+            if name in seen
+            else (name, "not seen", "")
+            for name in self
+        ]
+        return html_table("Gates of the last forward pass", ("block", "shape", "mean"), rows)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)

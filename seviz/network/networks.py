@@ -24,6 +24,7 @@ from seviz.network.settings import Settings
 from seviz.network.specs import MEMORY
 from seviz.network.tracing import trace
 from seviz.network.wrappers import uncompiled
+from seviz.showing import blocks_as_html, brief
 
 _SMALL = (3, 224, 224)  # shows the blocks of a network that takes any size, in a tenth of the time that 800x800 takes
 
@@ -104,6 +105,11 @@ class Network:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "model", uncompiled(self.model))
+
+    __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        return blocks_as_html(f"{self.spec}: {len(self.blocks)} SE blocks", self.blocks.values())
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 Layout = Literal["first", "last"]
 """Where the axis of the channels stands: behind that of the batch, or at the end."""
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+AXES: tuple[Layout, ...] = get_args(Layout)
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Over one to three axes of positions."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from seviz.network.positions import LAYOUTS, Layout
+from seviz.network.positions import AXES, Layout
 
 
 class Spread(nn.Module):
@@ -36,7 +36,7 @@ class Spread(nn.Module):
         index = torch.tensor(list(kept), dtype=torch.long)
         if not len(index) or index[0] < 0 or index[-1] >= channels or not bool((index.diff() > 0).all()):
             raise ValueError(f"kept is {list(kept)}, expected increasing numbers from 0 to {channels - 1}")
-        if layout not in LAYOUTS:
+        if layout not in AXES:
             raise ValueError(f"layout is {layout!r}, expected first or last")
         self.channels, self.layout = channels, layout
         self.register_buffer("kept", index)

@@ -37,7 +37,7 @@ from seviz.network.origins import (
     UNREGISTERED,
     Origin,
 )
-from seviz.network.positions import LAYOUTS, RANKS, Layout, channels_first, is_feature_map, position_sizes
+from seviz.network.positions import AXES, RANKS, Layout, channels_first, is_feature_map, position_sizes
 from seviz.network.products import (
     CONTRACTIONS,
     ELEMENTWISE_PRODUCTS,
@@ -462,7 +462,7 @@ class Trace(TorchFunctionMode):
     def _layouts(self, u: Tensor) -> tuple[Layout, ...]:
         """The layouts that a feature map may have."""
         known = self.origin(u).layout
-        return LAYOUTS if known is None else (known,)
+        return AXES if known is None else (known,)
 
     def _is_map(self, tensor: Tensor) -> bool:
         """Whether this is a feature map, and no descriptor of one."""
@@ -673,12 +673,12 @@ def _positions_kept(output: Tensor, before: Iterable[tuple[Tensor, int, Origin]]
 
 def _is_single(tensor: Tensor) -> bool:
     """Whether this has one position, in either layout."""
-    return 1 in (math.prod(position_sizes(tensor.shape, layout)) for layout in LAYOUTS)
+    return 1 in (math.prod(position_sizes(tensor.shape, layout)) for layout in AXES)
 
 
 def _is_spread(tensor: Tensor) -> bool:
     """Whether this holds one number per image and channel, in either layout."""
-    return any(is_constant_over_positions(channels_first(tensor, layout)) for layout in LAYOUTS)
+    return any(is_constant_over_positions(channels_first(tensor, layout)) for layout in AXES)
 
 
 def _share_storage(a: Tensor, b: Tensor) -> bool:

@@ -29,7 +29,7 @@ from seviz.run.store import Run
 Tell = Callable[[str], None]
 
 
-def report(run: Run, *, title: str | None = None, tell: Tell | None = None) -> str:
+def page(run: Run, *, title: str | None = None, tell: Tell | None = None) -> str:
     """A page that shows a run: what was run, what came out in words and figures, how to make it again.
 
     Parameters
@@ -87,24 +87,33 @@ def report(run: Run, *, title: str | None = None, tell: Tell | None = None) -> s
     )
 
 
-def write_report(run: Run, path: str | Path, *, title: str | None = None, tell: Tell | None = None) -> Path:
-    """Write the page of a run to a file.
+def report(run: Run, path: str | Path | None = None, *, title: str | None = None, tell: Tell | None = None) -> Path:
+    """Write a page that shows a run to a file: one file, without network access, to read, print or send.
 
     Parameters
     ----------
-    run, title, tell
-        As of `report`.
+    run
+        A finished run. Tables that it does not keep yet are computed and kept.
     path
-        Where; its directory is made if need be.
+        The HTML file, whose directory is made if need be; None for report.html in the working directory.
+    title
+        Title of the page; None for network and data.
+    tell
+        Called with what is being done, a phrase each.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
 
     Raises
     ------
     WriteError
         If it cannot be written, which is told before the work where it is known.
     """
-    path = Path(path)
+    path = Path("report.html" if path is None else path)
     check_file(path)
-    write_atomically(path, report(run, title=title, tell=tell).encode())
+    write_atomically(path, page(run, title=title, tell=tell).encode())
     return path
 
 

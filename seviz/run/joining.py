@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from seviz.errors import JoinError, RunExistsError
 from seviz.run.chunks import Chunk, Samples
 from seviz.run.manifest import DataRecord, Manifest
-from seviz.run.merging import merge
+from seviz.run.merging import merge_chunks
 from seviz.run.store import Run, open_run
 
 
-def join(runs: Sequence[str | Path], out: str | Path) -> Run:
+def merge(runs: Sequence[str | Path], out: str | Path) -> Run:
     """Join runs of one network on disjoint data.
 
     The images of the first come first. Where the runs have not the same classes, the joined run has the classes of
@@ -60,7 +60,7 @@ def join(runs: Sequence[str | Path], out: str | Path) -> Run:
             for path in run.chunk_paths():
                 _moved(Chunk.read(path, run.manifest), index, prefix, labels, len(ids)).write(joined.chunk_path(index))
                 index += 1
-        merge(joined)
+        merge_chunks(joined)
     return joined
 
 

@@ -16,7 +16,7 @@ from seviz.run.store import Run
 _ALL = np.zeros(1, np.int64)  # all images together are a single class
 
 
-def merge(run: Run) -> None:
+def merge_chunks(run: Run) -> None:
     """Write moments/ and samples.parquet of a run whose chunks are all there.
 
     Block by block, so that no more than one block's moments are in memory. Processes that merge at once write the

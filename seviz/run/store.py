@@ -1,7 +1,7 @@
 """A run on disk: create it, open it, look at it through xarray and pandas."""
 
 import os
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from seviz.classes import Classes
 from seviz.errors import (
@@ -32,6 +32,7 @@ from seviz.run.manifest import BlockRecord, Manifest, read_manifest
 from seviz.run.merged import moments_facts, read_moments
 from seviz.run.sample import Sample
 from seviz.run.samples import read_samples
+from seviz.showing import blocks_as_html
 
 Made = TypeVar("Made")
 _verifying = Lock()
@@ -143,6 +144,21 @@ class Run:
         state = f"{len(self.samples)} images" if self.complete else "not finished"
         return f"<Run {str(self.path)!r}: {model.spec} on {data.spec}, {len(self.blocks)} SE blocks, {state}>"
 
+    def _repr_html_(self) -> str:
+        return blocks_as_html(repr(self)[1:-1], self.manifest.blocks)
+
+    def __len__(self) -> int:
+        """Number of SE blocks."""
+        return len(self.manifest.blocks)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the SE blocks, in order of depth."""
+        return iter(self.blocks)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is an SE block of a name."""
+        return name in self.blocks
+
     @property
     def blocks(self) -> tuple[str, ...]:
         """Names of the SE blocks, in order of depth."""
@@ -175,6 +191,34 @@ class Run:
             If the run holds no such block or signal.
         """
         return Sample(self, block, signal)
+
+    def select(
+        self, *, correct: bool | None = None, classes: Sequence[str] | None = None, rows: ArrayLike | None = None
+    ) -> "Run":
+        """A part of the run, which every table and figure takes as a run of its own.
+
+        Its moments are those of its images, computed from the gates that the run keeps one by one; classes that are
+        there with all their images have the run's.
+
+        Parameters
+        ----------
+        correct
+            Whether the first prediction is right; by default either. Images that failed are neither.
+        classes
+            Classes by id or name, which are all that the part has; by default all.
+        rows
+            Rows of `samples`: numbers, or for each image whether it is one, (image) bool.
+
+        Raises
+        ------
+        UnknownClassError, OptionError
+            If there is no such class or row, or no image is left.
+        MissingSignalError
+            If `correct` is given and the run does not say which predictions are right.
+        """
+        from seviz.run.parts import select  # a part is a run itself
+
+        return select(self, correct=correct, classes=classes, rows=rows)
 
     def shared(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What `make` gives, kept as long as the run is: the same for each who asks, so that none may change it."""
@@ -234,6 +278,23 @@ class Run:
         kept = self.samples["kept"].to_numpy(bool)
         rows = self.samples.assign(row=np.cumsum(kept) - 1)
         return rows[kept & (rows["status"] != "failed").to_numpy()]
+
+    @property
+    def right(self) -> pd.Series:
+        """Whether the first prediction is right, by row of `samples`, missing for images that failed.
+
+        Raises
+        ------
+        MissingSignalError
+            If that is known of no image.
+        """
+        right = self.samples["correct"]
+        if not right.notna().any():
+            raise MissingSignalError(
+                f"{str(self.path)!r} does not say which predictions are right: the classes of data and network do not"
+                " correspond, or all images failed; capture a data set with the network's classes"
+            )
+        return right
 
     @cached_property
     def accuracy(self) -> Accuracy | None:

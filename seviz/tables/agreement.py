@@ -56,15 +56,22 @@ def agreement(
     run
         A finished run.
     other
-        Another; then each block of `run` is compared with each block of it, over the classes (by id) of both.
-    metric, signal, centred
-        Of the distances between classes; see `similarity`.
+        Another finished run; then each block of `run` is compared with each block of it, over the classes (by id) of
+        both.
+    metric
+        Distance between class means, "correlation" or "cosine"; see `similarity`.
+    signal
+        Signal to analyse: excitation, squeeze or response.
+    centred
+        Whether the mean over classes is subtracted from each channel before distances are computed; see `similarity`.
     hierarchy
-        A CSV file of class and superclass, "cifar10" or "wordnet", to compare with; see `hierarchy.hierarchy`.
+        Class hierarchy to compare with: a CSV file of class and superclass, "cifar10" or "wordnet"; see
+        `hierarchy.hierarchy`.
     permutations
-        Of Mantel's test; 0 for none. The default takes about a minute with 1,000 classes and 16 blocks.
+        Number of permutations of Mantel's test; 0 for none. The default takes about a minute with 1,000 classes and 16
+        blocks.
     seed
-        Of the permutations.
+        Random seed.
 
     Returns
     -------

@@ -32,9 +32,9 @@ def channel_by_class(run: Run, block: str, channel: int) -> pd.DataFrame:
     run
         A finished run.
     block
-        By name.
+        Name of an SE block, such as SE_5_1.
     channel
-        Its number, from 0.
+        Channel number, from 0.
 
     Returns
     -------

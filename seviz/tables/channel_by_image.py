@@ -27,8 +27,12 @@ def channel_by_image(run: Run, block: str, channel: int) -> pd.DataFrame:
 
     Parameters
     ----------
-    run, block, channel
-        As in `channel_by_class`; the run keeps gates of images.
+    run
+        A finished run.
+    block
+        Name of an SE block, such as SE_5_1.
+    channel
+        Channel number, from 0.
 
     Returns
     -------

@@ -28,10 +28,14 @@ def channel_correlations(run: Run, block: str, channel: int, *, images: int = 5_
 
     Parameters
     ----------
-    run, block, channel
-        As in `channel_by_class`; the run keeps gates of images.
+    run
+        A finished run.
+    block
+        Name of an SE block, such as SE_5_1.
+    channel
+        Channel number, from 0.
     images
-        Images that it is taken over at most, evenly spread, at least 2.
+        Greatest number of images to correlate over, evenly spread, at least 2.
 
     Returns
     -------

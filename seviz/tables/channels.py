@@ -46,13 +46,13 @@ def channels(
     run
         A finished run.
     block
-        By name.
+        Name of an SE block, such as SE_5_1.
     number
-        How many classes and images of each kind, at most.
+        Greatest number of classes and images of each kind.
     only
-        Which channels, from 0, in that order; by default all.
+        Channel numbers, from 0, in the order of the rows; by default all.
     signal
-        Whose values.
+        Signal to analyse: excitation, squeeze or response.
 
     Returns
     -------

@@ -37,13 +37,14 @@ def cka(
     one
         A finished run that keeps the gates of images.
     other
-        Another, on some of the same images, matched by their path; without it the blocks of one are compared.
+        Another finished run on some of the same images, matched by their path; without it the blocks of one are
+        compared with each other.
     signal
-        Whose values.
+        Signal to analyse: excitation, squeeze or response.
     images
-        How many at most, drawn evenly.
+        Greatest number of images, drawn evenly.
     seed
-        Of the draw.
+        Random seed.
 
     Returns
     -------

@@ -29,9 +29,11 @@ def class_pair(run: Run, block: str, one: str, other: str) -> pd.DataFrame:
     run
         A finished run.
     block
-        By name.
-    one, other
-        Classes, by id or name, with images in the run.
+        Name of an SE block, such as SE_5_1.
+    one
+        First class, by id or name, with images in the run.
+    other
+        Second class, by id or name, with images in the run.
 
     Returns
     -------

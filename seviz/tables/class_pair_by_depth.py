@@ -32,8 +32,12 @@ def class_pair_by_depth(run: Run, one: str, other: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    run, one, other
-        As in `class_pair`.
+    run
+        A finished run.
+    one
+        First class, by id or name, with images in the run.
+    other
+        Second class, by id or name, with images in the run.
 
     Returns
     -------

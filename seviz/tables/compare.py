@@ -46,17 +46,19 @@ def compare(
 
     Parameters
     ----------
-    one, other
-        Finished runs.
+    one
+        A finished run.
+    other
+        Another finished run.
     match
-        Which blocks belong together: "path", those of one module path and, of the rest, those of one name; "name",
-        those of one name; "position", those at one place in the order of depth.
+        How blocks are paired: "path", those of one module path and, of the rest, those of one name; "name", those of
+        one name; "position", those at one place in the order of depth.
     signal
-        What to compare.
+        Signal to analyse: excitation, squeeze or response.
     collapse
-        Below which share of the standard deviation of the other run gates have collapsed to a constant, in (0, 1).
+        Share of the other run's standard deviation below which gates count as collapsed to a constant, in (0, 1).
     confidence
-        Of the intervals, in (0, 1).
+        Confidence level of the intervals, in (0, 1).
 
     Returns
     -------

@@ -36,8 +36,17 @@ def compare_by_class(
 
     Parameters
     ----------
-    one, other, match, signal, confidence
-        As in `compare`.
+    one
+        A finished run.
+    other
+        Another finished run.
+    match
+        Which blocks belong together: "path", those of one module path and, of the rest, those of one name; "name",
+        those of one name; "position", those at one place in the order of depth.
+    signal
+        Signal to analyse: excitation, squeeze or response.
+    confidence
+        Confidence level of the intervals, in (0, 1).
 
     Returns
     -------

@@ -20,6 +20,11 @@ from seviz.tables.columns import KEY, SHARE
 def confusion(run: Run) -> pd.DataFrame:
     """What the network takes the images of each class for.
 
+    Parameters
+    ----------
+    run
+        A finished run.
+
     Returns
     -------
     pandas.DataFrame

@@ -72,11 +72,11 @@ def convergence_by_size(
         Where images have several classes, a sample is so large a share of all images that the median class has that
         many on average.
     repeats
-        How often two samples are drawn, at least 1.
+        Number of pairs of samples, at least 1.
     signal
-        Whose values are looked at.
+        Signal to analyse: excitation, squeeze or response.
     seed
-        Of the draws.
+        Random seed.
 
     Returns
     -------

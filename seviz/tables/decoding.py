@@ -115,26 +115,27 @@ def decoding(
     run
         A finished run that keeps the gates of images.
     signal
-        What is decoded.
+        Signal to decode: excitation, squeeze or response.
     against
-        What is decoded beside it, from the same images; by default the squeeze, from which the excitation is computed:
-        what the gates tell of the class is a part of what the squeeze tells. None for nothing; where the run does not
-        hold it, it is left out and a remark says so.
+        Second signal, decoded from the same images for comparison; by default the squeeze, from which the excitation is
+        computed: what the gates tell of the class is a part of what the squeeze tells. None for no second signal; where
+        the run does not hold it, it is left out and a remark says so.
     decoders
-        Of "centroid" (nearest class mean), "logistic" (multinomial regression) and "discriminant" (linear, with
-        shrunk covariance); by default the centroid and the logistic regression, which above 100 classes makes way
-        for the discriminant.
+        Decoders: "centroid" (nearest class mean), "logistic" (multinomial regression), "discriminant" (linear, with
+        shrunk covariance); by default the centroid and the logistic regression, which above 100 classes makes way for
+        the discriminant.
     folds
-        At least 2. Classes with fewer images are left out.
+        Number of cross-validation folds, at least 2. Classes with fewer images are left out.
     components
-        Of the equal width.
+        Number of principal components for decoding at equal width.
     per_class
-        Images of each class at most, at least `folds`; by default as many as 20,000 images in all allow, or 10,000
-        up to 100 classes. The 15,104 gates of an SE-ResNet-50 on 1,000 classes then take about 80 seconds on two cores.
+        Greatest number of images of each class, at least `folds`; by default as many as 20,000 images in all allow, or
+        10,000 up to 100 classes. The 15,104 gates of an SE-ResNet-50 on 1,000 classes then take about 80 seconds on two
+        cores.
     classes
-        How many classes at most, drawn where there are more.
+        Greatest number of classes; drawn at random where there are more.
     seed
-        Of the draws and the folds.
+        Random seed.
 
     Returns
     -------

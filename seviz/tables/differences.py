@@ -27,8 +27,10 @@ def differences(one: Run, other: Run) -> pd.DataFrame:
 
     Parameters
     ----------
-    one, other
-        Runs.
+    one
+        A run.
+    other
+        Another run.
 
     Returns
     -------

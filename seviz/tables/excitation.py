@@ -81,13 +81,13 @@ def excitation(
     run
         A finished run.
     classes
-        By id or name; by default four, the paper's on ImageNet.
+        Classes, by id or name; by default four, the paper's on ImageNet.
     blocks
-        By name; by default the paper's six.
+        Names of SE blocks; by default the paper's six.
     channels
-        How many channels of each block, drawn uniformly; or "all".
+        Number of channels of each block, drawn uniformly; or "all".
     seed
-        Of that draw.
+        Random seed.
 
     Returns
     -------

@@ -29,11 +29,11 @@ def nearest_classes(run: Run, block: str, one: str, *, number: int = 10) -> pd.D
     run
         A finished run.
     block
-        By name.
+        Name of an SE block, such as SE_5_1.
     one
         A class, by id or name, with images in the run.
     number
-        How many, at most.
+        Greatest number of classes.
 
     Returns
     -------

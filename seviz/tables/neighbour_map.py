@@ -29,6 +29,19 @@ def neighbour_map(
 
     Distances between groups on such a map mean little; `principal_components` shows them as they are.
 
+    Parameters
+    ----------
+    run
+        A finished run that keeps the gates of images.
+    block
+        Name of an SE block, such as SE_5_1.
+    signal
+        Signal to analyse: excitation, squeeze or response.
+    neighbours
+        Number of neighbours of an image, from 2 to the number of images less 1.
+    seed
+        Random seed.
+
     Returns
     -------
     pandas.DataFrame

@@ -32,12 +32,14 @@ def principal_components(
     ----------
     run
         A finished run that keeps the gates of images.
-    block, signal
-        Whose values.
+    block
+        Name of an SE block, such as SE_5_1.
+    signal
+        Signal to analyse: excitation, squeeze or response.
     components
-        How many, from 1 to the number of channels.
+        Number of components, from 1 to the number of channels.
     scaled
-        Whether channels are scaled to standard deviation 1 first. Else those that vary much decide.
+        Whether channels are scaled to standard deviation 1 first. Without, channels that vary much dominate.
 
     Returns
     -------

@@ -41,16 +41,15 @@ def redundancy(
     run
         A finished run that keeps gates of images.
     within_classes
-        Whether to remove what classes explain first: gates also move together because they tell the same classes
-        apart.
+        Whether to remove what classes explain first: gates also move together because they tell the same classes apart.
     threshold
         Absolute correlation from which two channels are redundant, in (0, 1].
     signal
-        Whose values are correlated.
+        Signal to analyse: excitation, squeeze or response.
     images
-        Correlations are computed of so many images at most, drawn at random; or "all".
+        Greatest number of images to correlate over, drawn at random; or "all".
     seed
-        Of that draw, and of the halves behind `entropy_rank`.
+        Random seed of the draw of images, and of the halves behind `entropy_rank`.
 
     Returns
     -------

@@ -42,7 +42,7 @@ def redundant_channels(
     run
         A finished run that keeps gates of images.
     block
-        By name.
+        Name of an SE block, such as SE_5_1.
     within_classes, threshold, signal, images, seed
         As of `redundancy`.
 

@@ -49,7 +49,7 @@ def saturation(run: Run, *, signal: str = "excitation") -> pd.DataFrame:
     run
         A finished run.
     signal
-        Whose values are looked at. What speaks of gates is NaN for others than "excitation".
+        Signal to analyse: excitation, squeeze or response. Columns about gates are NaN for others than "excitation".
 
     Returns
     -------

@@ -39,9 +39,9 @@ def saturation_by_channel(run: Run, *, blocks: Sequence[str] | None = None, sign
     run
         A finished run.
     blocks
-        By name; by default all.
+        Names of SE blocks; by default all.
     signal
-        Whose values are looked at.
+        Signal to analyse: excitation, squeeze or response.
 
     Returns
     -------

@@ -53,13 +53,14 @@ def selectivity(
     run
         A finished run.
     blocks
-        By name; by default all.
+        Names of SE blocks; by default all.
     signal
-        Whose selectivity.
+        Signal to analyse: excitation, squeeze or response.
     k
-        Of precision: among how many images.
+        Number of images for precision at k.
     bins
-        Of mutual information; by default one for each four images of a class with gates, at least 2, at most 10.
+        Number of bins for the mutual information; by default one for each four images of a class with gates, at least
+        2, at most 10.
 
     Returns
     -------

@@ -31,15 +31,18 @@ def similarity(
     ----------
     run
         A finished run.
-    block, signal
-        Whose class means.
+    block
+        Name of an SE block, such as SE_5_1.
     metric
-        "correlation" (one minus it; over channels, so that the mean gate of a class does not count) or "cosine".
+        Distance between class means: "correlation" (one minus it; over channels, so that the mean gate of a class does
+        not count) or "cosine".
+    signal
+        Signal to analyse: excitation, squeeze or response.
     centred
-        Whether the mean over classes is taken off each channel first. Without, classes share what is the same for
-        all of them: distances are near 0 where a block does not tell classes apart, and a block's matrix also says
-        how much it does. With it, only directions of deviation count, and even deviations that are noise lie about 1
-        apart: the structure of a block of which `decoding` or `specificity` says that it has one.
+        Whether the mean over classes is taken off each channel first. Without, classes share what is the same for all
+        of them: distances are near 0 where a block does not tell classes apart, and a block's matrix also says how much
+        it does. With it, only directions of deviation count, and even deviations that are noise lie about 1 apart: the
+        structure of a block of which `decoding` or `specificity` says that it has one.
 
     Returns
     -------

@@ -61,16 +61,16 @@ def specificity(
     run
         A finished run.
     signal
-        Whose variance is split.
+        Signal to analyse: excitation, squeeze or response.
     over_images
         Whether to give the interval over images, for which the gates of single images are read. Without it, and without
         permutations, moments are enough: seconds for any run.
     permutations
-        How often labels are dealt out anew, on the images whose gates are kept, at most 2,000 of them drawn at random.
+        Number of label permutations, on the images whose gates are kept, at most 2,000 of them drawn at random.
     confidence
-        Of the intervals, in (0, 1).
+        Confidence level of the intervals, in (0, 1).
     seed
-        Of what is drawn.
+        Random seed.
 
     Returns
     -------

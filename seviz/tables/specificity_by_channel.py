@@ -48,13 +48,13 @@ def specificity_by_channel(
     run
         A finished run.
     blocks
-        By name; by default all.
+        Names of SE blocks; by default all.
     signal
-        Whose variance is split.
+        Signal to analyse: excitation, squeeze or response.
     against_rest
-        A class, by id or name: its images against all others, instead of class against class.
+        A class, by id or name: its images are compared with all others, instead of class with class.
     confidence
-        Of the intervals, in (0, 1).
+        Confidence level of the intervals, in (0, 1).
 
     Returns
     -------

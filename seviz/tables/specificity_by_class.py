@@ -56,16 +56,16 @@ def specificity_by_class(
     run
         A finished run, whose images may have several classes.
     blocks
-        By name; by default all.
+        Names of SE blocks; by default all.
     signal
-        Whose variance is split.
+        Signal to analyse: excitation, squeeze or response.
     over_images
         Whether to give intervals, for which the gates of all images are read; by default for up to 100 classes. For
         1,000 classes of 50 images each they take minutes.
     confidence
-        Of the intervals, in (0, 1).
+        Confidence level of the intervals, in (0, 1).
     seed
-        Of what is drawn for them.
+        Random seed.
 
     Returns
     -------

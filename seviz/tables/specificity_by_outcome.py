@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from seviz.errors import MissingSignalError, OptionError
+from seviz.errors import OptionError
 from seviz.moments import Moments
 from seviz.registry import table
 from seviz.run.sample import unresolved
@@ -42,9 +42,9 @@ def specificity_by_outcome(
     run
         A finished run that keeps gates of images, of a network whose predictions can be right.
     by
-        A row a block, or a row a channel.
+        "block" for a row a block, "channel" for a row a channel.
     signal
-        Whose variance is split.
+        Signal to analyse: excitation, squeeze or response.
 
     Returns
     -------
@@ -73,17 +73,12 @@ def specificity_by_outcome(
     """
     if by not in ("block", "channel"):
         raise OptionError(f"by is {by!r}, expected 'block' or 'channel'")
-    if not run.samples["correct"].notna().any():
-        raise MissingSignalError(
-            f"{str(run.path)!r} does not say which predictions are right: the classes of data and network do not"
-            " correspond, or all images failed; capture a data set with the network's classes"
-        )
-    several = run.labels.ndim == 2
+    known, several = run.right, run.labels.ndim == 2
 
     def of_block(name: str) -> pd.DataFrame:
         sample = run.sample(name, signal)
         gates, rows = sample.gates, sample.rows
-        right = run.samples["correct"].iloc[rows].to_numpy(bool)
+        right = known.iloc[rows].to_numpy(bool)
         labels = np.zeros(len(rows), np.int64) if several else run.labels[rows]
         classes, labels = np.unique(labels, return_inverse=True)
         groups = Moments.of(gates, 2 * labels + right, 2 * len(classes))

@@ -13,7 +13,7 @@ from seviz.capture.sources import content_of
 from seviz.errors import RunExistsError
 from seviz.network.networks import Network
 from seviz.run.chunks import Chunk
-from seviz.run.joining import join
+from seviz.run.joining import merge
 
 pytestmark = pytest.mark.filterwarnings("ignore:(Top-1 accuracy is|.* images failed):UserWarning")
 
@@ -97,6 +97,6 @@ def test_joined_runs_keep_them(tiny_network: Network, make_folder: Callable[...,
         seviz.collect(tiny_network, root, tmp_path / f"run{k}", chunk_size=size, workers=0)
         for k, (root, size) in enumerate(zip(roots, (2, 3), strict=True))
     ]
-    joined = join([run.path for run in runs], tmp_path / "joined")
+    joined = merge([run.path for run in runs], tmp_path / "joined")
     assert joined.samples["content"].tolist() == [each for run in runs for each in run.samples["content"]]
     assert joined.manifest.chunk_size == 3

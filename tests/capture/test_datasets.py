@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seviz.capture.datasets import LAYOUTS, Dataset, open_dataset
+from seviz.capture.datasets import Dataset, open_dataset
 from seviz.classes import CIFAR10
 from seviz.errors import DataNotFoundError, EmptyDataError, OptionError, UnknownClassError
+from seviz.registry import LAYOUTS
 from seviz.texts import path_text
 from tests.capture.layouts.made_layouts import (
     GOLDFISH,
@@ -228,7 +229,7 @@ def test_splits_are_handed_on(make_spec: Callable[[str], str]) -> None:
 def test_nothing_to_open(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "none").mkdir()
-    grammar = "expected a folder with one folder per class, 'bundled', imagenet:ROOT, cifar10:ROOT, .* or wds:PATTERN"
+    grammar = "expected a folder with one folder per class, bundled, arrays:ROOT, cifar10:ROOT, .* or wds:PATTERN"
     for spec, message in (
         (tmp_path / "nowhere", f"data '.*/nowhere' does not exist; {grammar}"),
         (tmp_path / "file", f"data '.*/file' is no directory; {grammar}"),

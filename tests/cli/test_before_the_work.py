@@ -55,7 +55,7 @@ def refused(*command: object, code: int = 1) -> str:
             "removing channels needs torch-pruning",
         ),
         ("captum.attr", ("attribute", "RUN", "--method", "conductance", *AGAIN), "conductance needs captum"),
-        ("umap", ("components", "RUN", BLOCK, "--umap"), "a neighbour map needs umap-learn"),
+        ("umap", ("neighbour-map", "RUN", BLOCK), "a neighbour map needs umap-learn"),
         ("nltk.corpus", ("agreement", "RUN", "--hierarchy", "wordnet"), "the hierarchy 'wordnet' needs nltk"),
     ],
 )

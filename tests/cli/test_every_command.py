@@ -47,10 +47,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "saturation": ("saturation", "RUN"),
     "saturation by channel": ("saturation", "RUN", "--by", "channel"),
     "redundancy": ("redundancy", "RUN"),
-    "redundancy of a block": ("redundancy", "RUN", BLOCK, "--within-classes"),
+    "redundant channels": ("redundant-channels", "RUN", BLOCK, "--within-classes"),
     "convergence": ("convergence", "RUN", "--repeats", "2"),
-    "convergence by size": ("convergence", "RUN", "--by-size", "--repeats", "2"),
-    "components": ("components", "RUN", BLOCK),
+    "convergence by size": ("convergence", "RUN", "--by", "size", "--repeats", "2"),
+    "principal components": ("principal-components", "RUN", BLOCK),
     "compare": ("compare", "RUN", "ONE"),
     "compare by class": ("compare", "ONE", "RUN", "--by", "class"),
     "intervene": ("intervene", "RUN", *AGAIN),
@@ -105,7 +105,7 @@ _OF_IMAGES = ("intervene", "swap", "attribute", *_JUDGING)
 _ELSEWHERE = ("intervene, other images", "attribute, other images", "fold, other images")
 _OF_GATES = (
     *("specificity by outcome", "specificity, permuted", "decoding", "cka", "cka with another", "redundancy"),
-    *("redundancy of a block", "convergence", "convergence by size", "components", "intervene"),
+    *("redundant channels", "convergence", "convergence by size", "principal components", "intervene"),
 )
 
 ERRORS: dict[str, dict[str, str]] = {

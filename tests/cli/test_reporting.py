@@ -19,14 +19,11 @@ def test_messages_and_results_are_one_line_each(capsys: pytest.CaptureFixture[st
 
 
 def test_warnings_of_seviz_are_notes_and_others_are_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
-    @reported
-    def command() -> None:
-        warnings.warn("no font for \x1b", SevizWarning, stacklevel=1)
-        warnings.warn("of another library", DeprecationWarning, stacklevel=1)
-
     with warnings.catch_warnings(record=True) as others:
         warnings.simplefilter("always")
-        command()
+        with reported():
+            warnings.warn("no font for \x1b", SevizWarning, stacklevel=1)
+            warnings.warn("of another library", DeprecationWarning, stacklevel=1)
     assert capsys.readouterr().err == "note: no font for \\x1b\n"
     assert [str(each.message) for each in others] == ["of another library"]
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seviz.cli.index import Commands
+from seviz.cli.tables import described
+from seviz.registry import TABLES
 from seviz.run.store import Run
 from seviz.tables.agreement import agreement
 from seviz.tables.channels import channels
@@ -87,16 +91,19 @@ OF_ONE: dict[str, tuple[tuple[object, ...], Callable[[Run], pd.DataFrame]]] = {
     "saturation": ((), saturation),
     "saturation by channel": (("--by", "channel"), saturation_by_channel),
     "redundancy": (("--threshold", 0.5), lambda run: redundancy(run, threshold=0.5)),
-    "redundancy of channels": (
+    "redundant-channels": (
         ("SE_5_1", "--within-classes"),
         lambda run: redundant_channels(run, "SE_5_1", within_classes=True),
     ),
     "convergence": (("--repeats", 2), lambda run: convergence(run, repeats=2)),
     "convergence by size": (
-        ("--by-size", "--sizes", "2,5"),
+        ("--by", "size", "--sizes", "2,5"),
         lambda run: convergence_by_size(run, sizes=[2, 5]),
     ),
-    "components": (("SE_5_1", "--number", 3), lambda run: principal_components(run, "SE_5_1", components=3)),
+    "principal-components": (
+        ("SE_5_1", "--components", 3),
+        lambda run: principal_components(run, "SE_5_1", components=3),
+    ),
 }
 
 
@@ -174,6 +181,9 @@ def test_analyse_says_what_is_left_out(tmp_path: Path) -> None:
     [
         (("specificity", "--by", "image"), "by is 'image', expected one of block, channel, class, outcome"),
         (("specificity", "--by", "class", "--permutations", "9"), "--permutations is for --by block"),
+        (("specificity", "--by", "outcome", "--over-images"), "--over-images is for --by block or --by class, not for"),
+        (("similarity", "SE_5_1", "--metric", "euclid"), "metric is 'euclid', expected one of correlation, cosine"),
+        (("class-pair", "class0", "class1"), "--block is missing, which --by channel needs"),
         (("specificity", "--blocks", "SE_9_9"), "no block 'SE_9_9'; there are SE_2_1, SE_5_1"),
         (("saturation", "--json", "--csv"), "--json and --csv were both given"),
         (("convergence", "--sizes", "2,many"), "sizes is '2,many', expected whole numbers"),
@@ -188,3 +198,27 @@ def test_wrong_use_is_told_in_one_line(two: tuple[Run, Run], arguments: tuple[st
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1
     assert message in result.stderr
+
+
+def test_a_wrong_number_is_answered_by_the_option_and_where_help_is() -> None:
+    result = run("specificity", "RUN", "--seed", "x")
+    assert result.exit_code == 2
+    assert "Invalid value for '--seed'" in result.stderr
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_parameter_is_an_option_with_its_description_and_default(name: str) -> None:
+    table = TABLES[name]
+    told, command = described(table), Commands()[(TABLES.base(name) or name).replace("_", "-")]
+    taken = {parameter.name: parameter for parameter in command.params}
+    assert {"as_json", "as_csv"} <= taken.keys()
+    for key, parameter in table.parameters.items():
+        assert re.match(r'[A-Z"]', told[key])
+        assert not re.match("As (in|of) `", told[key])
+        if key == "by":
+            continue
+        assert taken[key].help
+        if parameter.default is parameter.empty or TABLES.base(name):
+            continue
+        assert taken[key].default == parameter.default
+        assert not taken[key].required

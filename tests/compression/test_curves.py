@@ -18,6 +18,7 @@ from seviz.compression.masking import lowest
 from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.shares import difference_interval, share_interval
 from seviz.network.networks import Network
+from seviz.options import Reading
 from tests.compression.masked_by_hand import by_hand
 
 
@@ -38,9 +39,7 @@ def test_curves_are_those_of_networks_masked_by_hand(tiny_network: Network, make
         scores,
         fractions=[0.5, 0.25],
         scope="block",
-        batch_size=5,
-        workers=0,
-        progress=lambda done, _: seen.append(done),
+        reading=Reading(batch_size=5, workers=0, progress=lambda done, _: seen.append(done)),
     )
     assert seen == [5, 10, 12]
     assert curves.paths == tuple(data.paths)
@@ -65,7 +64,7 @@ def test_curves_are_those_of_networks_masked_by_hand(tiny_network: Network, make
         counts = [(a & b).sum().item() for a, b in ((plain, right), (plain, ~right), (~plain, right), (~plain, ~right))]
         ends = difference_interval(*counts) if row.fraction else (0, 0)
         np.testing.assert_allclose([row.drop_low, row.drop_high], ends)
-    few = masking_curve(tiny_network, folder, scores, fractions=[], per_class=2, workers=0)
+    few = masking_curve(tiny_network, folder, scores, fractions=[], reading=Reading(per_class=2, workers=0))
     assert few.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert len(few.conditions) == 3
 
@@ -153,7 +152,7 @@ def test_options_and_images_are_checked(tiny_network: Network, make_folder: Call
         masking_curve(tiny_network, folder, {"l1": scores}, fractions=[2])
     other = replace(tiny_network, classes=Classes(("a", "b"), ("a", "b")))
     with pytest.raises(OptionError, match="are not those of tests/tiny"):
-        masking_curve(other, folder, {"l1": scores}, fractions=[0.5], workers=0)
+        masking_curve(other, folder, {"l1": scores}, fractions=[0.5], reading=Reading(workers=0))
     curves = made({("l1", 0, 0.0): [1, 1, 0]})
     for make in (curves.table, curves.by_class, curves.mean):
         with pytest.raises(OptionError, match="confidence is 1, expected between 0 and 1"):
@@ -161,4 +160,4 @@ def test_options_and_images_are_checked(tiny_network: Network, make_folder: Call
     for path in folder.rglob("*.png"):
         path.write_bytes(b"no image")
     with pytest.raises(EmptyDataError, match=r"none of the 3 images of data .* can be read; `seviz scan` says why"):
-        masking_curve(tiny_network, folder, {"l1": scores}, fractions=[0.5], workers=0)
+        masking_curve(tiny_network, folder, {"l1": scores}, fractions=[0.5], reading=Reading(workers=0))

@@ -13,6 +13,7 @@ from seviz.compression.planning import ORDERS, folding_front, folding_order
 from seviz.errors import EmptyDataError, OptionError
 from seviz.experiments.evaluation import evaluate
 from seviz.network.networks import Network
+from seviz.options import Reading
 from seviz.run.store import Run
 
 Batches = list[tuple[torch.Tensor, torch.Tensor]]
@@ -59,9 +60,9 @@ def test_an_order_has_each_block_once_and_is_the_same_again(
     order: str, network: Network, run: Run, batches: Batches
 ) -> None:
     gates = constant_gates(network, run)
-    found = folding_order(network, run, gates, order, data=batches, device="cpu")  # type: ignore[arg-type]
+    found = folding_order(network, run, gates, order, data=batches, reading=Reading(device="cpu"))  # type: ignore[arg-type]
     assert sorted(found) == sorted(network.blocks)
-    assert found == folding_order(network, run, gates, order, data=batches, device="cpu")  # type: ignore[arg-type]
+    assert found == folding_order(network, run, gates, order, data=batches, reading=Reading(device="cpu"))  # type: ignore[arg-type]
 
 
 def test_orders_by_what_they_say(network: Network, run: Run, batches: Batches) -> None:
@@ -107,7 +108,7 @@ def test_the_predicted_order_is_that_of_the_slope_towards_the_mean(
 def test_the_front_is_what_folded_networks_reach(network: Network, run: Run, batches: Batches) -> None:
     gates = constant_gates(network, run)
     orders = {"there": list(gates), "back": list(gates)[::-1]}
-    front = folding_front(network, gates, orders, batches, device="cpu")
+    front = folding_front(network, gates, orders, batches, Reading(device="cpu"))
     assert len(front.evaluations) == 6  # nothing, all, and two each between; nothing and all are shared
     table = front.table()
     assert table.groupby("order", sort=False).size().to_dict() == {"there": 4, "back": 4}

@@ -15,6 +15,7 @@ from seviz.errors import EmptyDataError, OptionError, WeightsError
 from seviz.experiments.evaluation import evaluate, labelled_batches
 from seviz.network.naming import names_of
 from seviz.network.networks import Network
+from seviz.options import Reading
 
 Batches = list[tuple[torch.Tensor, torch.Tensor]]
 LEARN: dict[str, Any] = {"epochs": 20, "learning_rate": 0.1, "batch_size": 10, "device": "cpu"}
@@ -111,7 +112,10 @@ def test_interrupted_training_ends_with_the_same_bits(
 def test_a_data_set_trains_as_its_images_in_memory_do(network: Network, make_folder: Callable[..., Path]) -> None:
     folder = make_folder({"blue": 4, "green": 4, "red": 5})
     options: dict[str, Any] = {"epochs": 3, "batch_size": 6, "device": "cpu"}
-    images = [(batch.images, torch.from_numpy(batch.labels)) for batch in labelled_batches(network, folder, workers=0)]
+    images = [
+        (batch.images, torch.from_numpy(batch.labels))
+        for batch in labelled_batches(network, folder, Reading(workers=0))
+    ]
     tuned = fine_tune(network, folder, workers=0, **options)
     assert same(state(tuned), state(fine_tune(network, images, **options)))
     assert not same(state(tuned), state(network))

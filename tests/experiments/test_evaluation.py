@@ -17,6 +17,7 @@ from seviz.experiments.attribution import attribute
 from seviz.experiments.causal import intervene, swap
 from seviz.experiments.evaluation import classes_of, evaluate, labelled_batches, on_device, outcome_of
 from seviz.network.networks import Network
+from seviz.options import Reading
 from seviz.run.store import Run
 from tests.experiments.made_network import NAMES
 
@@ -67,7 +68,7 @@ def test_images_of_a_folder(network: Network, folder: Path) -> None:
 def test_labels_are_those_of_the_network(network: Network, folder: Path) -> None:
     (folder / "green").rename(folder / "aaa")
     renamed = replace(network, classes=Classes(("blue", "aaa", "red"), ("blue", "aaa", "red")))
-    batches = list(labelled_batches(renamed, folder, workers=0))
+    batches = list(labelled_batches(renamed, folder, Reading(workers=0)))
     assert batches[0].labels.tolist() == [1] * 3 + [0] * 4 + [2] * 5
     assert batches[0].paths[0] == "aaa/000.png"
     assert evaluate(renamed, data=folder, workers=0).accuracy == 1

@@ -23,6 +23,7 @@ from seviz.experiments.latency import latency
 from seviz.experiments.measure import by_class, measure, side_by_side, weights_bytes
 from seviz.experiments.shares import difference_interval
 from seviz.network.networks import Network
+from seviz.options import Reading
 
 BATCHES = [
     (torch.rand(9, 3, 16, 16, generator=torch.Generator().manual_seed(k)), torch.arange(9) % 3) for k in range(4)
@@ -148,13 +149,13 @@ def test_some_classes(networks: dict[str, Network]) -> None:
 
 def test_images_of_a_folder(networks: dict[str, Network], folder: Path) -> None:
     seen: list[tuple[int, int | None]] = []
-    measured = measure(networks, folder, batch_size=5, workers=0, progress=lambda *done: seen.append(done))
+    measured = measure(networks, folder, Reading(batch_size=5, workers=0, progress=lambda *done: seen.append(done)))
     alone = evaluate(networks["biased"], data=folder, batch_size=5, workers=0)
     np.testing.assert_array_equal(measured.predicted[1], alone.predicted)
     np.testing.assert_array_equal(measured.losses[1], alone.loss)
     assert seen == [(5, 12), (10, 12), (12, 12)]
     (folder / "red" / "002.png").write_bytes(b"")
-    table = side_by_side(networks, folder, classes=["red", "blue"], workers=0)
+    table = side_by_side(networks, folder, Reading(workers=0), classes=["red", "blue"])
     assert set(table["images"]) == {8}
     assert table.attrs["remarks"] == [
         "Left out since they could not be read, or logits are not finite: 1 of the images."
@@ -164,11 +165,11 @@ def test_images_of_a_folder(networks: dict[str, Network], folder: Path) -> None:
 def test_only_images_of_the_classes_are_read(networks: dict[str, Network], folder: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     options: dict[str, Any] = {"workers": 0, "progress": lambda *done: seen.append(done)}
-    measured = measure(networks, str(folder), classes=["green"], per_class=2, **options)
+    measured = measure(networks, str(folder), Reading(per_class=2, **options), classes=["green"])
     assert seen == [(2, 2)]
     data = open_dataset(folder)
     drawn = np.flatnonzero(kept(data, "per-class:2"))
-    every = measure(networks, data.take(drawn), workers=0)
+    every = measure(networks, data.take(drawn), Reading(workers=0))
     np.testing.assert_array_equal(measured.losses, every.losses[:, every.labels == 1])
 
 
@@ -205,7 +206,7 @@ def test_the_bundled_network_without_its_blocks() -> None:
     for block in network.blocks.values():
         without.set_submodule(block.path, nn.Identity())
     both = {"as it is": network, "without": replace(network, model=without)}
-    table = side_by_side(both, "bundled", per_class=1, workers=0)
+    table = side_by_side(both, "bundled", Reading(per_class=1, workers=0))
     assert table["drop"][1] > 0.2
     assert list(table["blocks"]) == [16, 0]
 
@@ -247,7 +248,7 @@ def test_wrong_use(networks: dict[str, Network], folder: Path, make_folder: Call
         with pytest.raises(OptionError, match="confidence is 1, expected between 0 and 1"):
             measured(networks, BATCHES, confidence=1)
     with pytest.raises(OptionError, match="per_class is 0, expected at least 1"):
-        side_by_side(networks, folder, per_class=0, classes=["red"])
+        side_by_side(networks, folder, Reading(per_class=0), classes=["red"])
     with pytest.raises(EmptyDataError, match=r"there is no image of the classes asked for left$"):
         side_by_side(networks, [(BATCHES[0][0][:1], torch.tensor([0]))], classes=["red"])
     reds = open_dataset(folder).take(np.arange(7, 12))
@@ -256,7 +257,7 @@ def test_wrong_use(networks: dict[str, Network], folder: Path, make_folder: Call
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(EmptyDataError, match=r"none of the 12 images of data .* can be read"):
-        side_by_side(networks, folder, workers=0)
+        side_by_side(networks, folder, Reading(workers=0))
 
 
 def test_networks_of_other_dtypes_get_the_images_in_their_own(networks: dict[str, Network]) -> None:

@@ -28,7 +28,7 @@ from seviz.experiments.one_image import (
 from seviz.experiments.reopening import reopen_data
 from seviz.network.gates import force_gates
 from seviz.network.networks import Network
-from seviz.run.joining import join
+from seviz.run.joining import merge
 from seviz.run.store import Run
 from seviz.stats.distances import distances
 from tests.capture import five_bands
@@ -238,7 +238,7 @@ def test_kept_gates_of_joined_runs_whose_chunks_are_of_other_sizes(
 ) -> None:
     more = make_folder({"blue": 2, "green": 2, "red": 2}, "more")
     seviz.collect(network, more, tmp_path / "other", workers=0, compile="off")
-    joined = join([run.path, tmp_path / "other"], tmp_path / "joined")
+    joined = merge([run.path, tmp_path / "other"], tmp_path / "joined")
     for row in range(18):
         found = kept_gates_of(joined, row)
         assert found is not None

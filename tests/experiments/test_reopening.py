@@ -15,7 +15,7 @@ from seviz.errors import DataNotFoundError, OptionError, SevizWarning, WeightsEr
 from seviz.experiments import reopening
 from seviz.experiments.reopening import reopen_data
 from seviz.network.networks import Network
-from seviz.run.joining import join
+from seviz.run.joining import merge
 from seviz.run.store import Run
 from tests.experiments.made_network import FACTORY
 
@@ -127,7 +127,7 @@ def test_bundled_images_and_cifar10(network: Network, tmp_path: Path) -> None:
 def test_joined_runs(network: Network, run: Run, make_folder: Callable[..., Path], tmp_path: Path) -> None:
     more = make_folder({"blue": 2, "green": 2, "red": 2}, "more")
     seviz.collect(network, more, tmp_path / "other", workers=0, compile="off")
-    joined = join([run.path, tmp_path / "other"], tmp_path / "joined")
+    joined = merge([run.path, tmp_path / "other"], tmp_path / "joined")
     assert len(reopen_data(joined)) == 18
     (more / "red" / "000.png").unlink()
     with pytest.raises(DataNotFoundError, match="some are missing"):

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from seviz.network.positions import CONVOLUTIONS, LAYOUTS, Layout
+from seviz.network.positions import AXES, CONVOLUTIONS, Layout
 
-KINDS: tuple[tuple[int, Layout], ...] = tuple((d, layout) for layout in LAYOUTS for d in (1, 2, 3))
+KINDS: tuple[tuple[int, Layout], ...] = tuple((d, layout) for layout in AXES for d in (1, 2, 3))
 """Axes of positions, and layout."""
 SIDE = 8
 

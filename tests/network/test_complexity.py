@@ -16,7 +16,7 @@ from torchvision.ops import SqueezeExcitation
 from typer.testing import CliRunner, Result
 
 import seviz
-from seviz.cli.complexity import complexity as command
+from seviz.cli.commands.complexity import command
 from seviz.errors import MissingPackageError, OptionError, RenamedError, SevizWarning
 from seviz.network.complexity import Complexity, Cost, complexity, complexity_of, total
 from seviz.network.paper import PaperNetwork

@@ -9,7 +9,7 @@ import pytest
 from seviz.figures.album import FIGURES, Album, LeftOut
 from seviz.report.contents import gather
 from seviz.report.listing import tables
-from seviz.report.page import report
+from seviz.report.page import page
 from tests.degenerate_runs import degenerate_run
 
 DRAWN = [name for name in FIGURES if name != "comparison"]
@@ -43,7 +43,7 @@ def test_figures_have_finite_axes_that_are_not_next_to_nothing(tmp_path: Path, c
 
 
 def test_a_report_of_failures_only_is_made(tmp_path: Path) -> None:
-    assert "no image is left" in report(degenerate_run(tmp_path / "run", "failures only"))
+    assert "no image is left" in page(degenerate_run(tmp_path / "run", "failures only"))
 
 
 @pytest.mark.parametrize(

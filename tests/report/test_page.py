@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import seviz
 from seviz.errors import WriteError
-from seviz.report.page import report, write_report
+from seviz.report.page import page, report
 from seviz.run.store import Run
 from tests.made_runs import make_run
 from tests.report.pages import Page
@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             labels = np.arange(120) % 3
             path = tmp_path_factory.mktemp("run") / "run"
             run = make_run(path, planted(labels, strengths), labels, **options)  # type: ignore[arg-type]
-            known[key] = (run, report(run, title=title))
+            known[key] = (run, page(run, title=title))
         return known[key]
 
     return made
@@ -52,15 +52,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def test_a_page_is_valid_and_refers_to_nothing_outside(made: Made) -> None:
     _, markup = made(failed=(3, 5), classes=NAMED)
     html5lib.HTMLParser(strict=True).parse(markup)
-    page = Page(markup)
-    assert page.problems == []
-    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    shown = Page(markup)
+    assert shown.problems == []
+    ids = [attributes["id"] for _, attributes in shown.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
-    for _, attributes in page.elements:
+    for _, attributes in shown.elements:
         for name in ("src", "srcset", "data", "action", "xlink:href", "poster"):
             assert attributes.get(name, "data:").startswith("data:")
-    assert not page.of("link")
-    assert {a["href"] for a in page.of("a")} == {"https://doi.org/10.1109/TPAMI.2019.2913372"}
+    assert not shown.of("link")
+    assert {a["href"] for a in shown.of("a")} == {"https://doi.org/10.1109/TPAMI.2019.2913372"}
     style = "".join(re.findall(r"<style>(.*?)</style>", markup, re.DOTALL))
     assert "@import" not in style
     assert "url(" not in style
@@ -69,14 +69,14 @@ def test_a_page_is_valid_and_refers_to_nothing_outside(made: Made) -> None:
 
 
 def test_every_picture_and_table_has_words(made: Made) -> None:
-    page = Page(made()[1])
-    figures = page.of("svg") + page.of("img")
+    shown = Page(made()[1])
+    figures = shown.of("svg") + shown.of("img")
     assert len(figures) == 7
-    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    ids = {attributes["id"] for _, attributes in shown.elements if "id" in attributes}
     for attributes in figures:
         assert attributes.get("alt") or set(attributes["aria-labelledby"].split()) <= ids
-    assert len(page.of("caption")) == len(page.of("table")) == 3
-    for attributes in page.of("th"):
+    assert len(shown.of("caption")) == len(shown.of("table")) == 3
+    for attributes in shown.of("th"):
         assert attributes["scope"] in ("row", "col")
 
 
@@ -126,12 +126,12 @@ def test_untrained_weights_claim_no_class_specificity(made: Made) -> None:
 
 def test_what_comes_from_the_run_is_escaped(made: Made) -> None:
     _, markup = made(classes=(NASTY, 'a"b&c $\\x$ \x01 鱼', "<img src=http://evil.example>"), title=NASTY)
-    page = Page(markup)
-    assert page.problems == []
-    assert len(page.of("script")) == 1
-    assert not [attributes for attributes in page.of("img") if "evil" in attributes.get("src", "")]
-    assert page.text.startswith(f" {NASTY} {NASTY} ")
-    assert NASTY in page.text[100:]
+    shown = Page(markup)
+    assert shown.problems == []
+    assert len(shown.of("script")) == 1
+    assert not [attributes for attributes in shown.of("img") if "evil" in attributes.get("src", "")]
+    assert shown.text.startswith(f" {NASTY} {NASTY} ")
+    assert NASTY in shown.text[100:]
 
 
 def test_the_script_is_the_only_one_that_a_browser_runs(made: Made) -> None:
@@ -145,7 +145,7 @@ def test_the_same_run_gives_the_same_bytes_and_tables_are_not_computed_twice(mad
     run, first = made()
     assert list((run.path / "tables").glob("decoding-*.parquet"))
     told = list[str]()
-    assert report(Run(run.path), tell=told.append) == first
+    assert page(Run(run.path), tell=told.append) == first
     assert not [message for message in told if message.startswith("computing")]
     assert "drawing depth" in told
 
@@ -156,7 +156,7 @@ def test_a_run_that_cannot_be_written_to_is_reported_all_the_same(
     labels = np.arange(120) % 3
     run, told = make_run(tmp_path / "run", planted(labels, RISING), labels), list[str]()
     monkeypatch.setattr("os.access", lambda *_: False)
-    assert "rises with depth" in report(run, tell=told.append)
+    assert "rises with depth" in page(run, tell=told.append)
     assert "computing specificity" in told
     assert not (run.path / "tables").exists()
 
@@ -165,7 +165,7 @@ def test_a_network_of_untrained_weights_on_real_images(tmp_path: Path) -> None:
     network = seviz.load("seviz/seresnet50-cifar10", weights="none")
     with pytest.warns(UserWarning, match="untrained"):
         run = seviz.collect(network, "bundled", tmp_path / "run", per_class=4, batch_size=20)
-    text = Page(report(run)).text
+    text = Page(page(run)).text
     assert "this is what random weights make of images that look different, and no learned class specificity" in text
     assert "most class-specific block is" not in text
     assert "--weights none" in text
@@ -193,36 +193,36 @@ def test_odd_runs_have_a_page(tmp_path: Path, images: int, classes: int, blocks:
     names = [f"class{k}" for k in range(classes + 1)]
     given = labels[:, None] == np.arange(classes + 1) if several else labels
     chosen = np.arange(images) % kept == 0 if kept else np.zeros(images, bool)
-    page = Page(report(make_run(tmp_path / "run", gates, given, classes=names, kept=chosen)))
-    assert page.problems == []
-    assert ("Not known: " in page.text) == (kept == 0)
-    assert "nan" not in page.text
+    shown = Page(page(make_run(tmp_path / "run", gates, given, classes=names, kept=chosen)))
+    assert shown.problems == []
+    assert ("Not known: " in shown.text) == (kept == 0)
+    assert "nan" not in shown.text
 
 
 def test_gates_that_are_constant_and_images_that_all_failed_have_a_page(tmp_path: Path) -> None:
     labels = np.arange(12) % 3
     constant = make_run(tmp_path / "constant", {"SE_2_1": np.full((12, 4), 0.5), "SE_2_2": np.ones((12, 4))}, labels)
-    text = Page(report(constant)).text
+    text = Page(page(constant)).text
     assert "no gate varies, or no class has two images" in text
     assert "SE_2_2 is near the identity" in text
     assert "8 of all 8 channels have the same gate for every image" in text
     gates = planted(labels, {"SE_2_1": 1.0})
-    failed = Page(report(make_run(tmp_path / "failed", gates, labels, failed=range(12)))).text
+    failed = Page(page(make_run(tmp_path / "failed", gates, labels, failed=range(12)))).text
     assert "How class-specific gates are cannot be told: no image is left." in failed
     assert "12 failed" in failed
 
 
 def test_it_is_written_whole_or_not_at_all(made: Made, tmp_path: Path) -> None:
     run, markup = made()
-    path = write_report(run, tmp_path / "new" / "report.html")
+    path = report(run, tmp_path / "new" / "report.html")
     assert path.read_text() == markup
     (tmp_path / "file").write_text("")
     with pytest.raises(WriteError, match=r"is a file. Give another place"):
-        write_report(run, tmp_path / "file" / "report.html")
+        report(run, tmp_path / "file" / "report.html")
 
 
 def test_a_page_of_many_blocks_and_classes_is_small_enough(tmp_path: Path) -> None:
     random, labels = np.random.default_rng(0), np.arange(160) % 40
     gates = {f"SE_{2 + k // 10}_{1 + k % 10}": random.random((160, 8)) for k in range(30)}
     run = make_run(tmp_path / "run", gates, labels, classes=[f"a rather long class name {k}" for k in range(40)])
-    assert len(report(run).encode()) < 5_000_000
+    assert len(page(run).encode()) < 5_000_000

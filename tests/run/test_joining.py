@@ -12,8 +12,8 @@ from seviz.cli import app
 from seviz.errors import JoinError, RunExistsError, RunIncompleteError
 from seviz.network.networks import Network
 from seviz.run.chunks import Chunk
-from seviz.run.joining import join
-from seviz.run.merging import merge
+from seviz.run.joining import merge
+from seviz.run.merging import merge_chunks
 from seviz.run.store import Run
 from seviz.run.verification import verify
 from tests.made_runs import make_run
@@ -45,7 +45,7 @@ def test_joined_by_class_is_the_run_of_all(tiny_network: Network, make_folder: M
     whole = capture(tiny_network, root, tmp_path / "whole")
     first = capture(tiny_network, root, tmp_path / "1", classes=["green"])
     second = capture(tiny_network, root, tmp_path / "2", classes=["red", "blue"])
-    joined = join([first.path, second.path], tmp_path / "joined")
+    joined = merge([first.path, second.path], tmp_path / "joined")
     assert len(joined.samples) == 30
     assert_same_figures(joined, whole)
     assert verify(joined) == []
@@ -71,7 +71,7 @@ def test_batches_in_memory_join_too(tiny_network: Network, tmp_path: Path) -> No
     x, y = torch.rand(20, 3, 16, 16, generator=torch.Generator().manual_seed(1)), torch.arange(20) % 3
     for name, part in (("1", slice(0, 8)), ("2", slice(8, 20))):
         capture(tiny_network, [(x[part], y[part])], tmp_path / name)
-    joined = join([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
+    joined = merge([tmp_path / "1", tmp_path / "2"], tmp_path / "joined")
     whole = capture(tiny_network, [(x, y)], tmp_path / "whole")
     for name in whole.blocks:
         np.testing.assert_allclose(joined.gates(name), whole.gates(name), atol=2e-5)  # other batches
@@ -107,9 +107,9 @@ def test_each_image_keeps_its_classes_and_gates(several: bool, tmp_path: Path) -
             chunk = Chunk.read(path)
             samples = dataclasses.replace(chunk.samples, predictions=right[:, None].astype(np.int32))
             dataclasses.replace(chunk, samples=samples).write(path)
-        merge(Run(run.path))
+        merge_chunks(Run(run.path))
         runs.append(seviz.open_run(run.path))
-    joined = join([run.path for run in runs], tmp_path / "joined")
+    joined = merge([run.path for run in runs], tmp_path / "joined")
     assert joined.classes.ids == joined.classes.names == ANIMALS
     assert list(joined.samples["class"]) == list(joined.samples["predicted"]) == wanted
     assert joined.accuracy.top1 == 1
@@ -125,7 +125,7 @@ def test_each_image_keeps_its_classes_and_gates(several: bool, tmp_path: Path) -
 def test_runs_of_the_same_classes_keep_their_order(tmp_path: Path) -> None:
     gates = {"SE_2_1": np.full((4, 2), 0.5)}
     runs = [make_run(tmp_path / name, gates, np.arange(4) % 2, classes=("dog", "bee")) for name in "12"]
-    joined = join([run.path for run in runs], tmp_path / "joined")
+    joined = merge([run.path for run in runs], tmp_path / "joined")
     assert joined.classes.ids == ("dog", "bee")
     assert joined.accuracy.top1 == 1
 
@@ -135,7 +135,7 @@ def test_runs_that_keep_different_gates(tmp_path: Path) -> None:
     paths = [make_run(tmp_path / name, gates, np.arange(4) % 2).path for name in "12"]
     manifest = Run(paths[1]).manifest
     (paths[1] / "manifest.json").write_text(dataclasses.replace(manifest, keep_gates="per-class:2").to_json())
-    assert join(paths, tmp_path / "joined").manifest.keep_gates == "all + per-class:2"
+    assert merge(paths, tmp_path / "joined").manifest.keep_gates == "all + per-class:2"
 
 
 def test_what_cannot_be_joined(tiny_network: Network, make_folder: Make, tmp_path: Path) -> None:
@@ -152,15 +152,15 @@ def test_what_cannot_be_joined(tiny_network: Network, make_folder: Make, tmp_pat
         ("weights", JoinError, r"cannot be joined: they differ in weights"),
     ):
         with pytest.raises(error, match=message):
-            join([tmp_path / "1", tmp_path / name], tmp_path / "joined")
+            merge([tmp_path / "1", tmp_path / name], tmp_path / "joined")
         assert not (tmp_path / "joined").exists()
     with pytest.raises(JoinError, match="1 run given, expected at least 2"):
-        join([tmp_path / "1"], tmp_path / "joined")
+        merge([tmp_path / "1"], tmp_path / "joined")
     with pytest.raises(RunExistsError, match="is in the way: it is not empty"):
-        join([tmp_path / "1", tmp_path / "overlap"], tmp_path / "weights")
+        merge([tmp_path / "1", tmp_path / "overlap"], tmp_path / "weights")
     Run(tmp_path / "overlap").chunk_path(0).unlink()
     with pytest.raises(RunIncompleteError, match="has not finished"):
-        join([tmp_path / "1", tmp_path / "overlap"], tmp_path / "joined")
+        merge([tmp_path / "1", tmp_path / "overlap"], tmp_path / "joined")
 
 
 def test_gates_outside_of_their_bounds_join_those_inside(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_gates_outside_of_their_bounds_join_those_inside(tmp_path: Path) -> None
                 run.manifest, data=dataclasses.replace(run.manifest.data, root=str(tmp_path / "images" / str(k)))
             ).to_json()
         )
-    joined = join([run.path for run in runs], tmp_path / "joined")
+    joined = merge([run.path for run in runs], tmp_path / "joined")
     np.testing.assert_allclose(joined.gates("SE_2_1"), gates, rtol=0, atol=8e-6)
     for row in range(10):
         np.testing.assert_allclose(joined.gates("SE_2_1", rows=np.array([row])), gates[[row]], rtol=0, atol=8e-6)

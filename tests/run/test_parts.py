@@ -140,3 +140,74 @@ def test_a_split_that_cannot_be_is_an_error(tmp_path: Path) -> None:
     several = make_run(tmp_path / "several", {"SE_2_1": np.ones((4, 2))}, np.ones((4, 2), bool))
     with pytest.raises(OptionError, match="images have several classes each, expected one: there is no split by class"):
         split_rows(several, {"a": 0.5}, seed=0)
+
+
+def test_a_selection_by_prediction_is_of_the_images_that_have_it(tmp_path: Path) -> None:
+    predictions = np.where(np.arange(60) % 3, LABELS, (LABELS + 1) % 3)
+    run = made(tmp_path / "run", predictions=predictions, failed=[4])
+    every = run.gates("SE_2_1").astype(np.float64)
+    for correct in (True, False):
+        rows = [k for k in range(60) if (k % 3 > 0) == correct and k != 4]
+        part = run.select(correct=correct)
+        assert part.samples["path"].tolist() == [f"{k:06d}.png" for k in rows]
+        np.testing.assert_array_equal(part.gates("SE_2_1"), every[rows])
+        for label in range(3):
+            own = [k for k in rows if LABELS[k] == label]
+            np.testing.assert_allclose(part.moments("SE_2_1").mean[label], every[own].mean(0))
+        assert part.accuracy.top1 == float(correct)
+    both = run.select(correct=True, rows=range(40)).select(rows=[0, 2])
+    assert both.samples["path"].tolist() == ["000001.png", "000005.png"]
+
+
+def test_a_selection_of_classes_has_these_alone(tmp_path: Path) -> None:
+    run = made(tmp_path / "run", classes=("cat", "dog", "emu"), failed=[31])
+    part = run.select(classes=["EMU", "cat"])
+    assert part.classes.ids == ("cat", "emu")
+    np.testing.assert_array_equal(part.labels, np.repeat([0, 1], [30, 10]))
+    assert part.samples["label"].tolist() == part.labels.tolist()
+    assert part.samples["class"].tolist() == ["cat"] * 30 + ["emu"] * 10
+    every = run.gates("SE_3_1").astype(np.float64)
+    own = [*range(30), *range(50, 60)]
+    np.testing.assert_allclose(part.total("SE_3_1").mean[0], every[own].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(part.total("SE_3_1").variance()[0], every[own].var(0, ddof=1), rtol=1e-3)
+    np.testing.assert_array_equal(part.moments("SE_3_1").mean[1], run.moments("SE_3_1").mean[2])
+    smaller = part.select(classes=["emu"], rows=[3, 35])
+    assert smaller.classes.ids == ("emu",)
+    np.testing.assert_allclose(smaller.moments("SE_3_1").mean[0], every[55])
+
+
+def test_classes_of_images_with_several(tmp_path: Path) -> None:
+    members = np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 0]], bool)
+    gates = np.random.default_rng(0).random((4, 3))
+    run = make_run(tmp_path / "run", {"SE_2_1": gates}, members, classes="abc")
+    part = run.select(classes=["a", "b"])
+    np.testing.assert_array_equal(part.labels, [[1, 1], [0, 1], [1, 0]])
+    assert part.samples["class"].tolist() == ["a|b", "b", "a"]
+    np.testing.assert_allclose(part.moments("SE_2_1").mean, [gates[[0, 3]].mean(0), gates[[0, 1]].mean(0)], atol=1e-5)
+    np.testing.assert_allclose(part.total("SE_2_1").mean[0], gates[[0, 1, 3]].mean(0), atol=1e-5)
+
+
+def test_classes_as_a_whole_need_no_gates_of_images(tmp_path: Path) -> None:
+    run = made(tmp_path / "run", kept=np.zeros(60, bool))
+    part = run.select(classes=["class1", "class2"])
+    np.testing.assert_array_equal(part.moments("SE_2_1").count, [20, 10])
+    assert part.total("SE_2_1").count.tolist() == [30]
+    np.testing.assert_allclose(
+        part.total("SE_2_1").mean[0], (2 * run.moments("SE_2_1").mean[1] + run.moments("SE_2_1").mean[2]) / 3
+    )
+    with pytest.raises(MissingSignalError, match="keeps the gates of no image"):
+        run.select(rows=[0, 1]).moments("SE_2_1")
+    some = made(tmp_path / "some", kept=np.arange(60) > 9)
+    with pytest.raises(MissingSignalError, match="keeps the gates of no image of this part"):
+        some.select(rows=[0, 1]).gates("SE_2_1")
+
+
+def test_a_selection_that_cannot_be_is_an_error(tmp_path: Path) -> None:
+    run = made(tmp_path / "run")
+    with pytest.raises(OptionError, match=r"no image of <Run .*> has classes=\['class0'\], rows='...'; leave out"):
+        run.select(classes=["class0"], rows=[59])
+    with pytest.raises(UnknownClassError, match="no class 'fox'"):
+        run.select(classes=["fox"])
+    failures = made(tmp_path / "failures", failed=range(60))
+    with pytest.raises(MissingSignalError, match="does not say which predictions are right"):
+        failures.select(correct=True)

@@ -19,7 +19,7 @@ from seviz.errors import (
 )
 from seviz.run.chunks import Chunk
 from seviz.run.files import checksum, read_arrays
-from seviz.run.merging import merge
+from seviz.run.merging import merge_chunks
 from seviz.run.store import Run
 from tests.made_runs import make_run
 
@@ -35,7 +35,7 @@ def rewritten(run: Run, *, model: dict[str, object] | None = None, data: dict[st
         data=dataclasses.replace(run.manifest.data, **(data or {})),
     )
     (run.path / "manifest.json").write_text(manifest.to_json())
-    merge(Run(run.path))
+    merge_chunks(Run(run.path))
     return seviz.open_run(run.path)
 
 
@@ -168,7 +168,7 @@ def test_a_missing_chunk_makes_a_run_incomplete(tiny_run: Run) -> None:
 def test_merging_again_writes_the_same_bytes(tiny_run: Run) -> None:
     files = [tiny_run.path / "samples.parquet", *(tiny_run.path / "moments").iterdir()]
     before = {path: path.read_bytes() for path in files}
-    merge(tiny_run)
+    merge_chunks(tiny_run)
     assert {path: path.read_bytes() for path in files} == before
 
 
@@ -300,7 +300,7 @@ def test_remarks_on_the_images(tmp_path: Path) -> None:
     statuses = tuple("coerced" if k == 8 else old for k, old in enumerate(chunk.samples.statuses))
     samples = dataclasses.replace(chunk.samples, reasons=reasons, statuses=statuses)
     dataclasses.replace(chunk, samples=samples).write(run.chunk_path(1))
-    merge(run)
+    merge_chunks(run)
     assert seviz.open_run(run.path).remarks == (
         "There is something to know of 2 images, such as: is rotated.",
         "3 of 50 images failed; `samples` says which and why.",

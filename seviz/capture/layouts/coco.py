@@ -8,15 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seviz.capture.indexed import Dataset, in_order
-from seviz.capture.layouts.splits import choose_split
+from seviz.capture.specs import existing
+from seviz.capture.splits import choose_split
 from seviz.classes import Classes
 from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError
 from seviz.extras import needing
+from seviz.registry import layout
 
 _PREFIX = "instances_"
 
 
-def open_coco(spec: str, root: Path, *, split: str | None, images: Path | None) -> Dataset:
+@layout(
+    forms=("coco:ROOT", "coco:FILE.json"),
+    title="COCO",
+    caption="`annotations/instances_*.json` and the images; an image counts for each of its object classes",
+)
+def coco(spec: str, where: Path, *, split: str | None = None, root: Path | None = None) -> Dataset:
     """Open COCO, or what is annotated like it: an image is of each class of which it has an object.
 
     An object counts however small, and a crowd of them too. Images without any are of no class.
@@ -25,11 +32,11 @@ def open_coco(spec: str, root: Path, *, split: str | None, images: Path | None) 
     ----------
     spec
         As the data set was given.
-    root
+    where
         A directory with annotations/instances_val2017.json and the like, or such a file.
     split
         "val2017", "train2017" ...; "val" for the last of those called so. It is the default.
-    images
+    root
         Where the images are; None for a folder called like the split near the annotations.
 
     Raises
@@ -43,17 +50,19 @@ def open_coco(spec: str, root: Path, *, split: str | None, images: Path | None) 
     MissingPackageError
         If pycocotools is not installed.
     """
-    files = [root] if root.is_file() else [*root.glob(f"{_PREFIX}*.json"), *root.glob(f"annotations/{_PREFIX}*.json")]
+    place = existing(spec, where, root, file=where.suffix.lower() == ".json")
+    single = place.is_file()
+    files = [place] if single else [*place.glob(f"{_PREFIX}*.json"), *place.glob(f"annotations/{_PREFIX}*.json")]
     if not files:
-        raise DataNotFoundError(f"data {spec!r}: {str(root)!r} holds no annotations/{_PREFIX}*.json")
+        raise DataNotFoundError(f"data {spec!r}: {str(place)!r} holds no annotations/{_PREFIX}*.json")
     annotations = {file.stem.removeprefix(_PREFIX): file for file in files}
-    split = choose_split(spec, split, next(iter(annotations)) if root.is_file() else "val", annotations)
+    split = choose_split(spec, split, next(iter(annotations)) if single else "val", annotations)
     file = annotations[split]
     classes, names, labels = _read(file)
     if not names:
         raise EmptyDataError(f"data {spec!r}: {str(file)!r} lists no image")
     paths, labels = in_order(names, labels)
-    near = [images] if images else [root] if root.is_dir() else [file.parent, file.parent.parent]
+    near = [root] if root else [file.parent, file.parent.parent] if single else [place]
     return Dataset(spec, _folder(spec, near, split, paths), classes, paths, labels, split=split)
 
 

@@ -9,32 +9,41 @@ from pathlib import Path
 
 import numpy as np
 
+from seviz.capture.class_folders import are_synsets, is_image, open_classes
+from seviz.capture.ground_truth import read_ground_truth
 from seviz.capture.indexed import Dataset, in_order, kind_of
-from seviz.capture.layouts.folders import are_synsets, is_image, open_classes
-from seviz.capture.layouts.ground_truth import read_ground_truth
-from seviz.capture.layouts.splits import choose_split
+from seviz.capture.specs import existing
+from seviz.capture.splits import choose_split
 from seviz.classes import Classes
 from seviz.errors import DataFormatError, DataNotFoundError
+from seviz.registry import layout
 
 _KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")
 _FLAT = re.compile(r"ILSVRC2012_val_(\d{8})\.\w+")
 
 
-def open_imagenet(spec: str, root: Path, *, split: str | None) -> Dataset:
+@layout(
+    forms=("imagenet:ROOT",),
+    title="ImageNet",
+    caption="`train` and `val` with a folder per synset, or the flat validation images with their ground truth",
+)
+def imagenet(spec: str, where: Path, *, split: str | None = None, root: Path | None = None) -> Dataset:
     """Open ImageNet: ROOT/train and ROOT/val, Kaggle's ROOT/ILSVRC/Data/CLS-LOC, or one folder of images.
 
     The images lie in one folder per synset or, for the validation images, in one folder altogether, with their ground
-    truth near it (see `seviz.capture.layouts.ground_truth`). Labels are the indices of ImageNet, whatever is there, but
+    truth near it (see `seviz.capture.ground_truth`). Labels are the indices of ImageNet, whatever is there, but
     where some of these are not among its 1,000.
 
     Parameters
     ----------
     spec
         As the data set was given.
-    root
-        An existing directory.
+    where
+        ROOT.
     split
         "train" or "val", the default. A single folder is the split it is called.
+    root
+        ROOT, if it was moved.
 
     Raises
     ------
@@ -43,6 +52,7 @@ def open_imagenet(spec: str, root: Path, *, split: str | None) -> Dataset:
     DataFormatError
         If the ground truth is not that of these images.
     """
+    root = root or existing(spec, where)
     splits = {
         name: base / name
         for base in (root / _KAGGLE, root / "Data" / "CLS-LOC", root)

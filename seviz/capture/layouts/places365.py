@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from seviz.capture.indexed import Dataset, in_order
-from seviz.capture.layouts.splits import choose_split
+from seviz.capture.specs import existing
+from seviz.capture.splits import choose_split
 from seviz.classes import Classes
 from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError
+from seviz.registry import layout
 
 _CATEGORIES = "categories_places365.txt"
 _LISTS = {
@@ -25,7 +27,8 @@ _FOLDERS = {
 _CATEGORY = re.compile(r"/[a-z]/(\S+)")
 
 
-def open_places365(spec: str, root: Path, *, split: str | None, images: Path | None) -> Dataset:
+@layout(forms=("places365:ROOT",), title="Places365", caption="torchvision's layout, small or large images")
+def places365(spec: str, where: Path, *, split: str | None = None, root: Path | None = None) -> Dataset:
     """Open Places365 in torchvision's layout: the lists of files, and a folder of images for each split.
 
     Where both are there, the small images (val_256) are taken before the large ones (val_large). What is listed is
@@ -35,12 +38,12 @@ def open_places365(spec: str, root: Path, *, split: str | None, images: Path | N
     ----------
     spec
         As the data set was given.
-    root
+    where
         Where categories_places365.txt and the lists are; if they are not, they are looked for among the images.
     split
         "val" (the default), "train-standard" or "train-challenge"; "train" for either.
-    images
-        Where the folder of images is, or that folder; None for `root`.
+    root
+        Where the folder of images is, or that folder; None for `where`.
 
     Raises
     ------
@@ -51,7 +54,8 @@ def open_places365(spec: str, root: Path, *, split: str | None, images: Path | N
     EmptyDataError
         If no image is listed.
     """
-    lists = root if images is None or (root / _CATEGORIES).is_file() else images
+    place = existing(spec, where, root)
+    lists = place if root is None or (place / _CATEGORIES).is_file() else root
     if not (lists / _CATEGORIES).is_file():
         raise DataNotFoundError(
             f"data {spec!r}: {str(lists)!r} holds no {_CATEGORIES}, which comes with the lists of files"
@@ -59,7 +63,7 @@ def open_places365(spec: str, root: Path, *, split: str | None, images: Path | N
         )
     known = [name for name, file in _LISTS.items() if (lists / file).is_file()]
     split = choose_split(spec, split, "val", known)
-    folders = [(images or root) / name for name in _FOLDERS[split]] + ([images] if images else [])
+    folders = [(root or place) / name for name in _FOLDERS[split]] + ([root] if root else [])
     folder = next((folder for folder in folders if folder.is_dir()), None)
     if folder is None:
         raise DataNotFoundError(

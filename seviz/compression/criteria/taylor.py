@@ -32,7 +32,7 @@ def taylor(network: Network, run: Run | Part | None, channels: Channels) -> Scor
         watch = partial(capture_gates, network.model, network.blocks)
     total: dict[str, NDArray[np.float64]] = {}
     images = 0
-    with on_device(network.model, channels.device) as place:
+    with on_device(network.model, channels.reading.device) as place:
         for batch in channels.batches(network):
             x = batch.images.to(place).detach().requires_grad_()  # so that there is a graph, whatever is frozen
             with torch.enable_grad(), watch() as seen:

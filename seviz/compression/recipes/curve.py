@@ -81,7 +81,7 @@ def curve_run(
     scores = _scores_by_seed(study, wanted, range(seed, seed + seeds))
     with study.steps("mask") as step:
         curves = masking_curve(
-            network, study.split.final, scores, fractions=fractions, scope=scope, progress=step, **study.reading
+            network, study.split.final, scores, fractions=fractions, scope=scope, reading=study.told(step)
         )
     mean, by_class = study.remarked(curves.mean()), curves.by_class()
     return Compression(

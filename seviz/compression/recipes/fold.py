@@ -169,11 +169,11 @@ def _chosen(
     network, parts = study.network, study.split
     choose, final = of_classes(parts.choose, study.classes), of_classes(parts.final, study.classes)
     with study.steps(f"order by {order}") as step:
-        ordered = folding_order(network, parts.run, gates, order, data=choose, progress=step, **study.reading)
+        ordered = folding_order(network, parts.run, gates, order, data=choose, reading=study.told(step))
     number = len(ordered) if count is None else count
     if max_drop is not None:
         with study.steps("choose") as step:
-            tried = folding_front(network, gates, {order: ordered}, choose, progress=step, **study.reading).table()
+            tried = folding_front(network, gates, {order: ordered}, choose, study.told(step)).table()
         fits = tried[tried["drop"] <= max_drop]
         number = 0 if fits.empty else int(fits["folded"].max())
         if not number:
@@ -183,7 +183,7 @@ def _chosen(
                 f" {least:.3g} on the {tried['images'].iloc[0]} images to choose with"
             )
     with study.steps("front") as step:
-        front = folding_front(network, gates, {order: ordered}, final, progress=step, **study.reading).table()
+        front = folding_front(network, gates, {order: ordered}, final, study.told(step)).table()
     return {name: gates[name] for name in network.blocks if name in ordered[:number]}, front
 
 

@@ -1,7 +1,7 @@
 """What all recipes begin with: the images of the run parted, and how they are read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from seviz.compression.splitting import Split, split
 from seviz.experiments.measure import Measurement, measure
 from seviz.experiments.reopening import reopen_data
 from seviz.network.networks import Network
-from seviz.progress import Steps, steps_of
+from seviz.options import Reading
+from seviz.progress import Progress, Steps, steps_of
 from seviz.run.store import Run
 
 Data = Dataset | str | Path
@@ -28,13 +29,19 @@ class Study:
     run: Run
     split: Split
     classes: tuple[str, ...] | None
-    reading: dict[str, Any]
+    reading: Reading
     steps: Steps
 
     @property
     def unrotated(self) -> dict[str, Any]:
         """How images are read, for what rotates them as the run says."""
-        return {name: value for name, value in self.reading.items() if name != "rotate"}
+        return {
+            name: value for name, value in self.reading.options.items() if name in ("batch_size", "device", "workers")
+        }
+
+    def told(self, step: Progress) -> Reading:
+        """How images are read, and to whom progress is told."""
+        return replace(self.reading, progress=step)
 
     def recalibrated(self, network: Network) -> Network:
         """With BatchNorm statistics estimated anew, on the images that scores come from."""
@@ -44,7 +51,7 @@ class Study:
     def measured(self, networks: dict[str, Network], *, latency: bool) -> tuple[pd.DataFrame, Measurement]:
         """The networks side by side, and all that was measured."""
         with self.steps("measure") as step:
-            measured = measure(networks, self.split.final, classes=self.classes, progress=step, **self.reading)
+            measured = measure(networks, self.split.final, self.told(step), classes=self.classes)
         return self.remarked(measured.side_by_side(latency=latency)), measured
 
     def remarked(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -75,6 +82,6 @@ def study_of(
         run=run,
         split=split(run, images, other=other, seed=seed),
         classes=None if classes is None else tuple(classes),
-        reading={"batch_size": batch_size, "device": device, "rotate": rotate, "workers": workers},
+        reading=Reading(batch_size=batch_size, device=device, rotate=rotate, workers=workers),
         steps=steps_of(progress),
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from seviz.capture.layouts.coco import open_coco
+from seviz.capture.layouts.coco import coco
 from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError, MissingPackageError
 from tests.capture.layouts.made_layouts import annotations, make_coco
 
@@ -15,7 +15,7 @@ def test_an_image_is_of_each_class_of_which_it_has_an_object(
     images: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_coco(tmp_path, images=images)
-    data = open_coco("given", tmp_path, split=None, images=None)
+    data = coco("given", tmp_path, split=None, root=None)
     assert (data.spec, data.root, data.multi) == ("given", tmp_path / images, True)
     assert data.classes.ids == data.classes.names == ("person", "cat", "dog")
     assert data.paths == ("1.jpg", "2.jpg", "3.jpg", "4.jpg")
@@ -29,36 +29,36 @@ def test_splits(tmp_path: Path) -> None:
     for split in ("val2014", "val2017", "train2017"):
         make_coco(tmp_path, split, split)
     for wanted, split in ((None, "val2017"), ("val", "val2017"), ("val2014", "val2014"), ("train", "train2017")):
-        assert open_coco("", tmp_path, split=wanted, images=None).root == tmp_path / split
+        assert coco("", tmp_path, split=wanted, root=None).root == tmp_path / split
     with pytest.raises(DataNotFoundError, match="no split 'test'; it has train2017, val2014, val2017"):
-        open_coco("", tmp_path, split="test", images=None)
+        coco("", tmp_path, split="test", root=None)
 
 
 def test_one_file_of_annotations(tmp_path: Path) -> None:
     file = make_coco(tmp_path / "usual")
-    assert open_coco("", file, split=None, images=None).root == tmp_path / "usual" / "val2017"
-    assert open_coco("", file, split="val", images=None).root == tmp_path / "usual" / "val2017"
+    assert coco("", file, split=None, root=None).root == tmp_path / "usual" / "val2017"
+    assert coco("", file, split="val", root=None).root == tmp_path / "usual" / "val2017"
     with pytest.raises(DataNotFoundError, match="no split 'train'; it has val2017"):
-        open_coco("", file, split="train", images=None)
+        coco("", file, split="train", root=None)
     alone = file.rename(tmp_path / "mine.json")
     with pytest.raises(
         DataNotFoundError, match=r"none of the 4 images of mine is there; looked in .*/mine, .*elsewhere"
     ):
-        open_coco("", alone, split=None, images=None)
+        coco("", alone, split=None, root=None)
     for images in ("usual/val2017", "usual"):
         alone = alone.rename(tmp_path / "instances_val2017.json")
-        assert open_coco("", alone, split=None, images=tmp_path / images).root == tmp_path / "usual" / "val2017"
+        assert coco("", alone, split=None, root=tmp_path / images).root == tmp_path / "usual" / "val2017"
     for image in (tmp_path / "usual" / "val2017").iterdir():
         image.rename(tmp_path / image.name)
-    assert open_coco("", alone, split=None, images=None).root == tmp_path
+    assert coco("", alone, split=None, root=None).root == tmp_path
 
 
 def test_nothing_to_open(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match=r"data 'given': '.*' holds no annotations/instances_\*.json"):
-        open_coco("given", tmp_path, split=None, images=None)
+        coco("given", tmp_path, split=None, root=None)
     make_coco(tmp_path, images="elsewhere")
     with pytest.raises(DataNotFoundError, match=r"none of the 4 images of val2017 is there; .*, .*/images/val2017, "):
-        open_coco("", tmp_path, split=None, images=None)
+        coco("", tmp_path, split=None, root=None)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_annotations_that_are_damaged(more: dict[str, Any], message: str, tmp_pa
     file = tmp_path / "annotations" / "instances_val2017.json"
     file.write_text(json.dumps(annotations() | more))
     with pytest.raises(DataFormatError, match=message):
-        open_coco("", tmp_path, split=None, images=None)
+        coco("", tmp_path, split=None, root=None)
 
 
 def test_annotations_that_are_none(tmp_path: Path) -> None:
@@ -83,14 +83,14 @@ def test_annotations_that_are_none(tmp_path: Path) -> None:
     for text, reason in (("[1]", "AssertionError"), ("{", "JSONDecodeError")):
         file.write_text(text)
         with pytest.raises(DataFormatError, match=rf"cannot be read as COCO's annotations \({reason}"):
-            open_coco("", tmp_path, split=None, images=None)
+            coco("", tmp_path, split=None, root=None)
     file.write_text(json.dumps(annotations() | {"images": []}))
     with pytest.raises(EmptyDataError, match=r"data 'given': '.*val2017.json' lists no image"):
-        open_coco("given", tmp_path, split=None, images=None)
+        coco("given", tmp_path, split=None, root=None)
 
 
 def test_says_which_package_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_coco(tmp_path)
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     with pytest.raises(MissingPackageError, match=r"COCO needs pycocotools .*: pip install 'seviz\[coco\]'"):
-        open_coco("", tmp_path, split=None, images=None)
+        coco("", tmp_path, split=None, root=None)

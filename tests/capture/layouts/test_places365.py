@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from seviz.capture.layouts.places365 import open_places365
+from seviz.capture.layouts.places365 import places365
 from seviz.errors import DataFormatError, DataNotFoundError, EmptyDataError
 from tests.capture.layouts.made_layouts import make_places365
 
 
 @pytest.mark.parametrize("folder", ["val_256", "val_large"])
 def test_validation_images(folder: str, tmp_path: Path) -> None:
-    data = open_places365("given", make_places365(tmp_path, folder), split=None, images=None)
+    data = places365("given", make_places365(tmp_path, folder), split=None, root=None)
     assert (data.spec, data.root) == ("given", tmp_path / folder)
     assert data.classes.ids == ("airfield", "apartment_building/outdoor", "bar")
     assert data.paths == tuple(f"Places365_val_0000000{k}.jpg" for k in (2, 3, 1))
@@ -30,7 +30,7 @@ def test_validation_images(folder: str, tmp_path: Path) -> None:
     ],
 )
 def test_training_images(split: str, folder: str, kind: str, tmp_path: Path) -> None:
-    data = open_places365("", make_places365(tmp_path, folder), split=split, images=None)
+    data = places365("", make_places365(tmp_path, folder), split=split, root=None)
     assert data.root == tmp_path / folder
     assert data.paths == (f"a/apartment_building/outdoor/{kind}.jpg", f"b/bar/{kind}.jpg")
     assert data.labels.tolist() == [1, 2]
@@ -39,8 +39,8 @@ def test_training_images(split: str, folder: str, kind: str, tmp_path: Path) -> 
 def test_small_images_come_before_large_ones(tmp_path: Path) -> None:
     root = make_places365(tmp_path, "val_large")
     (root / "val_256").mkdir()
-    assert open_places365("", root, split="val", images=None).root == root / "val_256"
-    assert open_places365("", root, split="val", images=root / "val_large").root == root / "val_large"
+    assert places365("", root, split="val", root=None).root == root / "val_256"
+    assert places365("", root, split="val", root=root / "val_large").root == root / "val_large"
 
 
 def test_images_that_were_moved(tmp_path: Path) -> None:
@@ -48,29 +48,29 @@ def test_images_that_were_moved(tmp_path: Path) -> None:
     moved = lists.rename(tmp_path / "moved")
     for where in (moved, moved / "val_256"):
         if where == moved:  # with all that belongs to them
-            data = open_places365("", lists, split=None, images=where)
+            data = places365("", lists, split=None, root=where)
             lists.mkdir()
             for file in moved.glob("*.txt"):
                 file.rename(lists / file.name)
         else:
-            data = open_places365("", lists, split=None, images=where)
+            data = places365("", lists, split=None, root=where)
         assert data.root == moved / "val_256"
         assert data.read(1).status == "ok"
-    assert open_places365("", lists, split=None, images=moved).root == moved / "val_256"
+    assert places365("", lists, split=None, root=moved).root == moved / "val_256"
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     root = make_places365(tmp_path / "root")
     with pytest.raises(DataNotFoundError, match="no split 'test'; it has train-challenge, train-standard, val"):
-        open_places365("", root, split="test", images=None)
+        places365("", root, split="test", root=None)
     looked_in = r".*/data_256_standard, .*/data_large_standard, .*/data_256, .*/data_large\. If they are elsewhere"
     with pytest.raises(DataNotFoundError, match=f"the images of train-standard are not there; looked for {looked_in}"):
-        open_places365("", root, split="train", images=None)
+        places365("", root, split="train", root=None)
     (root / "places365_val.txt").write_text("")
     with pytest.raises(EmptyDataError, match=r"data 'given': '.*places365_val.txt' lists no image"):
-        open_places365("given", root, split=None, images=None)
+        places365("given", root, split=None, root=None)
     with pytest.raises(DataNotFoundError, match=r"'.*' holds no categories_places365.txt, .*\(places365_val.txt, "):
-        open_places365("", tmp_path, split=None, images=None)
+        places365("", tmp_path, split=None, root=None)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_lists_that_are_damaged(file: str, text: str, message: str, tmp_path: Pa
     root = make_places365(tmp_path)
     (root / file).write_text(text)
     with pytest.raises(DataFormatError, match=message):
-        open_places365("", root, split=None, images=None)
+        places365("", root, split=None, root=None)

@@ -16,7 +16,7 @@ from seviz.dashboard.tables.excitation import (
     pick_channels,
     read_image_gates,
 )
-from seviz.run.joining import join
+from seviz.run.joining import merge
 from seviz.run.store import Run
 from seviz.tables.excitation import ALL_CLASSES, excitation
 from seviz.tables.kept import kept_table
@@ -149,7 +149,7 @@ def test_gates_of_a_few_images_of_joined_runs_whose_chunks_differ(tmp_path: Path
         data = dataclasses.replace(run.manifest.data, root=str(tmp_path / "images" / str(k)))
         (run.path / "manifest.json").write_text(dataclasses.replace(run.manifest, data=data).to_json())
         runs.append(run.path)
-    joined = join(runs, tmp_path / "joined")
+    joined = merge(runs, tmp_path / "joined")
     samples = np.array([8, 0, 5, 3, 8, 10])
     np.testing.assert_allclose(read_image_gates(joined, ["SE_2_1"], samples)["SE_2_1"], gates[samples], atol=8e-6)
 

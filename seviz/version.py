@@ -1,0 +1,5 @@
+"""Version of the installed package."""
+
+from importlib import metadata
+
+__version__ = metadata.version("seviz")
