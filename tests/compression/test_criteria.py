@@ -1,6 +1,7 @@
 """Criteria as they are asked for: one reading of `name:argument` at every door, and functions in place of names."""
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from seviz.registry import CRITERIA, criterion
 from seviz.run.store import Run
 from tests.cli.kinds_of_run import kinds as kinds
 
+README = Path(seviz.__file__).parents[1] / "README.md"
 ODD = {
     "random:²": "criterion 'random:²' has the seed '²', expected a whole number of at most 18 digits, such as random:0",
     "random:-1": "criterion 'random:-1' has the seed '-1', expected a whole number of at most 18 digits",
@@ -86,6 +88,23 @@ def test_the_command_line_says_the_same(command: tuple[str, ...], asked: str, ru
     with pytest.raises(OptionError) as expected:
         criterion_of(asked)
     assert f"error: {expected.value}\n" in result.stderr
+
+
+def test_the_documents_list_them_all() -> None:
+    listed = re.search(
+        r"Criteria for the worth.*?of inner\s+channels (.*?)\. Each is", README.read_text("utf-8"), re.DOTALL
+    )
+    assert listed is not None
+    gated, inner = (
+        re.findall(r"\w+(?::[A-Z][A-Z,\[\]]*)?(?=,\s|;|$)", text)
+        for text in (listed[0].partition("`):")[2].partition(" of inner")[0], listed[1])
+    )
+    forms = {form.partition(":")[0]: form for form in known_criteria()}
+    assert gated == [form for name, form in forms.items() if "gated" in CRITERIA.outline(name).kinds]
+    assert inner == [form for name, form in forms.items() if "inner" in CRITERIA.outline(name).kinds]
+    for command in ("prune", "curve"):
+        said = re.sub(r"[\s│]+", "", CliRunner(env={"COLUMNS": "400"}).invoke(app, [command, "--help"]).stdout)
+        assert ",".join(known_criteria()) in said
 
 
 def test_a_class_that_is_not_there_is_said_by_the_run(network: Network, run: Run) -> None:
