@@ -24,7 +24,9 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     signals: Any = ("excitation", "squeeze", "response")
     folder = tmp_path_factory.mktemp("runs")
     run, other = (
-        seviz.collect(network, "bundled", folder / name, per_class=6, seed=k, signals=signals, workers=0, progress=False)
+        seviz.collect(
+            network, "bundled", folder / name, per_class=6, seed=k, signals=signals, workers=0, progress=False
+        )
         for k, name in enumerate(("run", "other"))
     )
     return {
@@ -42,9 +44,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_example_runs(
-    name: str, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_example_runs(name: str, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     function: Callable[..., Any] = getattr(seviz, name)
     text = inspect.getdoc(function) or ""
