@@ -131,3 +131,16 @@ def test_the_lines_on_signals_and_volumes_run(tmp_path: Path, monkeypatch: pytes
     for name, number in (("sound", 6), ("ecg", 4), ("ecg-files", 6), ("scans", 4)):
         assert set(seviz.open_run(f"runs/{name}").samples["status"]) == {"ok"}
         assert len(seviz.open_run(f"runs/{name}").samples) == number
+
+
+@pytest.mark.filterwarnings("ignore:Top-1 accuracy", "ignore:There is something to know")
+def test_the_first_python_lines_run_on_the_bundled_network(
+    tmp_path: Path, make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_folder({"cat": 2, "dog": 2}, "path/to/images")
+    block = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[0]
+    known: dict[str, Any] = {"images": torch.zeros(2, 3, 32, 32)}
+    exec(block, known)
+    assert known["gates"]["SE_5_1"].shape == (2, 512)
+    assert len(known["run"].samples) == 4

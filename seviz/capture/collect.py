@@ -155,6 +155,14 @@ def collect(
     -----
     UserWarning
         For each of `run.remarks`, such as an accuracy near chance.
+
+    Examples
+    --------
+    >>> run = seviz.collect(network, "bundled", "runs/few", per_class=2, workers=0, progress=False)
+    >>> len(run), len(run.samples)
+    (16, 20)
+    >>> run.gates("SE_5_1").shape  # (image, channel)
+    (20, 512)
     """
     refuse_while_importing()
     out, tell = Path(out), tell or (lambda _: None)

@@ -42,6 +42,11 @@ def foldable(network: Network) -> pd.DataFrame:
         If the network has none.
     FoldingError
         If the network takes several inputs.
+
+    Examples
+    --------
+    >>> seviz.foldable(network).columns.tolist()
+    ['block', 'stage', 'channels', 'parameters', 'side', 'layers', 'positive', 'removable', 'reason']
     """
     known = _places(network, network.require_blocks())
     shares = complexity(network).blocks
@@ -93,6 +98,12 @@ def fold(
         If there is no such class.
     NoSEBlocksError
         If the network has no SE block.
+
+    Examples
+    --------
+    >>> folded = seviz.fold(network, run, ["SE_2_1"])
+    >>> len(network.blocks), len(folded.blocks)
+    (16, 15)
     """
     return fold_to(network, constant_gates(network, run, blocks, classes=classes))
 
@@ -211,6 +222,12 @@ def remove(network: Network, blocks: Sequence[str] | None = None) -> Network:
         If there is no such block.
     NoSEBlocksError
         If the network has no SE block.
+
+    Examples
+    --------
+    >>> plain = seviz.remove(network)
+    >>> len(plain.blocks)
+    0
     """
     chosen = list(network.require_blocks()) if blocks is None else _named(network, blocks)
     known = _places(network, {name: network.blocks[name] for name in chosen})

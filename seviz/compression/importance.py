@@ -77,6 +77,12 @@ def importance(
         If conductance or integrated_gradients is asked for, and captum is not installed.
     NoSEBlocksError
         If the network has no SE block.
+
+    Examples
+    --------
+    >>> scores = seviz.importance(network, run, "gate_mean")
+    >>> scores.columns.tolist()
+    ['block', 'layer', 'channel', 'score']
     """
     chosen = criterion_of(criterion)
     chosen.require("gated", run=run is not None, data=data is not None)

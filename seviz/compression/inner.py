@@ -70,6 +70,11 @@ def inner_scores(
         If Torch-Pruning is not installed.
     UnknownClassError
         If the run has no such class.
+
+    Examples
+    --------
+    >>> seviz.inner_scores(network, criterion="l1").attrs["kind"]
+    'inner'
     """
     chosen = criterion_of(criterion)
     chosen.require("inner", run=run is not None, data=data is not None)

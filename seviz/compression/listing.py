@@ -66,6 +66,11 @@ def results(where: Run | str | Path) -> Results:
     ------
     ResultError
         If there is no such directory.
+
+    Examples
+    --------
+    >>> len(seviz.results(run).compressions)
+    0
     """
     folder = Path(where.path if isinstance(where, Run) else where)
     if not folder.is_dir():

@@ -110,6 +110,7 @@ def mask(network: Network, scores: pd.DataFrame, *, keep: float, scope: Scope = 
 
     Examples
     --------
+    >>> scores = seviz.importance(network, run, "gate_mean")
     >>> with seviz.mask(network, scores, keep=0.7):
     ...     logits = network.model(images)
     """

@@ -138,6 +138,13 @@ def prune(
     See Also
     --------
     prune_with_record : tells also which channels are left.
+
+    Examples
+    --------
+    >>> scores = seviz.inner_scores(network, criterion="l1")
+    >>> smaller = seviz.prune(network, scores, flops=0.9)
+    >>> len(smaller.blocks)
+    16
     """
     budget = Budget(flops=flops, parameters=parameters, keep_channels=keep_channels)
     return prune_with_record(

@@ -188,6 +188,12 @@ def fine_tune(
         If the checkpoint cannot be read.
     EmptyDataError
         If there are not two images.
+
+    Examples
+    --------
+    >>> tuned = seviz.fine_tune(network, [(images, torch.tensor([3, 5]))], epochs=1, batch_size=2)
+    >>> tuned.spec
+    'seviz/seresnet50-cifar10'
     """
     recipe = Recipe(
         epochs=epochs,

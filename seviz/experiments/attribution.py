@@ -243,6 +243,12 @@ def attribute(
         If captum is needed and not installed.
     EmptyDataError
         If there is no image that can be read.
+
+    Examples
+    --------
+    >>> found = seviz.attribute(network, run, blocks=["SE_5_1"], workers=0)
+    >>> found.values["SE_5_1"].shape  # (image, channel)
+    (60, 512)
     """
     check_method(method)
     if steps < 1:

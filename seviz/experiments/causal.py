@@ -228,7 +228,9 @@ def intervene(
 
     Examples
     --------
-    >>> seviz.intervene(network, run, interventions=["within", "across"]).by_block()
+    >>> outcomes = seviz.intervene(network, run, blocks=["SE_5_1"], interventions=["identity", "within"], workers=0)
+    >>> outcomes.by_block()["intervention"].tolist()
+    ['none', 'identity', 'within']
     """
     unknown = [what for what in interventions if what not in INTERVENTIONS]
     if unknown:

@@ -340,6 +340,13 @@ def evaluate(
     UserWarning
         If an image has a logit that is not finite. Like one that could not be read, it is left out and counted as
         failed.
+
+    Examples
+    --------
+    >>> seviz.evaluate(network, run, workers=0).accuracy > 0.5
+    True
+    >>> seviz.evaluate(network, data="bundled", per_class=2, workers=0).by_class().columns.tolist()
+    ['class', 'class_name', 'images', 'accuracy', 'low', 'high', 'loss']
     """
     reading = Reading(
         per_class=per_class,

@@ -241,7 +241,7 @@ def find_se_blocks(model: nn.Module, example: Example) -> dict[str, SEBlock]:
 
     Examples
     --------
-    >>> blocks = seviz.find_se_blocks(timm.create_model("seresnet50"), (3, 224, 224))
+    >>> blocks = seviz.find_se_blocks(model, (3, 32, 32))
     >>> list(blocks)[:4]
     ['SE_2_1', 'SE_2_2', 'SE_2_3', 'SE_3_1']
     """
@@ -289,6 +289,12 @@ def survey(model: nn.Module, example: Example) -> Survey:
         If a part of the model was compiled, or the model is TorchScript.
     WeightsError
         If the model is on the meta device: without values nothing can be verified.
+
+    Examples
+    --------
+    >>> found = seviz.survey(model, (3, 32, 32))
+    >>> len(found.blocks), found.remarks()
+    (16, [])
     """
     model = uncompiled(model)
     refuse_compiled(model)

@@ -128,9 +128,9 @@ def capture_gates(
     Examples
     --------
     >>> with seviz.capture_gates(model, blocks) as gates:
-    ...     model(images)
+    ...     logits = model(images)
     >>> gates["SE_5_1"].shape
-    torch.Size([32, 512])
+    torch.Size([2, 512])
     """
     refuse_compiled(bare(model))
     with recorded_gates(model, blocks, signals=signals, detach=detach) as gates:

@@ -113,6 +113,13 @@ def insert_se(
         If the network has no place for SE blocks, has some already, or does not take images.
     CompiledModelError
         If the model was compiled.
+
+    Examples
+    --------
+    >>> import timm
+    >>> changed = seviz.insert_se(timm.create_model("resnet10t"))
+    >>> len(seviz.find_se_blocks(changed, (3, 64, 64)))
+    4
     """
     for name, value, known in (
         ("squeeze", squeeze, get_args(Squeeze)),

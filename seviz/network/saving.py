@@ -39,6 +39,12 @@ def save(network: Network, directory: str | Path) -> None:
     SavedNetworkError
         If the network differs from what its spec gives by more than is known, it does not come back the same, or it
         cannot be written; then what was in the directory stays.
+
+    Examples
+    --------
+    >>> seviz.save(network, "saved")
+    >>> seviz.load("saved").spec
+    'saved'
     """
     directory = Path(directory)
     base, settings = _base_of(network)

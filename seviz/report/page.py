@@ -110,6 +110,11 @@ def report(run: Run, path: str | Path | None = None, *, title: str | None = None
     ------
     WriteError
         If it cannot be written, which is told before the work where it is known.
+
+    Examples
+    --------
+    >>> seviz.report(run, "page.html").name
+    'page.html'
     """
     path = Path("report.html" if path is None else path)
     check_file(path)

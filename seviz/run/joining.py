@@ -36,6 +36,13 @@ def merge(runs: Sequence[str | Path], out: str | Path) -> Run:
         they have images in common.
     RunError
         If one of them is not complete or damaged, or something is in the way.
+
+    Examples
+    --------
+    >>> for name in ("cat", "dog"):
+    ...     run = seviz.collect(network, "bundled", name, classes=[name], per_class=2, workers=0, progress=False)
+    >>> len(seviz.merge(["cat", "dog"], "both").samples)
+    4
     """
     if len(runs) < 2:
         raise JoinError(f"{len(runs)} run given, expected at least 2 to join")

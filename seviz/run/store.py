@@ -594,6 +594,11 @@ def open_run(path: str | Path) -> Run:
         If its capture has not finished.
     DamagedRunError
         If a file of it cannot be read.
+
+    Examples
+    --------
+    >>> seviz.open_run(run.path).blocks[:3]
+    ('SE_2_1', 'SE_2_2', 'SE_2_3')
     """
     run = Run(path)
     run._require_complete()

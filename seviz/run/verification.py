@@ -48,6 +48,11 @@ def verify(run: Run) -> list[Damage]:
     The manifest was verified when the run was opened. All checksums are verified, and whether what files hold fits the
     manifest. If the chunks are whole, moments and samples are merged again and compared. Kept tables are read. Every
     other file in the directory must be one that seviz writes there, and a regular file.
+
+    Examples
+    --------
+    >>> seviz.verify(run)  # every damage
+    []
     """
     damaged = [*_chunks(run)] or [*_merged(run)]
     return [*damaged, *_tables(run), *_others(run)]

@@ -109,6 +109,11 @@ def agreement(
     ----------
     Kriegeskorte, Mur, Bandettini, "Representational Similarity Analysis", Frontiers in Systems Neuroscience 2, 2008,
     doi:10.3389/neuro.06.004.2008.
+
+    Examples
+    --------
+    >>> seviz.agreement(run).shape
+    (136, 5)
     """
     if permutations < 0:
         raise OptionError(f"permutations is {permutations}, expected 0 or more")

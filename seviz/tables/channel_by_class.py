@@ -48,6 +48,11 @@ def channel_by_class(run: Run, block: str, channel: int) -> pd.DataFrame:
         If the run does not hold the block.
     OptionError
         If there is no such channel.
+
+    Examples
+    --------
+    >>> seviz.channel_by_class(run, "SE_5_1", 7).shape
+    (10, 8)
     """
     check_channel(run, block, channel)
     table = of_channel(run[block], sensitivity(run.moments(block), run.total(block)), channel)

@@ -46,6 +46,11 @@ def channel_by_image(run: Run, block: str, channel: int) -> pd.DataFrame:
         If the run holds no such block, or keeps no gates of images.
     OptionError
         If there is no such channel.
+
+    Examples
+    --------
+    >>> seviz.channel_by_image(run, "SE_5_1", 7).shape
+    (60, 5)
     """
     check_channel(run, block, channel)
     sample = run.sample(block)

@@ -48,6 +48,11 @@ def channel_correlations(run: Run, block: str, channel: int, *, images: int = 5_
         If the run does not hold the block, or keeps the gates of no image.
     OptionError
         If there is no such channel, or `images` is less than 2.
+
+    Examples
+    --------
+    >>> seviz.channel_correlations(run, "SE_5_1", 7).shape
+    (511, 2)
     """
     check_channel(run, block, channel)
     if images < 2:

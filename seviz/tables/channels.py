@@ -81,6 +81,11 @@ def channels(
         If the run does not hold the block or the signal.
     OptionError
         If `number` is less than 1 or a channel is not there.
+
+    Examples
+    --------
+    >>> seviz.channels(run, "SE_5_1", number=3).columns.tolist()[:4]
+    ['block', 'channel', 'kind', 'rank']
     """
     width = run.block(block).channels
     if number < 1:

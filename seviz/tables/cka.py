@@ -65,6 +65,13 @@ def cka(
     References
     ----------
     Those of `kernel_alignment`.
+
+    Examples
+    --------
+    >>> seviz.cka(run).shape
+    (136, 5)
+    >>> seviz.cka(run, other).shape
+    (256, 6)
     """
     if images < 4:
         raise OptionError(f"images is {images}, expected at least 4")

@@ -48,6 +48,11 @@ def class_pair(run: Run, block: str, one: str, other: str) -> pd.DataFrame:
         If a class has no image.
     MissingSignalError
         If the run does not hold the block.
+
+    Examples
+    --------
+    >>> len(seviz.class_pair(run, "SE_5_1", "cat", "dog"))
+    512
     """
     table = side_by_side(run[block], *(run.classes.ids[label] for label in labels_of_pair(run, one, other)))
     table["d_prime"] = table["d_prime"].where(np.isfinite(table["d_prime"]))

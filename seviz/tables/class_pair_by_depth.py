@@ -51,6 +51,11 @@ def class_pair_by_depth(run: Run, one: str, other: str) -> pd.DataFrame:
     ------
     UnknownClassError, OptionError
         As in `class_pair`.
+
+    Examples
+    --------
+    >>> len(seviz.class_pair_by_depth(run, "cat", "dog"))
+    16
     """
     labels = labels_of_pair(run, one, other)
     means = {block: run.moments(block).mean for block in run.blocks}

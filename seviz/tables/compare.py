@@ -93,6 +93,11 @@ def compare(
         If a run does not hold the signal, or no two blocks match.
     OptionError
         If an option is outside its range.
+
+    Examples
+    --------
+    >>> seviz.compare(run, other)["paired_by"].unique().tolist()
+    ['path']
     """
     if not 0 < collapse < 1:
         raise OptionError(f"collapse is {collapse}, expected between 0 and 1, such as {COLLAPSED}")

@@ -69,6 +69,11 @@ def compare_by_class(
         If a run does not hold the signal, or no two blocks match.
     OptionError
         If an option is outside its range.
+
+    Examples
+    --------
+    >>> len(seviz.compare_by_class(run, other))
+    160
     """
     pairing = paired(one, other, match, confidence)
     mine, theirs = shared_classes(one, other)

@@ -32,6 +32,11 @@ def confusion(run: Run) -> pd.DataFrame:
         another. Rows sum to less than 1 where some are taken for a class that the data do not have, and are NaN for
         a class without images. All NaN, with a remark in `attrs`, where the classes of the data are not those of the
         network, where the network gives no predictions, and where images have several classes.
+
+    Examples
+    --------
+    >>> seviz.confusion(run).shape
+    (10, 10)
     """
     model, targets, number = run.manifest.model, run.manifest.data.model_classes, len(run.classes)
     counts, remarks = np.full((number, number), np.nan), []

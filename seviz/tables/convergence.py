@@ -58,6 +58,11 @@ def convergence(
         If the run holds no such signal, or keeps no gates of images.
     OptionError
         If `repeats` or one of `sizes` is below 1.
+
+    Examples
+    --------
+    >>> seviz.convergence(run, sizes=[2, 3], repeats=2)["block"].nunique()
+    16
     """
     curve = convergence_by_size(run, sizes=sizes, repeats=repeats, signal=signal, seed=seed)
     count = run.moments(run.blocks[0], signal).count

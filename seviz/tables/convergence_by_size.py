@@ -102,6 +102,11 @@ def convergence_by_size(
         If the run holds no such signal, or keeps no gates of images.
     OptionError
         If `repeats` or one of `sizes` is below 1.
+
+    Examples
+    --------
+    >>> seviz.convergence_by_size(run, sizes=[2, 3], repeats=2)["block"].nunique()
+    16
     """
     if repeats < 1 or min(sizes or [1]) < 1:
         raise OptionError(f"sizes is {sizes} and repeats {repeats}, expected whole numbers from 1")

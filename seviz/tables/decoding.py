@@ -179,6 +179,11 @@ def decoding(
     ----------
     Alain, Bengio, "Understanding Intermediate Layers Using Linear Classifier Probes", arXiv 1610.01644, 2016.
     Bayle, Bayle, Janson, Mackey, "Cross-Validation Confidence Intervals for Test Error", arXiv 2007.12671, 2020.
+
+    Examples
+    --------
+    >>> seviz.decoding(run, decoders=["centroid"])["block"].nunique()
+    16
     """
     _check(decoders, folds=folds, components=components, per_class=per_class, classes=classes)
     chosen = choose(run, folds=folds, per_class=per_class, classes=classes, seed=seed)

@@ -36,6 +36,11 @@ def differences(one: Run, other: Run) -> pd.DataFrame:
     -------
     pandas.DataFrame
         A row for each thing that differs. Columns: what, one, other, as text of at most 90 characters.
+
+    Examples
+    --------
+    >>> "choice of images: seed" in seviz.differences(run, other)["what"].tolist()
+    True
     """
     sides = _facts(one.manifest), _facts(other.manifest)
     rows = [

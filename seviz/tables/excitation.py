@@ -100,6 +100,12 @@ def excitation(
     ------
     UnknownClassError, MissingSignalError, OptionError
         If a class or block is not in the run, or `channels` is less than 1.
+
+    Examples
+    --------
+    >>> table = seviz.excitation(run, classes=["cat", "dog"], blocks=["SE_5_1"], channels=3)
+    >>> table["class"].unique().tolist()
+    ['cat', 'dog', 'all classes']
     """
     labels = list(dict.fromkeys(run.class_index(name) for name in (classes or default_classes(run, 4))))
     frames = []

@@ -173,6 +173,11 @@ def analyse(run: Run, *, only: Sequence[str] | None = None) -> Iterator[Analysed
         If the run's directory cannot be written to.
     OptionError
         If there is no such table.
+
+    Examples
+    --------
+    >>> [each.name for each in seviz.analyse(run, only=["confusion", "saturation"])]
+    ['confusion', 'saturation']
     """
     for name in only or tables_of_run():
         yield from one_by_one(partial(_analysed, run, name), run.blocks if TABLES[name].of_block else ("",))

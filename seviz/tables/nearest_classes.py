@@ -45,6 +45,11 @@ def nearest_classes(run: Run, block: str, one: str, *, number: int = 10) -> pd.D
     ------
     UnknownClassError, OptionError
         As in `class_pair`, and if `number` is less than 1.
+
+    Examples
+    --------
+    >>> len(seviz.nearest_classes(run, "SE_5_1", "cat", number=3))
+    3
     """
     if number < 1:
         raise OptionError(f"number is {number}, expected at least 1")

@@ -60,6 +60,10 @@ def neighbour_map(
     References
     ----------
     McInnes, Healy, Melville, "UMAP: Uniform Manifold Approximation and Projection", arXiv 1802.03426, 2018.
+
+    Examples
+    --------
+    >>> seviz.neighbour_map(run, "SE_5_1")  # doctest: +SKIP
     """
     with needing("umap", "a neighbour map", instead="principal_components does without"):
         from umap import UMAP

@@ -54,6 +54,11 @@ def principal_components(
         If the run holds no such block or signal, or keeps no gates of images.
     OptionError
         If `components` is out of range.
+
+    Examples
+    --------
+    >>> seviz.principal_components(run, "SE_5_1").columns.tolist()
+    ['image', 'path', 'class', 'pc1', 'pc2']
     """
     channels = run.block(block).channels
     if not 1 <= components <= channels:

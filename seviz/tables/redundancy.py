@@ -75,6 +75,11 @@ def redundancy(
         If the run holds no such signal, or keeps no gates of images.
     OptionError
         If `threshold` or `images` is out of its range.
+
+    Examples
+    --------
+    >>> seviz.redundancy(run).shape
+    (16, 12)
     """
     draw = drawn_images(run, within_classes, threshold, images, seed)
 

@@ -59,6 +59,11 @@ def redundant_channels(
         If the run holds no such block or signal, or keeps no gates of images.
     OptionError
         If `threshold` or `images` is out of its range.
+
+    Examples
+    --------
+    >>> seviz.redundant_channels(run, "SE_5_1", threshold=0.99).columns.tolist()
+    ['channel', 'cluster', 'cluster_size', 'representative', 'correlation']
     """
     draw = drawn_images(run, within_classes, threshold, images, seed)
 

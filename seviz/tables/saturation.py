@@ -83,6 +83,11 @@ def saturation(run: Run, *, signal: str = "excitation") -> pd.DataFrame:
         A flag is a hint at what to try; only the network run again tells what it costs. Where there are no images,
         all is NaN, 0 or empty. Of a block with gates that are not finite so is all but the counts of channels, which
         leave such channels out. `attrs["remarks"]` says what could not be computed.
+
+    Examples
+    --------
+    >>> seviz.saturation(run).columns.tolist()[:4]
+    ['block', 'stage', 'channels', 'images']
     """
     rows = []
     for name, channels in zip(run.blocks, channels_of_blocks(run, run.blocks, signal), strict=True):

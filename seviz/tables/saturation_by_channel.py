@@ -54,6 +54,11 @@ def saturation_by_channel(run: Run, *, blocks: Sequence[str] | None = None, sign
     ------
     MissingSignalError
         If the run holds no such block or signal.
+
+    Examples
+    --------
+    >>> seviz.saturation_by_channel(run, blocks=["SE_5_1"]).shape
+    (512, 15)
     """
     blocks = run.blocks if blocks is None else blocks
     frames = channels_of_blocks(run, blocks, signal)

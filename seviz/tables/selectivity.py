@@ -87,6 +87,11 @@ def selectivity(
         If the run does not hold a block or the signal.
     OptionError
         If `k` is less than 1 or `bins` less than 2.
+
+    Examples
+    --------
+    >>> len(seviz.selectivity(run, blocks=["SE_5_1"]))
+    512
     """
     if k < 1:
         raise OptionError(f"k is {k}, expected at least 1 image")

@@ -66,6 +66,11 @@ def similarity(
     ----------
     Kriegeskorte, Mur, Bandettini, "Representational Similarity Analysis", Frontiers in Systems Neuroscience 2, 2008,
     doi:10.3389/neuro.06.004.2008.
+
+    Examples
+    --------
+    >>> seviz.similarity(run, "SE_5_1").shape
+    (10, 10)
     """
     seen = np.flatnonzero(run.moments(block, signal).count)
     apart = class_distances(run, block, seen, metric=metric, signal=signal, centred=centred)

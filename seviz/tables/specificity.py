@@ -112,6 +112,14 @@ def specificity(
         If the run does not hold the signal, or, with permutations, keeps no gates of it.
     OptionError
         If confidence or permutations are outside their range.
+
+    Examples
+    --------
+    >>> table = seviz.specificity(run)
+    >>> table["block"].tolist() == list(run)
+    True
+    >>> table["omega_squared"].idxmax() == len(run) - 1
+    True
     """
     check_confidence(confidence)
     if permutations < 0:

@@ -78,6 +78,11 @@ def specificity_by_channel(
     ------
     MissingSignalError, UnknownClassError, OptionError
         If the run does not hold a block, the signal or the class, or `confidence` is outside its range.
+
+    Examples
+    --------
+    >>> len(seviz.specificity_by_channel(run, blocks=["SE_5_1"]))
+    512
     """
     check_confidence(confidence)
     several = run.labels.ndim == 2

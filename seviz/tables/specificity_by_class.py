@@ -88,6 +88,11 @@ def specificity_by_class(
     ------
     MissingSignalError, OptionError
         If the run does not hold a block or the signal, or `confidence` is outside its range.
+
+    Examples
+    --------
+    >>> seviz.specificity_by_class(run, blocks=["SE_5_1"])["class"].nunique()
+    10
     """
     check_confidence(confidence)
     images, kept = images_and_kept(run)

@@ -70,6 +70,11 @@ def specificity_by_outcome(
         If the run does not hold the signal, keeps no gates, or does not know which predictions are right.
     OptionError
         If `by` is neither.
+
+    Examples
+    --------
+    >>> seviz.specificity_by_outcome(run).shape
+    (16, 10)
     """
     if by not in ("block", "channel"):
         raise OptionError(f"by is {by!r}, expected 'block' or 'channel'")

@@ -68,7 +68,9 @@ def curve_run(
 
     Examples
     --------
-    >>> seviz.curve_run(network, run, criteria=["gate_mean", "l1"], fractions=[0.2, 0.4]).measurements
+    >>> made = seviz.curve_run(network, run, criteria=["l1"], fractions=[0.2], workers=0, progress=False)
+    >>> made.kind
+    'curve'
     """
     if seeds < 1:
         raise OptionError(f"seeds is {seeds}, expected at least 1")

@@ -95,9 +95,9 @@ def fold_run(
 
     Examples
     --------
-    >>> made = seviz.fold_run(network, run, max_drop=0.01)
-    >>> made.measurements
-    >>> made.write("smaller")
+    >>> made = seviz.fold_run(network, run, blocks=["SE_2_1"], latency=False, workers=0, progress=False)
+    >>> made.measurements["blocks"].tolist()
+    [16, 15]
     """
     if sum(each is not None for each in (blocks, count, max_drop)) > 1:
         raise OptionError("of blocks, count and max_drop more than one was given, expected one or none")

@@ -100,7 +100,9 @@ def prune_run(
 
     Examples
     --------
-    >>> made = seviz.prune_run(network, run, flops=0.5)
+    >>> made = seviz.prune_run(network, run, flops=0.9, latency=False, workers=0, progress=False)
+    >>> made.kind
+    'prune'
     """
     budget = Budget(flops=flops, parameters=parameters, keep_channels=keep_channels)
     chosen = criterion_of(criterion)
