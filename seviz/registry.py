@@ -130,7 +130,7 @@ EACH = "*"
 
 @dataclass(frozen=True, kw_only=True)
 class Figure(Declaration):
-    """A figure of a run.
+    """A figure of a run: a function of an album and the name of the figure that yields drawings, or why there is none.
 
     Attributes
     ----------
@@ -138,10 +138,19 @@ class Figure(Declaration):
         Place in the album; figures with equal ones by name.
     tables
         Names of the tables that it is drawn from.
+    takes
+        Choices of the album that change it: "classes", "blocks", "channels", "seed", "other".
+    each_block
+        Whether each block has a figure of its own.
+    leads
+        Whether it opens the report, which shows the figures that have a caption.
     """
 
     order: float = math.inf
     tables: tuple[str, ...] = ()
+    takes: tuple[Literal["classes", "blocks", "channels", "seed", "other"], ...] = ()
+    each_block: bool = False
+    leads: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ import pandas as pd
 
 from seviz.figures.album import Album, Drawing
 from seviz.figures.style import save
+from seviz.registry import FIGURES, TABLES
 from seviz.run.parquet import read_kept
 from seviz.run.store import Run
 from seviz.tables.excitation import default_blocks
 from seviz.texts import csv_text
 
-_OF_IMAGES = ("decoding", "principal_components", "convergence_by_size")
 # matplotlib's settings are the process's: two sessions that draw at once would mix them
 _TURN = threading.Lock()
 
@@ -66,18 +66,14 @@ def needed(run: Run, figure: str, blocks: Sequence[str]) -> list[tuple[str, str]
 
     Those that are made from gates of images are left out where the run keeps none: then the album says so.
     """
-    several = blocks or default_blocks(run)
-    tables = {
-        "specificity": [("specificity", "")],
-        "depth": [("specificity", ""), ("saturation", ""), ("decoding", "")],
-        "saturation": [("saturation", ""), ("saturation_by_channel", "")],
-        "heatmap": [("similarity", block) for block in several],
-        "similarity": [("similarity", block) for block in several],
-        "embedding": [("principal_components", block) for block in several],
-        "convergence": [("convergence_by_size", "")],
-    }.get(figure, [])
     images = bool(run.samples["kept"].any())
-    return [each for each in tables if images or each[0] not in _OF_IMAGES]
+    tables = [TABLES[name] for name in FIGURES.outline(figure).tables]
+    return [
+        (table.name, block)
+        for table in tables
+        if images or "gates" not in table.needs
+        for block in ((blocks or default_blocks(run)) if table.of_block else [""])
+    ]
 
 
 def as_csv(table: pd.DataFrame) -> str:

@@ -1,16 +1,20 @@
 """Two runs, block by block: how far their gates shift, what becomes of specificity, and where gates collapse."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from seviz.figures.album import Album, Drawing, LeftOut, run_names
 from seviz.figures.blocks import axis_of_depth, whiskers
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import entries, entry
 from seviz.figures.style import COLOURS, FAINT, WIDTHS, Width, style
+from seviz.registry import figure
+from seviz.run.pairing import Match, pair_runs
+from seviz.tables.compare import compare
 
 ALARM = "#B00020"
 
@@ -98,3 +102,20 @@ def _alarms(axes: Axes, table: pd.DataFrame, names: tuple[str, str]) -> None:
     ]
     x, y = zip(*marked, strict=True)
     axes.plot(x, y, "x", color=ALARM, ms=6, mew=1.4, ls="", label=f"collapsed ({' and '.join(runs)})", zorder=5)
+
+
+@figure(
+    title="What differs from the second run",
+    order=12,
+    needs=("other",),
+    takes=("other",),
+)
+def comparison(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
+    """Draw it of an album."""
+    if album.other is None:
+        yield LeftOut(name, "it takes a second run, --against RUN")
+        return
+    match: Match = "path" if pair_runs(album.run, album.other).pairs else "position"
+    table = compare(album.run, album.other, match=match)
+    names = run_names(album.run, album.other)
+    yield Drawing(name, shift_by_depth(table, names=names, **album.look), table)

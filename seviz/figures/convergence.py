@@ -1,15 +1,20 @@
 """Whether images are enough: how far two samples agree, the more images of each class they have."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from seviz.errors import OptionError
+from seviz.figures.album import Album, Drawing, LeftOut
 from seviz.figures.blocks import say_unknown
 from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, INK, LINES, MARKERS, WIDTHS, Width, style
+from seviz.registry import figure
 from seviz.stats.reliability import RELIABLE, SPREAD
+from seviz.tables.kept import table_of
 
 _PANELS = (
     ("mean_order", "order of channels\nby mean of a class", "rank correlation\n(by mean of a class)", RELIABLE),
@@ -82,3 +87,24 @@ def convergence_curves(table: pd.DataFrame, *, width: Width = "page", remark: st
         columns = len(labels) if beside else 3
         figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=2.8)
     return figure
+
+
+@figure(
+    title="Whether there are images enough",
+    caption=(
+        "How far two samples of the images agree, the more images of each class they have: on the order of "
+        "channels by the mean gate of a class, on their order by class specificity, and on the class specificity "
+        "of the block. In the shaded part they are stable."
+    ),
+    order=11,
+    tables=("convergence_by_size",),
+    needs=("gates",),
+    cost="gates",
+)
+def convergence(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
+    """Draw it of an album."""
+    table = table_of(album.run, "convergence_by_size")
+    if table.empty:
+        yield LeftOut(name, "no class has the two images that samples take at least")
+    else:
+        yield Drawing(name, convergence_curves(table, **album.look), table)

@@ -1,6 +1,7 @@
 """The depth profile: how class-specific, how decodable and how saturated gates are, on one axis of depth."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from seviz.errors import MissingSignalError, MissingTableError
+from seviz.figures.album import Album, Drawing, run_names
 from seviz.figures.blocks import axis_of_depth, say_unknown, whiskers
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
 from seviz.figures.specificity import chance_level, share_limits, specificity_interval
 from seviz.figures.style import COLOURS, FAINT, LINES, WIDTHS, Width, style
+from seviz.registry import figure
+from seviz.run.store import Run
+from seviz.tables.kept import kept_table, table_of
 
 _DECODED = ("accuracy", "accuracy_low", "accuracy_high", "accuracy_equal", "accuracy_squeeze", "chance")
 _SATURATED = ("near_zero", "near_one")
@@ -162,3 +168,40 @@ def _legends(grid: Any, width: Width) -> None:
         lines = {label: line for axes in row for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
         options = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if width == "page" else {"fontsize": 5.5}
         row[-1].legend(list(lines.values()), list(lines), **options)
+
+
+@figure(
+    title="Profile of the blocks by depth",
+    caption=(
+        "Block by block in order of depth: the share of the gates' variance that lies between classes; how often "
+        "the class of an image is read off the gates of that block alone; and the shares of gates near 0 and near "
+        "1."
+    ),
+    order=4,
+    tables=("specificity", "saturation", "decoding"),
+    takes=("other",),
+    leads=True,
+)
+def depth(album: Album, name: str) -> Iterator[Drawing]:
+    """Draw it of an album."""
+    runs = [album.run] if album.other is None else [album.run, album.other]
+    called = ("",) if album.other is None else run_names(album.run, album.other)
+    profiles = []
+    for run, run_name in zip(runs, called, strict=True):
+        specificity = replace(album, run=run).specificity
+        saturation = table_of(run, "saturation")
+        profiles.append(profile(specificity, decoding=_kept_decoding(run), saturation=saturation, run=run_name))
+    table = pd.concat(profiles, ignore_index=True)
+    yield Drawing(name, depth_profile(table, **album.look), table)
+
+
+def _kept_decoding(run: Run) -> pd.DataFrame | None:
+    """The table that is kept; else one that takes seconds; None without gates."""
+    try:
+        return kept_table(run, "decoding")
+    except MissingTableError:
+        pass
+    try:
+        return table_of(run, "decoding", decoders=["discriminant"])
+    except MissingSignalError:
+        return None

@@ -1,14 +1,19 @@
 """The gate of one channel, image by image: how it is distributed in each class."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from seviz.errors import OptionError
+from seviz.figures.album import Album, Drawing, LeftOut
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
 from seviz.figures.style import COLOURS, FAINT, INK, WIDTHS, Width, style
+from seviz.registry import figure
+from seviz.tables.channel_by_image import channel_by_image
 
 MOST = 20
 """Of more classes only the highest and the lowest are drawn."""
@@ -86,3 +91,22 @@ def gate_by_class(
         axes.set_xlabel("excitation of an image" + (f"\n{remark}" if remark else ""))
         axes.set_ylabel("")
     return figure
+
+
+@figure(
+    title="The most class-specific channel, class by class",
+    order=7,
+    needs=("gates",),
+    cost="gates",
+    takes=("blocks",),
+    each_block=True,
+)
+def distribution(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
+    """Draw it of an album."""
+    for block, called in album.each(name):
+        channel = album.most_specific(block, 1)[0]
+        table = channel_by_image(album.run, block, channel)
+        if table["excitation"].notna().any():
+            yield Drawing(called, gate_by_class(table, block, channel, **album.look), table)
+        else:
+            yield LeftOut(called, f"no image has a gate in {block}")

@@ -1,7 +1,7 @@
 """Images on a plane by the gates of a block, coloured by class."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,9 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seviz.errors import OptionError
+from seviz.figures.album import Album, Drawing, LeftOut
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import entries, entry, legend_columns, thinned
 from seviz.figures.style import COLOURS, MARKERS, WIDTHS, Width, style
+from seviz.registry import figure
+from seviz.tables.kept import table_of
 
 MOST = 12
 """Classes that are told apart at most; of more, a few."""
@@ -101,3 +104,23 @@ def _name(axes: Axes, block: str, shares: Sequence[float]) -> None:
     if not len(shares):
         axes.set_xticks([])
         axes.set_yticks([])
+
+
+@figure(
+    title="Images on a plane by their gates",
+    order=9,
+    tables=("principal_components",),
+    needs=("gates",),
+    cost="gates",
+    takes=("classes", "blocks"),
+)
+def embedding(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
+    """Draw it of an album."""
+    tables = {block: table_of(album.run, "principal_components", block=block) for block in album.several}
+    if any(table.empty for table in tables.values()):
+        yield LeftOut(name, "no image has gates that are finite in all blocks")
+        return
+    chosen = None if album.classes is None else [album.run.classes.ids[album.run.class_index(c)] for c in album.classes]
+    drawn = gates_on_a_plane(tables, names=album.names, classes=chosen, **album.look)
+    data = pd.concat([table.assign(block=block) for block, table in tables.items()], ignore_index=True)
+    yield Drawing(name, drawn, data[["block", *(column for column in data if column != "block")]])

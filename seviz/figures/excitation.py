@@ -1,16 +1,19 @@
-"""The paper's figure: excitation by class and depth, and its spread within classes."""
+"""The paper's figure: mean excitation by class and depth."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from seviz.figures.album import Album, Drawing
 from seviz.figures.blocks import limits_of_gates, say_unknown
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import entries, entry, legend_columns
 from seviz.figures.style import COLOURS, INK, LINES, WIDTHS, Width, style
+from seviz.registry import figure
 
 _REST = "all classes"
 
@@ -34,52 +37,29 @@ def excitation_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: s
         gates leave it.
     """
     with style():
-        figure, panels = _panels(table, width, remark)
+        figure, panels = panels_by_block(table, width, remark)
         for block, axes in panels.items():
             rows = table[table["block"] == block]
             everyone = rows[rows["class"] == _REST]
             x = range(len(everyone))
             axes.plot(x, everyone["mean"], color=INK, lw=1.6, alpha=0.35, label="mean of all classes")
-            for k, (class_id, name) in enumerate(_classes(table)):
-                axes.plot(x, rows.loc[rows["class"] == class_id, "mean"], **_look(k), label=entry(name))
-        _legend(figure, width)
+            for k, (class_id, name) in enumerate(classes_of(table)):
+                axes.plot(x, rows.loc[rows["class"] == class_id, "mean"], **look_of(k), label=entry(name))
+        legend_of_classes(figure, width)
     return figure
 
 
-def spread_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: str = "") -> Figure:
-    """Draw a panel per block: mean excitation of each class, and one standard deviation over images around it.
-
-    Parameters
-    ----------
-    table
-        From `seviz.tables.excitation.excitation`; of two classes, to stay legible.
-    width, remark
-        As in `excitation_by_depth`.
-    """
-    with style():
-        figure, panels = _panels(table, width, remark)
-        for block, axes in panels.items():
-            rows = table[table["block"] == block]
-            for k, (class_id, name) in enumerate(_classes(table)):
-                own, look = rows[rows["class"] == class_id], _look(k)
-                x, low, high = range(len(own)), own["mean"] - own["std"], own["mean"] + own["std"]
-                axes.fill_between(x, low, high, color=look["color"], alpha=0.22, lw=0)
-                axes.plot(x, own["mean"], **look, label=f"{entry(name)}, mean ± one standard deviation")
-        _legend(figure, width)
-    return figure
-
-
-def _classes(table: pd.DataFrame) -> list[tuple[str, str]]:
+def classes_of(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Id and name of each class, in the order of the table, without the mean of all."""
     pairs = table.loc[table["class"] != _REST, ["class", "class_name"]].drop_duplicates()
     return list(pairs.itertuples(index=False, name=None))
 
 
-def _look(k: int) -> dict[str, Any]:
+def look_of(k: int) -> dict[str, Any]:
     return {"color": COLOURS[k % len(COLOURS)], "ls": LINES[k % len(LINES)], "lw": 1.0}
 
 
-def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dict[str, Axes]]:
+def panels_by_block(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dict[str, Axes]]:
     blocks = list(table["block"].unique())
     columns = min(len(blocks), 3 if width == "page" else 2)
     rows = math.ceil(len(blocks) / columns)
@@ -106,7 +86,23 @@ def _panels(table: pd.DataFrame, width: Width, remark: str) -> tuple[Figure, dic
     return figure, panels
 
 
-def _legend(figure: Figure, width: Width) -> None:
+def legend_of_classes(figure: Figure, width: Width) -> None:
     handles, labels = entries(figure.axes[0])
     columns = min(legend_columns(labels, WIDTHS[width]), 5)
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=2.8, columnspacing=1.4)
+
+
+@figure(
+    title="Mean excitation of some classes",
+    caption=(
+        "A panel a block: the mean excitation of some classes, and of all, over at most 50 channels drawn at "
+        "random. Where lines lie on one another the block treats classes alike, where they part it is class- "
+        "specific."
+    ),
+    order=1,
+    takes=("classes", "blocks", "channels", "seed"),
+)
+def excitation(album: Album, name: str) -> Iterator[Drawing]:
+    """Draw it of an album."""
+    table = album.excitation(album.classes)
+    yield Drawing(name, excitation_by_depth(table, **album.look), table)

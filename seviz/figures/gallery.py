@@ -1,5 +1,6 @@
 """The images that excite a channel most, and least."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,19 @@ from PIL import Image
 from seviz.capture.images import Decoded
 from seviz.capture.pictures import read_picture
 from seviz.errors import DataNotFoundError, OptionError
+from seviz.figures.album import Album, Drawing, LeftOut
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened
 from seviz.figures.style import FAINT, WIDTHS, Width, style
+from seviz.network.trust import named, told
 from seviz.numerals import decimals
+from seviz.registry import figure
 from seviz.run.inside import OUTSIDE, image_path
+from seviz.tables.channels import channels as channels_of
 
 KINDS = ("most excited", "least excited")
+GALLERY = 3
+"""Channels whose images are shown."""
 _SIDE = 160  # pixels of a tile at most
 
 
@@ -119,3 +126,25 @@ def _read(root: Path | None, path: str, rotate: bool) -> Decoded:
         return Decoded(None, "failed", OUTSIDE)
     except OSError as error:  # such as a name that is too long
         return Decoded(None, "failed", error.strerror or str(error))
+
+
+@figure(
+    title="Images that excite channels most and least",
+    order=10,
+    needs=("gates", "images"),
+    cost="gates",
+    takes=("blocks",),
+    each_block=True,
+)
+def gallery(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
+    """Draw it of an album."""
+    data = album.run.manifest.data
+    if data.root:
+        told(named("images", data.root, album.run.path / "manifest.json"))
+    for block, called in album.each(name):
+        table = channels_of(album.run, block, only=album.most_specific(block, GALLERY))
+        if not table["kind"].str.endswith("excited").any():
+            yield LeftOut(called, " ".join(table.attrs["remarks"]) or f"no image has a gate in {block}")
+            continue
+        root, rotate = Path(data.root) if data.root else None, album.run.manifest.engine.rotate
+        yield Drawing(called, exciting_images(table, root, rotate=rotate, **album.look), table)

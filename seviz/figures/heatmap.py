@@ -1,6 +1,6 @@
 """Classes against channels of one block: where a class opens or shuts what others leave as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,9 +8,13 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from seviz.errors import OptionError
+from seviz.figures.album import NO_IMAGE, Album, Drawing, LeftOut
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened, thinned
 from seviz.figures.style import LEVELS, SIGNED, WIDTHS, Width, style
+from seviz.registry import figure
+from seviz.tables.kept import table_of
+from seviz.tables.similarity import order_of_channels
 
 _ROW, _HEIGHTS = 0.15, (0.7, 4.5)  # inches of a class, and of all together
 
@@ -92,3 +96,23 @@ def class_by_channel(
         if remark:
             figure.supxlabel(remark, fontsize=7)
     return figure
+
+
+@figure(
+    title="Classes by channels of a block",
+    order=6,
+    tables=("similarity",),
+    takes=("blocks",),
+    each_block=True,
+)
+def heatmap(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
+    """Draw it of an album."""
+    if not album.run.moments(album.run.blocks[0]).count.any():
+        yield LeftOut(name, NO_IMAGE)
+        return
+    for block, called in album.each(name):
+        classes = list(table_of(album.run, "similarity", block=block).index)
+        order = order_of_channels(album.run, block)
+        table = pd.DataFrame(album.run[block]["mean"].to_pandas()).loc[classes, order]
+        drawn = class_by_channel(table, block, names=album.names, clustered=True, **album.look)
+        yield Drawing(called, drawn, table.rename_axis(index="class").reset_index())

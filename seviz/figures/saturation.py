@@ -1,14 +1,19 @@
 """Where gates saturate: how they are spread over blocks, and how many are near 0 and near 1."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from seviz.figures.album import Album, Drawing
 from seviz.figures.blocks import axis_of_depth, limits_of_gates, say_unknown
 from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, FAINT, INK, WIDTHS, Width, style
+from seviz.registry import figure
+from seviz.tables.kept import table_of
 
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.85}
 
@@ -97,3 +102,20 @@ def _violins(axes: Axes, table: pd.DataFrame, channels: pd.DataFrame) -> None:
     for level in (0.05, 0.95):
         axes.axhline(level, color=FAINT, lw=0.6, ls=(0, (1, 1.5)))
     axes.set(xlabel="", ylabel="mean excitation\nof the channels")
+
+
+@figure(
+    title="Saturation",
+    caption=(
+        "Above: how the mean excitations of a block's channels are spread. In the middle: the shares of gates near "
+        "0 and near 1, and what is to be said of the block. Beneath: how far the gates are from 1, where a block "
+        "would change nothing, and from the mean of their channel, where it would be constant."
+    ),
+    order=5,
+    tables=("saturation", "saturation_by_channel"),
+)
+def saturation(album: Album, name: str) -> Iterator[Drawing]:
+    """Draw it of an album."""
+    table = table_of(album.run, "saturation")
+    by_channel = table_of(album.run, "saturation_by_channel")
+    yield Drawing(name, saturation_by_block(table, by_channel, **album.look), table)

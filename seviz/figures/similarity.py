@@ -1,7 +1,7 @@
 """Which classes are alike to a block, across depth: a matrix of distances and its tree, block by block."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from seviz.errors import OptionError
+from seviz.figures.album import NO_IMAGE, Album, Drawing, LeftOut
 from seviz.figures.fonts import Sheet
 from seviz.figures.labels import shortened, thinned
 from seviz.figures.style import INK, LEVELS, WIDTHS, Width, style
+from seviz.registry import figure
 from seviz.stats.distances import tree
+from seviz.tables.kept import table_of
 
 _SIDE = {"page": 1.55, "column": 1.15}  # inches of a matrix, about
 _NAME = 12  # characters of a class
@@ -124,3 +127,27 @@ def _leaves(linkage: NDArray[np.float64], leaves: int) -> list[int]:
     for k, (left, right) in enumerate(linkage[:, :2].astype(int)):
         members[leaves + k] = members.pop(left) + members.pop(right)
     return next(iter(members.values()))
+
+
+@figure(
+    title="Which classes are alike",
+    caption=(
+        "A panel a block: how unlike each other the mean gates of any two classes are, with the tree of classes "
+        "above. Dark and light mean the same distance in all panels."
+    ),
+    order=8,
+    tables=("similarity",),
+    takes=("blocks",),
+)
+def similarity(album: Album, name: str) -> Iterator[Drawing | LeftOut]:
+    """Draw it of an album."""
+    tables = {block: table_of(album.run, "similarity", block=block) for block in album.several}
+    if all(table.empty for table in tables.values()):
+        yield LeftOut(name, NO_IMAGE)
+        return
+    drawn = classes_across_depth(tables, names=album.names, **album.look)
+    long = [
+        table.rename_axis(columns="other").reset_index().melt("class", value_name="distance").assign(block=block)
+        for block, table in tables.items()
+    ]
+    yield Drawing(name, drawn, pd.concat(long, ignore_index=True)[["block", "class", "other", "distance"]])

@@ -1,12 +1,16 @@
 """Class specificity by depth: what share of the gates' variance lies between classes, and how much that is."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from seviz.figures.album import Album, Drawing
 from seviz.figures.blocks import axis_of_depth, say_unknown, whiskers
 from seviz.figures.fonts import Sheet
 from seviz.figures.style import COLOURS, FAINT, WIDTHS, Width, style
+from seviz.registry import figure
 
 
 def specificity_by_depth(table: pd.DataFrame, *, width: Width = "page", remark: str = "") -> Figure:
@@ -105,3 +109,18 @@ def specificity_interval(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, str
     over_classes = ~over_images & low.notna() & high.notna()
     words = ["over images"] * bool(over_images.any()) + ["over classes"] * bool(over_classes.any())
     return low.astype(np.float64), high.astype(np.float64), f"interval {' or '.join(words)}" if words else ""
+
+
+@figure(
+    title="Class specificity by depth",
+    caption=(
+        "Above: the share of the gates' variance that lies between classes, bias-corrected, with its interval, and "
+        "0, which it is on average where classes make no difference. Beneath: how much that is, as the standard "
+        "deviation of the excitation between classes and over all images."
+    ),
+    order=3,
+    tables=("specificity",),
+)
+def specificity(album: Album, name: str) -> Iterator[Drawing]:
+    """Draw it of an album."""
+    yield Drawing(name, specificity_by_depth(album.specificity, **album.look), album.specificity)

@@ -1,8 +1,9 @@
 """One style for all figures: colours that colour-blind eyes tell apart, line styles that survive a grey printer."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,12 +77,36 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 
 
+_OWN: ContextVar[Mapping[str, Any] | None] = ContextVar("own settings", default=None)
+
+
+@contextmanager
+def own_settings(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Within the context, settings that differ from the defaults of matplotlib win over the style of seviz."""
+    kept = {name: settings[name] for name in _STYLE if name in settings and settings[name] != mpl.rcParamsDefault[name]}
+    token = _OWN.set(kept)
+    try:
+        yield
+    finally:
+        _OWN.reset(token)
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """The style of seviz, inside the context only."""
+    own = _OWN.get() or {}
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
+        if "font.size" in own:  # other sizes follow it
+            mpl.rcParams.update(
+                {
+                    name: mpl.rcParamsDefault[name]
+                    for name in _STYLE
+                    if name.endswith(("labelsize", "titlesize", "fontsize"))
+                }
+            )
+        mpl.rcParams.update(own)
         yield
 
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 import seviz
 from seviz.cli import main
-from seviz.figures.album import FIGURES
 from seviz.run.store import Run
 from seviz.tables.kept import table_path, tables_of_run
 from tests.cli.commands import error_of, run
@@ -87,7 +86,7 @@ def test_demo_leaves_a_run_and_its_figures(tmp_path: Path) -> None:
     assert str(page) in result.stdout
     assert "rises with depth, from" in page.read_text()
     figures = tmp_path / "demo" / "figures"
-    names = {f"{name}.{kind}" for name in FIGURES if name != "comparison" for kind in ("png", "pdf", "csv")}
+    names = {f"{name}.{kind}" for name in figures() if name != "comparison" for kind in ("png", "pdf", "csv")}
     assert {path.name for path in figures.iterdir()} == names
     for name in names:
         assert str(figures / name) in result.stdout

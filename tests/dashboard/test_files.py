@@ -9,7 +9,7 @@ import pytest
 
 from seviz.dashboard.files import as_csv, draw, needed, tables_zip
 from seviz.dashboard.pages.export import FORMATS
-from seviz.figures.album import FIGURES, Album
+from seviz.figures.album import Album, figures
 from seviz.run.store import Run
 from seviz.tables.kept import kept_table, table_path
 
@@ -42,7 +42,7 @@ def test_a_figure_asks_for_the_tables_it_is_drawn_from(planted_run: Run, moments
     assert needed(planted_run, "embedding", ["SE_2_1"]) == [("principal_components", "SE_2_1")]
     assert needed(moments_only, "embedding", ["SE_2_1"]) == []
     assert needed(planted_run, "excitation", []) == []
-    for figure in FIGURES:
+    for figure in figures():
         for name, block in needed(planted_run, figure, ["SE_2_1"]):
             assert table_path(planted_run, name, **({"block": block} if block else {})).is_file()
 

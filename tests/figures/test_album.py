@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from seviz.errors import MissingSignalError, OptionError, UnknownClassError
-from seviz.figures.album import FIGURES, Album, Drawing, LeftOut, run_names
+from seviz.figures.album import Album, Drawing, LeftOut, figures, run_names
 from seviz.run.store import Run
 from seviz.tables.channel_by_image import channel_by_image
 from seviz.tables.compare import compare
@@ -43,7 +43,7 @@ def drawn(album: Album, *only: str) -> dict[str, Drawing | LeftOut]:
 
 def test_all_figures_of_a_run_are_drawn_with_their_data(run: Run) -> None:
     found = drawn(Album(run=run))
-    assert list(found) == list(FIGURES)
+    assert list(found) == list(figures())
     assert found.pop("comparison") == LeftOut("comparison", "it takes a second run, --against RUN")
     for each in found.values():
         assert isinstance(each, Drawing)

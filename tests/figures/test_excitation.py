@@ -1,6 +1,7 @@
 import numpy as np
 
-from seviz.figures.excitation import excitation_by_depth, spread_by_depth
+from seviz.figures.excitation import excitation_by_depth
+from seviz.figures.spread import spread_by_depth
 from tests.figures.made_tables import gates
 
 

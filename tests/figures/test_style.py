@@ -13,12 +13,13 @@ from seviz.figures.convergence import convergence_curves
 from seviz.figures.depth import depth_profile, profile
 from seviz.figures.distribution import gate_by_class
 from seviz.figures.embedding import gates_on_a_plane
-from seviz.figures.excitation import excitation_by_depth, spread_by_depth
+from seviz.figures.excitation import excitation_by_depth
 from seviz.figures.gallery import exciting_images
 from seviz.figures.heatmap import class_by_channel
 from seviz.figures.saturation import saturation_by_block
 from seviz.figures.similarity import classes_across_depth
 from seviz.figures.specificity import specificity_by_depth
+from seviz.figures.spread import spread_by_depth
 from seviz.figures.style import COLOURS, LINES, WIDTHS, save
 
 FIGURES: dict[str, Callable[..., Figure]] = {

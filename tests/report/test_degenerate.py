@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seviz.figures.album import FIGURES, Album, LeftOut
+from seviz.figures.album import Album, LeftOut, figures
 from seviz.report.contents import gather
 from seviz.report.listing import tables
 from seviz.report.page import page
 from tests.degenerate_runs import degenerate_run
 
-DRAWN = [name for name in FIGURES if name != "comparison"]
+DRAWN = [name for name in figures() if name != "comparison"]
 
 
 @pytest.mark.parametrize("case", ["near-constant", "one image a class", "huge", "failures only"])

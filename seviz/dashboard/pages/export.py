@@ -18,28 +18,13 @@ from seviz.dashboard.reading import fingerprint, read_table
 from seviz.dashboard.selection import choose, choose_some, values
 from seviz.dashboard.view import Page, View
 from seviz.dashboard.waiting import begin, offer, tell, watch
-from seviz.figures.album import Album
-from seviz.registry import TABLES
+from seviz.figures.album import Album, figures
+from seviz.registry import FIGURES, TABLES
 from seviz.run.store import Run
 from seviz.tables.excitation import default_blocks
 from seviz.tables.kept import table_path, tables_of_run
 from seviz.texts import command_line, path_text, visible
 
-TITLES = {
-    "excitation": "Excitation of some classes, block by block",
-    "spread": "Two classes, with the spread of their images",
-    "specificity": "Class specificity by depth",
-    "depth": "Specificity, decoding and saturation by depth",
-    "saturation": "Gates near 0 or 1, block by block",
-    "heatmap": "Classes by channels of a block",
-    "distribution": "The most class-specific channel, class by class",
-    "similarity": "How alike classes are, block by block",
-    "embedding": "Images on a plane by their gates",
-    "gallery": "Images that excite channels most and least",
-    "convergence": "Whether there are images enough",
-    "comparison": "What differs from the second run",
-}
-"""What can be drawn, as in `seviz.figures.album.FIGURES`."""
 FORMATS = {"png": "image/png", "pdf": "application/pdf", "svg": "image/svg+xml"}
 WIDTHS = {"page": "a page", "column": "a column"}
 DRAWN = 12
@@ -48,11 +33,6 @@ AT_ONCE = 20_000, 100
 """Images and classes up to which a figure is drawn without being asked for."""
 ROWS = 100
 """Of a table, shown."""
-OF_CLASSES = ("excitation", "spread", "embedding")
-"""Figures of some classes."""
-OF_ONE_BLOCK = ("heatmap", "distribution", "gallery")
-OF_BLOCKS = ("excitation", "spread", "similarity", "embedding", *OF_ONE_BLOCK)
-"""Figures of some blocks; at first of one."""
 
 _CLASSES, _BLOCKS = 10, 6  # that a figure has room for
 
@@ -75,19 +55,21 @@ def page(view: View) -> None:
 def _figure(view: View) -> None:
     """A figure with what it can be asked for, drawn, and its files."""
     left, middle, right = st.columns([3, 2, 2])
+    declared = figures()
     with left:
-        figure = choose("figure", "Figure", list(TITLES), shown=TITLES.__getitem__)
+        figure = choose("figure", "Figure", list(declared), shown=lambda name: declared[name].title)
+    takes = declared[figure].takes
     with middle:
         formats = choose_some("formats", "Formats", list(FORMATS), default=("png", "pdf"), shown=str.upper)
     with right:
         width = choose("width", "As wide as", list(WIDTHS), widget=st.segmented_control, shown=WIDTHS.__getitem__)
-    classes = _first(view.choose_classes(), _CLASSES, "classes") if figure in OF_CLASSES else []
+    classes = _first(view.choose_classes(), _CLASSES, "classes") if "classes" in takes else []
     blocks: list[str] = []
-    if figure in OF_BLOCKS:
-        given = (view.block,) if figure in OF_ONE_BLOCK else default_blocks(view.run)[:_BLOCKS]
+    if "blocks" in takes:
+        given = (view.block,) if declared[figure].each_block else default_blocks(view.run)[:_BLOCKS]
         chosen = choose_some("blocks", "SE blocks", view.run.blocks, default=given)
         blocks = _first([each for each in view.run.blocks if each in chosen], _BLOCKS, "SE blocks")
-    if figure == "comparison" and view.against is None:
+    if "other" in declared[figure].needs and view.against is None:
         st.info("It takes a second run: choose one in the sidebar.")
         return
     missing = [name for name, block in needed(view.run, figure, blocks) if _missing(view.run, name, block)]
@@ -152,7 +134,7 @@ def _sheet(view: View, sheet: Sheet, options: tuple[Any, ...]) -> None:
     st.image(
         sheet.files["png"],
         width="stretch" if width == "page" else "content",
-        alt=f"{TITLES[figure]}: figure {sheet.name} of the run {view.name}.",
+        alt=f"{FIGURES.outline(figure).title}: figure {sheet.name} of the run {view.name}.",
     )
     with st.container(horizontal=True):
         for kind in formats:
