@@ -45,7 +45,7 @@ def shown(network: Network, run: Run) -> dict[str, Any]:
         "check": seviz.check(network),
         "evaluation": seviz.evaluate(network, data=data),
         "attributions": seviz.attribute(network, data=data),
-        "complexity": seviz.complexity(network.model, (3, 64, 64)),
+        "complexity": seviz.complexity(network),
         "results": seviz.results(run),
     }
 

@@ -22,7 +22,7 @@ def test_the_mirror_of_a_module_is_nearest_and_what_does_not_import_it_is_left_o
     assert found["tests/stats/test_variance.py"] == 0
     assert found["tests/tables/test_specificity.py"] == 1  # imports it
     assert found["tests/tables/test_selectivity.py"] > 1  # imports what imports it
-    assert found["tests/cli/test_cli.py"] > 1
+    assert found["tests/report/test_page.py"] > 1
     assert "tests/network/test_paper.py" not in found
     assert far("tests/run/test_lock.py") == {"tests/run/test_lock.py": 0}
 

@@ -1,7 +1,7 @@
 """One style for all figures: colours that colour-blind eyes tell apart, line styles that survive a grey printer."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -77,11 +77,11 @@ _METADATA: dict[str, dict[str, None]] = {
 }
 
 
-_OWN: ContextVar[Mapping[str, Any] | None] = ContextVar("own settings", default=None)
+_OWN: ContextVar[dict[Any, Any] | None] = ContextVar("own settings", default=None)
 
 
 @contextmanager
-def own_settings(settings: Mapping[str, Any]) -> Iterator[None]:
+def own_settings(settings: mpl.RcParams) -> Iterator[None]:
     """Within the context, settings that differ from the defaults of matplotlib win over the style of seviz."""
     kept = {name: settings[name] for name in _STYLE if name in settings and settings[name] != mpl.rcParamsDefault[name]}
     token = _OWN.set(kept)

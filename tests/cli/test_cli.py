@@ -85,15 +85,15 @@ def test_demo_leaves_a_run_and_its_figures(tmp_path: Path) -> None:
     page = tmp_path / "demo" / "report.html"
     assert str(page) in result.stdout
     assert "rises with depth, from" in page.read_text()
-    figures = tmp_path / "demo" / "figures"
+    folder = tmp_path / "demo" / "figures"
     names = {f"{name}.{kind}" for name in figures() if name != "comparison" for kind in ("png", "pdf", "csv")}
-    assert {path.name for path in figures.iterdir()} == names
+    assert {path.name for path in folder.iterdir()} == names
     for name in names:
-        assert str(figures / name) in result.stdout
+        assert str(folder / name) in result.stdout
         if name.endswith("png"):
-            with Image.open(figures / name) as image:
+            with Image.open(folder / name) as image:
                 assert image.size[0] == 1400
-    table = pd.read_csv(figures / "specificity.csv")
+    table = pd.read_csv(folder / "specificity.csv")
     pd.testing.assert_frame_equal(table, seviz.specificity(opened))
     printed = re.search(r"lies between classes: ([\d.]+) at SE_2_3, .*, ([\d.]+) at SE_5_3", result.stdout)
     shares = table.set_index("block")["omega_squared"]

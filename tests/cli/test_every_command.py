@@ -143,7 +143,7 @@ ERRORS: dict[str, dict[str, str]] = {
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests look at costs nothing: files are not synced, a network is loaded and searched once."""
     monkeypatch.setattr("os.fsync", lambda file: None)
-    monkeypatch.setattr("seviz.figures.album.GALLERY", 1)
+    monkeypatch.setattr("seviz.figures.gallery.GALLERY", 1)
     monkeypatch.setattr(reopening, "load_with", LOAD)
     monkeypatch.setattr(networks, "survey", SURVEY)
     monkeypatch.setattr("typer.testing._get_command", cache(get_command))

@@ -9,17 +9,16 @@ import complexity_table
 import pytest
 import timm
 import torch
-import typer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import SqueezeExcitation
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 import seviz
-from seviz.cli.commands.complexity import command
 from seviz.errors import MissingPackageError, OptionError, RenamedError, SevizWarning
 from seviz.network.complexity import Complexity, Cost, complexity, complexity_of, total
 from seviz.network.paper import PaperNetwork
+from tests.cli.commands import run as run_command
 
 
 @pytest.fixture(autouse=True)
@@ -340,9 +339,7 @@ def test_of_a_compiled_model_the_one_it_was_made_from_is_counted(tiny_net: nn.Mo
 
 
 def run(*arguments: object) -> Result:
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(command)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run_command("complexity", *arguments)
 
 
 def test_command_prints_pure_json() -> None:

@@ -23,6 +23,7 @@ from seviz.network.blocks import SEBlock
 from seviz.network.naming import moved_path, names_of, with_names
 from seviz.network.networks import Network
 from seviz.network.spread import Spread
+from seviz.options import Reading
 from seviz.run.store import Run
 from seviz.tables.compare import compare
 from seviz.tables.compare_by_class import compare_by_class
@@ -251,4 +252,4 @@ def test_what_needs_no_blocks_goes_on_without(staged: Network) -> None:
     with torch.no_grad(), seviz.capture_gates(plain.model, plain.blocks) as gates:
         plain.model(batches[0][0])
     assert dict(gates) == {}
-    assert side_by_side({"one": plain, "two": plain}, batches, device="cpu")["blocks"].tolist() == [0, 0]
+    assert side_by_side({"one": plain, "two": plain}, batches, Reading(device="cpu"))["blocks"].tolist() == [0, 0]

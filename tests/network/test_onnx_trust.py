@@ -111,7 +111,7 @@ def test_a_gate_is_folded_and_the_network_saved(run: Run, network: Network) -> N
             torch.testing.assert_close(each.model(x), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_channels_are_masked_or_it_is_told_why_they_cannot_be_cut(network: Network) -> None:
+def test_channels_are_masked_and_cut_where_the_network_does_not_return_them(network: Network) -> None:
     scores = pd.DataFrame({"block": "SE_2_1", "channel": range(CHANNELS), "score": np.arange(CHANNELS) % 4})
     x = np.random.default_rng(0).normal(size=(2, 3, 16, 16)).astype(np.float32)
     with torch.no_grad(), seviz.mask(network, scores, keep=0.5):
@@ -119,8 +119,13 @@ def test_channels_are_masked_or_it_is_told_why_they_cannot_be_cut(network: Netwo
     (flat,) = by_onnxruntime(Path("net.onnx"), ["flat"], x)
     matrix = next(numpy_helper.to_array(each) for each in graph().graph.initializer if each.name == "matrix")
     np.testing.assert_allclose(logits, flat * (np.arange(CHANNELS) % 4 >= 2) @ matrix, rtol=1e-5, atol=1e-5)
-    with pytest.raises(PruningError):
-        seviz.prune(network, scores, parameters=0.5)
+    with pytest.raises(PruningError, match="the channels of 'Conv' are what the network returns"):
+        seviz.prune(network, scores, parameters=0.5, kind="gated")
+    smaller = seviz.prune(network, scores, keep_channels=0.5)  # within the branch
+    assert len(smaller.model.state_dict()["Conv.weight"]) == CHANNELS // 2
+    with torch.no_grad():
+        network.model.Conv.weight[np.arange(CHANNELS) % 4 < 2] = 0  # neither squeezed nor returned
+        torch.testing.assert_close(smaller.model(torch.from_numpy(x)), network.model(torch.from_numpy(x)))
 
 
 def test_weights_of_another_file(network: Network) -> None:
