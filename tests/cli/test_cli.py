@@ -11,6 +11,7 @@ from PIL import Image
 
 import seviz
 from seviz.cli import main
+from seviz.figures.album import figures
 from seviz.run.store import Run
 from seviz.tables.kept import table_path, tables_of_run
 from tests.cli.commands import error_of, run
